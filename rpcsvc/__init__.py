@@ -1,0 +1,105 @@
+"""Call CPU-heavy Python functions on a pool of processes through RabbitMQ.
+
+The public names. They are loaded when they are first used, so that a worker process, which needs the registry only,
+does not carry the client and its AMQP along.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .aio import AsyncRpcClient
+    from .client import RpcClient, RpcFuture
+    from .errors import (
+        AccessRefused,
+        AuthenticationFailed,
+        BrokerError,
+        BrokerNotInstalled,
+        BrokerStartFailed,
+        ClientClosed,
+        ConfigurationError,
+        ConnectionFailed,
+        ConnectionLost,
+        DecodingError,
+        EncodingError,
+        FunctionRaised,
+        InternalError,
+        InvalidParams,
+        InvalidRequest,
+        MethodNotFound,
+        NoServer,
+        ParseError,
+        PoolFailed,
+        QueueMismatch,
+        QueueNotFound,
+        RegistrationError,
+        RegistryFailed,
+        RemoteError,
+        ResultNotEncodable,
+        RpcError,
+        RpcTimeout,
+        WorkerLost,
+    )
+    from .registry import Registry
+    from .server import RpcServer
+
+_HOMES = {
+    "AsyncRpcClient": "aio",
+    "Registry": "registry",
+    "RpcClient": "client",
+    "RpcFuture": "client",
+    "RpcServer": "server",
+}
+
+__all__ = [
+    "AccessRefused",
+    "AsyncRpcClient",
+    "AuthenticationFailed",
+    "BrokerError",
+    "BrokerNotInstalled",
+    "BrokerStartFailed",
+    "ClientClosed",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "DecodingError",
+    "EncodingError",
+    "FunctionRaised",
+    "InternalError",
+    "InvalidParams",
+    "InvalidRequest",
+    "MethodNotFound",
+    "NoServer",
+    "ParseError",
+    "PoolFailed",
+    "QueueMismatch",
+    "QueueNotFound",
+    "RegistrationError",
+    "Registry",
+    "RegistryFailed",
+    "RemoteError",
+    "ResultNotEncodable",
+    "RpcClient",
+    "RpcError",
+    "RpcFuture",
+    "RpcServer",
+    "RpcTimeout",
+    "WorkerLost",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module("." + _HOMES.get(name, "errors"), __name__), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

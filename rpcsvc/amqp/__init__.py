@@ -1,0 +1,16 @@
+"""AMQP 0-9-1 on asyncio: pika's protocol state machine, an asyncio transport under it, awaitable operations above it.
+
+This is the only package that knows pika. What leaves it are our own types and errors.
+
+- `transport`: the adapter that joins pika's `Connection` to an asyncio transport.
+- `connection`: `Connection` and `Channel`, the operations that the rest of the code uses.
+- `messages`: what is published and delivered.
+- `faults`: pika's exceptions, as ours.
+"""
+
+from __future__ import annotations
+
+from .connection import Channel, Connection, QueueState
+from .messages import Delivery, Returned
+
+__all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned"]

@@ -1,0 +1,180 @@
+"""From the body of a request to the body of its response: find the function, check, compute, encode.
+
+`dispatch` never raises, whatever the body, the function or the function's exception do; each failure becomes the error
+response that the caller can tell apart. It runs in a worker process. `failure` makes the same kind of response for a
+request that no worker could finish, and runs in the server process.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import jsonrpc, values
+from ._version import __version__
+from .errors import (
+    EncodingError,
+    FunctionRaised,
+    InternalError,
+    InvalidRequest,
+    MethodNotFound,
+    RemoteError,
+    ResultNotEncodable,
+)
+from .openrpc import describe
+from .registry import Registry
+from .settings import MAX_BODY
+
+MAX_TRACEBACK = 16 * 1024
+"""Characters of a remote traceback that travel; the end of it says most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a server lets its workers do.
+
+    Attributes:
+        max_result: the largest response in bytes.
+        send_tracebacks: whether the caller sees the traceback of a function that raised.
+    """
+
+    max_result: int = MAX_BODY
+    send_tracebacks: bool = True
+
+
+_DEFAULT_RULES = Rules()
+
+
+def dispatch(registry: Registry, body: bytes, rules: Rules = _DEFAULT_RULES) -> bytes | None:
+    """Compute what `body` asks for.
+
+    Returns:
+        The body of the response, or None where none is wanted (notifications).
+    """
+    message = jsonrpc.parse(body)
+    if isinstance(message, jsonrpc.Batch):
+        responses = [answer for member in message.members if (answer := _answer(registry, member, rules)) is not None]
+        if not responses:
+            return None  # a batch of notifications only: section 6
+        whole = jsonrpc.encode_batch(responses)
+        return whole if len(whole) <= rules.max_result else _too_large(None, len(whole), rules)
+    if isinstance(message, jsonrpc.Bare):
+        return _answer_bare(registry, message, rules)
+    return _answer(registry, message, rules)
+
+
+def failure(body: bytes, error: RemoteError) -> bytes | None:
+    """The response to `body` when `error` ended it outside of any function; None where no response is wanted."""
+    message = jsonrpc.parse(body)
+    if isinstance(message, jsonrpc.Batch):
+        responses = [
+            jsonrpc.encode_error(member.id, error)
+            for member in message.members
+            if not (isinstance(member, jsonrpc.Request) and member.is_notification)
+        ]
+        return jsonrpc.encode_batch(responses) if responses else None
+    if isinstance(message, jsonrpc.Bare):
+        return jsonrpc.encode_error(None, error)
+    if isinstance(message, jsonrpc.Request) and message.is_notification:
+        return None
+    return jsonrpc.encode_error(message.id, error)
+
+
+# ---- one request ------------------------------------------------------------------------------------------------
+
+
+def _answer(registry: Registry, message: jsonrpc.Request | jsonrpc.Malformed, rules: Rules) -> bytes | None:
+    if isinstance(message, jsonrpc.Malformed):
+        return jsonrpc.encode_error(message.id, message.error)
+    answer = _respond(registry, message, rules, jsonrpc.encode_result)
+    return None if message.is_notification else answer
+
+
+def _answer_bare(registry: Registry, message: jsonrpc.Bare, rules: Rules) -> bytes:
+    """A tutorial's client sends a bare value and gets the bare result; an error is a JSON-RPC error all the same."""
+    if registry.default is None:
+        error = InvalidRequest("this server has no default function for a bare value; send a JSON-RPC 2.0 request")
+        return jsonrpc.encode_error(None, error)
+    request = jsonrpc.Request(registry.default, (message.value,), {}, None, False)
+    return _respond(registry, request, rules, lambda _, result: values.encode_plain(result))
+
+
+def _respond(
+    registry: Registry, request: jsonrpc.Request, rules: Rules, encode: Callable[[jsonrpc.RequestId, Any], bytes]
+) -> bytes:
+    try:
+        answer = encode(request.id, _compute(registry, request, rules))
+    except RemoteError as error:
+        return jsonrpc.encode_error(request.id, error)
+    except EncodingError as error:
+        return jsonrpc.encode_error(
+            request.id, ResultNotEncodable(f"{request.method}: the result cannot be carried: {error}")
+        )
+    except BaseException as error:
+        return jsonrpc.encode_error(
+            request.id, InternalError(f"the server failed: {_text(type(error).__name__, error)}")
+        )
+    return answer if len(answer) <= rules.max_result else _too_large(request.id, len(answer), rules)
+
+
+def _compute(registry: Registry, request: jsonrpc.Request, rules: Rules) -> Any:
+    function = registry.get(request.method)
+    if function is None:
+        return _protocol_method(registry, request)
+    function.check(request.args, request.kwargs)
+    try:
+        return function.call(*request.args, **request.kwargs)
+    except BaseException as error:
+        raise _raised(request.method, error, rules) from None
+
+
+def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
+    match request.method:
+        case "rpc.ping":
+            return "pong"
+        case "rpc.discover":
+            return describe(registry, __version__)
+        case _:
+            known = ", ".join(function.name for function in registry)
+            raise MethodNotFound(f"there is no function {request.method[:100]!r} here; there are: {known[:1000]}")
+
+
+def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:
+    error = ResultNotEncodable(f"the result takes {size} bytes; this server sends at most {rules.max_result}")
+    return jsonrpc.encode_error(call_id, error)
+
+
+# ---- exceptions of functions, however hostile -------------------------------------------------------------------
+
+
+def _raised(method: str, error: BaseException, rules: Rules) -> FunctionRaised:
+    kind = _qualified_name(type(error))
+    message = _text("", error)
+    data: dict[str, Any] = {"type": kind, "message": message}
+    if rules.send_tracebacks:
+        data["traceback"] = _traceback(error)
+    return FunctionRaised(f"{method} raised {kind}: {message}" if message else f"{method} raised {kind}", data=data)
+
+
+def _qualified_name(cls: type[BaseException]) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _text(prefix: str, error: BaseException) -> str:
+    try:
+        message = str(error)
+    except BaseException:
+        message = "<its __str__ raised>"
+    return f"{prefix}: {message}" if prefix else message
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        # The frames of this module, at the top, tell the caller nothing.
+        own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        text = "".join(traceback.format_exception(type(error), error, own))
+    except BaseException:
+        return ""
+    return text if len(text) <= MAX_TRACEBACK else "[…]\n" + text[-MAX_TRACEBACK:]

@@ -1,0 +1,331 @@
+"""Every error that rpcsvc raises, and whose fault each one is.
+
+The tree:
+
+    RpcError
+    ├── ConfigurationError (ValueError)       an option, a URL or a name given to us is wrong
+    ├── RegistrationError (TypeError)         a function cannot be served as it is declared
+    ├── RegistryFailed                        the registry of a server cannot be imported
+    ├── PoolFailed                            the workers of a server cannot be kept running
+    ├── EncodingError (ValueError)            a value cannot travel without changing
+    ├── DecodingError (ValueError)            bytes are not a value
+    ├── BrokerError                           the private RabbitMQ node
+    │   ├── BrokerNotInstalled
+    │   └── BrokerStartFailed
+    ├── ConnectionFailed (ConnectionError)    no connection could be opened
+    │   ├── AuthenticationFailed
+    │   └── AccessRefused
+    ├── ConnectionLost (ConnectionError)      an open connection or channel went away
+    ├── QueueNotFound                         the queue does not exist
+    ├── QueueMismatch                         the queue exists with other arguments
+    ├── ClientClosed                          the client was closed before or during the call
+    ├── NoServer                              no queue, or nobody consumes it
+    ├── RpcTimeout (TimeoutError)             no reply before the deadline
+    └── RemoteError                           a server answered with an error
+        ├── ParseError            -32700
+        ├── InvalidRequest        -32600
+        ├── MethodNotFound        -32601
+        ├── InvalidParams         -32602
+        ├── InternalError         -32603
+        ├── FunctionRaised        -32000
+        ├── ResultNotEncodable    -32001
+        └── WorkerLost            -32002
+
+The numbers are JSON-RPC 2.0 error codes (section 5.1); -32000 to -32099 are left to implementations.
+Errors carry data; `str` makes the sentence. All of them can be pickled, because user code moves them between processes.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, ClassVar
+
+
+class RpcError(Exception):
+    """The root of every error of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[RpcError], args: tuple[Any, ...], state: dict[str, Any]) -> RpcError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+# ---- the caller's own fault -------------------------------------------------------------------------------------
+
+
+class ConfigurationError(RpcError, ValueError):
+    """An option, a URL or a name given to rpcsvc is wrong; the sentence says which and what is right."""
+
+
+class RegistrationError(RpcError, TypeError):
+    """A function cannot be served as it is declared."""
+
+
+class RegistryFailed(RpcError):
+    """The registry could not be imported.
+
+    Attributes:
+        target: what was asked for, MODULE:NAME.
+        remote_traceback: the traceback of the import, or one line.
+    """
+
+    def __init__(self, target: str, remote_traceback: str) -> None:
+        super().__init__(target, remote_traceback)
+        self.target = target
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        return f"the registry {self.target!r} cannot be loaded:\n{self.remote_traceback}"
+
+
+class PoolFailed(RpcError):
+    """The workers of a server cannot be kept running."""
+
+
+class EncodingError(RpcError, ValueError):
+    """A value cannot be carried without changing it."""
+
+
+class DecodingError(RpcError, ValueError):
+    """Bytes are not the encoding of a value."""
+
+
+class ClientClosed(RpcError):
+    """The client was closed before the call could be sent, or before its reply came."""
+
+
+# ---- the broker and the way to it -------------------------------------------------------------------------------
+
+
+class BrokerError(RpcError):
+    """The private RabbitMQ node could not do what was asked of it."""
+
+
+class BrokerNotInstalled(BrokerError):
+    """RabbitMQ's programs are not on this machine."""
+
+
+class BrokerStartFailed(BrokerError):
+    """The private node did not come up."""
+
+
+class ConnectionFailed(RpcError, ConnectionError):
+    """No connection to the broker could be opened."""
+
+
+class AuthenticationFailed(ConnectionFailed):
+    """The broker refused the user name or the password."""
+
+
+class AccessRefused(ConnectionFailed):
+    """The user may not use the virtual host, or a queue or exchange in it."""
+
+
+class ConnectionLost(RpcError, ConnectionError):
+    """An open connection or channel went away; whether a call under way has run is not known."""
+
+
+class QueueNotFound(RpcError):
+    """The queue does not exist (AMQP 0-9-1 reply code 404). A call reports this as NoServer."""
+
+
+class QueueMismatch(RpcError):
+    """The queue exists, declared with other arguments than ours (AMQP 0-9-1 reply code 406)."""
+
+
+# ---- the outcome of a call, as the client sees it ---------------------------------------------------------------
+
+
+class NoServer(RpcError):
+    """The queue does not exist, or no server consumes it.
+
+    Attributes:
+        queue: the queue's name.
+        reason: what was found, for instance "the queue does not exist".
+    """
+
+    def __init__(self, queue: str, reason: str) -> None:
+        super().__init__(queue, reason)
+        self.queue = queue
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"no server answers on queue {self.queue!r}: {self.reason}; start one (rpcsvc serve --queue {self.queue}),"
+            " or let the client wait for it: RpcClient(wait_for_server=SECONDS)"
+        )
+
+
+class RpcTimeout(RpcError, TimeoutError):
+    """No reply came before the deadline of the call.
+
+    Attributes:
+        method: the method's name.
+        timeout: the call's time-out in seconds.
+        call_id: the call's id (its JSON-RPC id and AMQP correlation_id).
+    """
+
+    def __init__(self, method: str, timeout: float, call_id: str) -> None:
+        super().__init__(method, timeout, call_id)
+        self.method = method
+        self.timeout = timeout
+        self.call_id = call_id
+
+    def __str__(self) -> str:
+        return f"no reply to {self.method!r} within {self.timeout:g} s (call {self.call_id})"
+
+
+class RemoteError(RpcError):
+    """A server answered the call with an error.
+
+    Attributes:
+        code: the JSON-RPC 2.0 error code.
+        message: the error's one-sentence message.
+        data: the error's further members, by name; empty where there are none.
+    """
+
+    CODE: ClassVar[int] = -32000
+
+    def __init__(self, message: str, *, code: int | None = None, data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = self.CODE if code is None else code
+        self.message = message
+        self.data: dict[str, Any] = {} if data is None else data
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ParseError(RemoteError):
+    """The request was not JSON."""
+
+    CODE = -32700
+
+
+class InvalidRequest(RemoteError):
+    """The request was JSON but not a JSON-RPC 2.0 request."""
+
+    CODE = -32600
+
+
+class MethodNotFound(RemoteError):
+    """The server has no such function."""
+
+    CODE = -32601
+
+
+class InvalidParams(RemoteError):
+    """The arguments do not fit the function's signature or annotations; nothing has run."""
+
+    CODE = -32602
+
+
+class InternalError(RemoteError):
+    """The server failed by a fault of its own."""
+
+    CODE = -32603
+
+
+class FunctionRaised(RemoteError):
+    """The function raised an exception.
+
+    The remote traceback, where the server sends it, is a note of the exception (PEP 678): an uncaught one shows it.
+    """
+
+    CODE = -32000
+
+    def __init__(self, message: str, *, code: int | None = None, data: dict[str, Any] | None = None) -> None:
+        super().__init__(message, code=code, data=data)
+        if self.remote_traceback:
+            self.add_note("On the server:\n" + self.remote_traceback.rstrip())
+
+    @property
+    def exception_type(self) -> str:
+        """The exception's class, qualified with its module unless that is `builtins`."""
+        return _text(self.data, "type")
+
+    @property
+    def exception_message(self) -> str:
+        """`str` of the exception."""
+        return _text(self.data, "message")
+
+    @property
+    def remote_traceback(self) -> str:
+        """The formatted traceback from the worker, or an empty string where the server keeps it to itself."""
+        return _text(self.data, "traceback")
+
+
+class ResultNotEncodable(RemoteError):
+    """The function returned, but its result cannot be carried exactly, or is too large."""
+
+    CODE = -32001
+
+
+class WorkerLost(RemoteError):
+    """The worker process died while it computed the call.
+
+    Attributes, besides those of RemoteError: `exit_code` for a process that ended by itself, `signal_number` for one
+    that was killed; the other is None.
+    """
+
+    CODE = -32002
+
+    @property
+    def exit_code(self) -> int | None:
+        """The worker's exit code, or None if a signal ended it."""
+        return _number(self.data, "exit_code")
+
+    @property
+    def signal_number(self) -> int | None:
+        """The signal that ended the worker, or None if it ended by itself."""
+        return _number(self.data, "signal")
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(data: dict[str, Any], name: str) -> int | None:
+    value = data.get(name)
+    return value if isinstance(value, int) else None
+
+
+def describe_exit(exit_code: int | None, signal_number: int | None) -> str:
+    """How a process ended, in words: "by SIGKILL" or "with exit code 3"."""
+    if signal_number is not None:
+        try:
+            return f"by {signal.Signals(signal_number).name}"
+        except ValueError:
+            return f"by signal {signal_number}"
+    if exit_code is not None:
+        return f"with exit code {exit_code}"
+    return "for a reason that is not known"
+
+
+# ---- errors and their codes -------------------------------------------------------------------------------------
+
+_BY_CODE: dict[int, type[RemoteError]] = {
+    cls.CODE: cls
+    for cls in (
+        ParseError,
+        InvalidRequest,
+        MethodNotFound,
+        InvalidParams,
+        InternalError,
+        FunctionRaised,
+        ResultNotEncodable,
+        WorkerLost,
+    )
+}
+
+
+def remote_error(code: int, message: str, data: Any = None) -> RemoteError:
+    """The typed error for a JSON-RPC error object; an unknown code gives a plain RemoteError that keeps it."""
+    members = data if isinstance(data, dict) else {} if data is None else {"data": data}
+    return _BY_CODE.get(code, RemoteError)(message, code=code, data=members)

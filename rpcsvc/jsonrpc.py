@@ -1,0 +1,207 @@
+"""JSON-RPC 2.0 messages: requests, notifications, batches and responses, to bytes and back (https://www.jsonrpc.org/specification).
+
+Two additions:
+
+- Positional and named arguments together, which the specification lacks, are an object whose member "*" is the array
+  of the positional ones: {"*": [1, 2], "name": 3}.
+- A body that is one bare JSON number or string is `Bare`: the official RabbitMQ tutorials send those.
+
+Nothing here raises for what a peer sent: a malformed request parses to `Malformed`, which carries its error.
+Values inside travel as `rpcsvc.values` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import orjson
+
+from . import values
+from .errors import DecodingError, EncodingError, InvalidRequest, ParseError, RemoteError, remote_error
+
+POSITIONAL = "*"
+"""The member that holds positional arguments beside named ones."""
+MAX_BATCH = 10_000
+"""The most requests in one batch."""
+
+RequestId: TypeAlias = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, or a notification (a request that wants no response, section 4.1)."""
+
+    method: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    id: RequestId
+    is_notification: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A body, or a member of a batch, that is no request; `id` where one could be read."""
+
+    error: RemoteError
+    id: RequestId = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A body that is one bare JSON number or string."""
+
+    value: int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An array of requests (section 6)."""
+
+    members: tuple[Request | Malformed, ...]
+
+
+Message: TypeAlias = Request | Malformed | Bare | Batch
+
+
+# ---- requests ---------------------------------------------------------------------------------------------------
+
+
+def encode_request(call_id: str, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+    """The body of a request.
+
+    Raises:
+        EncodingError: an argument cannot be carried exactly, or a keyword is "*".
+    """
+    head = b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method)
+    if not kwargs:
+        return head + values.encode(list(args)) + b"}"
+    if POSITIONAL in kwargs:
+        raise EncodingError(f"a keyword argument cannot be named {POSITIONAL!r}: positional arguments travel under it")
+    return head + values.encode({POSITIONAL: list(args), **kwargs} if args else dict(kwargs)) + b"}"
+
+
+@lru_cache(maxsize=1024)
+def _method_part(method: str) -> bytes:
+    try:
+        return b'","method":' + orjson.dumps(method) + b',"params":'
+    except TypeError as error:
+        raise EncodingError(f"a method's name must be text that UTF-8 can hold, not {method!r}") from error
+
+
+def parse(body: bytes) -> Message:
+    """What a server received. Never raises."""
+    try:
+        document = values.decode(body)
+    except DecodingError as error:
+        return Malformed(ParseError(f"the body is not valid: {error}"))
+    if type(document) is dict:
+        return _request(document)
+    if type(document) is list:
+        return _batch(document)
+    if isinstance(document, int | float | str) and not isinstance(document, bool):
+        return Bare(document)
+    return Malformed(InvalidRequest("a request is a JSON object, or an array of them"))
+
+
+def _batch(members: list[Any]) -> Message:
+    if not members:
+        return Malformed(InvalidRequest("a batch must not be empty"))
+    if len(members) > MAX_BATCH:
+        return Malformed(InvalidRequest(f"a batch holds at most {MAX_BATCH} requests, not {len(members)}"))
+    return Batch(
+        tuple(
+            _request(member)
+            if type(member) is dict
+            else Malformed(InvalidRequest("each member of a batch is a JSON object"))
+            for member in members
+        )
+    )
+
+
+def _request(document: dict[Any, Any]) -> Request | Malformed:
+    call_id = document.get("id")
+    if not _is_id(call_id):
+        return Malformed(InvalidRequest('"id" must be a string, a number of 64 bits or null'))
+    if document.get("jsonrpc") != "2.0":
+        return Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), call_id)
+    method = document.get("method")
+    if type(method) is not str:
+        return Malformed(InvalidRequest('"method" must be a string'), call_id)
+    params = document.get("params", ())
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    if type(params) is list:
+        args, kwargs = params, {}
+    elif type(params) is dict:
+        kwargs = params
+        args = kwargs.pop(POSITIONAL, ())
+        if not isinstance(args, list | tuple):
+            return Malformed(
+                InvalidRequest(f'"params" may hold positional arguments under "{POSITIONAL}", as an array'), call_id
+            )
+        if not all(type(name) is str for name in kwargs):
+            return Malformed(InvalidRequest('the names in "params" must be strings'), call_id)
+    elif params == ():
+        args, kwargs = (), {}
+    else:
+        return Malformed(InvalidRequest('"params" must be an array or an object'), call_id)
+    return Request(method, args, kwargs, call_id, "id" not in document)
+
+
+def _is_id(value: Any) -> bool:
+    if type(value) is int:
+        return -(2**63) <= value < 2**64  # beyond, it would not be written back as it came
+    return value is None or type(value) in (str, float)
+
+
+# ---- responses --------------------------------------------------------------------------------------------------
+
+
+def encode_result(call_id: RequestId, result: Any) -> bytes:
+    """The body of a response that carries a result.
+
+    Raises:
+        EncodingError: the result cannot be carried exactly.
+    """
+    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"result":' + values.encode(result) + b"}"
+
+
+def encode_error(call_id: RequestId, error: RemoteError) -> bytes:
+    """The body of a response that carries an error (section 5.1)."""
+    document: dict[str, Any] = {"code": error.code, "message": printable(error.message)}
+    if error.data:
+        document["data"] = {
+            name: printable(value) if isinstance(value, str) else value for name, value in error.data.items()
+        }
+    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"error":' + values.encode(document) + b"}"
+
+
+def encode_batch(responses: Iterable[bytes]) -> bytes:
+    """The body that answers a batch."""
+    return b"[" + b",".join(responses) + b"]"
+
+
+def printable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def decode_response(body: bytes) -> Any:
+    """The result that a response carries.
+
+    Raises:
+        RemoteError: the typed error that it carries instead.
+        DecodingError: it is no JSON-RPC 2.0 response.
+    """
+    document = values.decode(body)
+    if type(document) is not dict:
+        raise DecodingError("the reply is not a JSON-RPC 2.0 response: not an object")
+    if "result" in document:
+        return document["result"]
+    error = document.get("error")
+    if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
+        raise DecodingError('the reply is not a JSON-RPC 2.0 response: neither "result" nor a proper "error"')
+    raise remote_error(error["code"], error["message"], error.get("data"))

@@ -1,0 +1,136 @@
+"""The calls that wait for a reply: added once, ended once.
+
+A call leaves this table by exactly one of `pop` (its reply came, or somebody gave it up), `expire` (its deadline
+passed) and `drain` (nobody can answer any more). Whoever takes it out ends it; so no call ends twice and none is
+forgotten.
+Replies that find no call are counted by what they are: late, duplicate, or for nobody.
+
+Everything that knows of time is told it: `now` is seconds on the caller's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+
+class HasDeadline(Protocol):
+    """What this table needs to know of a call."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds on the table's clock."""
+        ...
+
+
+Call = TypeVar("Call", bound=HasDeadline)
+
+REMEMBERED = 10_000
+"""How many ended ids are kept, to tell a late reply or a duplicate from a stranger."""
+_SLACK = 64
+
+
+@dataclass(slots=True)
+class ReplyCounts:
+    """Replies that found no call waiting.
+
+    Attributes:
+        late: the call had timed out or been given up.
+        duplicate: the call had been answered before.
+        unknown: no such call is remembered.
+    """
+
+    late: int = 0
+    duplicate: int = 0
+    unknown: int = 0
+
+
+class PendingCalls(Generic[Call]):
+    """Calls by correlation id, and the order of their deadlines."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, Call] = {}
+        # Deadlines in a heap; an entry whose call has ended is stale and skipped, and stale ones are swept out before
+        # they outnumber the live. Deadlines mostly come in rising order, where a push takes constant time.
+        self._deadlines: list[tuple[float, str]] = []
+        self._ended: OrderedDict[str, bool] = OrderedDict()
+        self.dropped = ReplyCounts()
+
+    def add(self, correlation_id: str, call: Call) -> None:
+        """A call begins to wait. The id must be new."""
+        assert correlation_id not in self._calls
+        self._calls[correlation_id] = call
+        heapq.heappush(self._deadlines, (call.deadline, correlation_id))
+
+    def pop(self, correlation_id: str, *, answered: bool) -> Call | None:
+        """End a call; None if it does not wait (any more).
+
+        Args:
+            answered: a reply ended it, so another reply will be a duplicate; otherwise a reply will be late.
+        """
+        call = self._calls.pop(correlation_id, None)
+        if call is not None:
+            self._remember(correlation_id, answered)
+            if len(self._deadlines) > 2 * len(self._calls) + _SLACK:
+                self._sweep()
+        return call
+
+    def count_dropped(self, correlation_id: str | None) -> None:
+        """Note a reply for which `pop` found no call."""
+        match self._ended.get(correlation_id or ""):
+            case True:
+                self.dropped.duplicate += 1
+            case False:
+                self.dropped.late += 1
+            case None:
+                self.dropped.unknown += 1
+
+    def expire(self, now: float) -> list[tuple[str, Call]]:
+        """End every call whose deadline has come, and return them in the order of their deadlines."""
+        expired = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, correlation_id = heapq.heappop(self._deadlines)
+            if (call := self._calls.pop(correlation_id, None)) is not None:
+                self._remember(correlation_id, answered=False)
+                expired.append((correlation_id, call))
+        return expired
+
+    def drain(self) -> list[tuple[str, Call]]:
+        """End every call, and return them."""
+        calls = list(self._calls.items())
+        for correlation_id, _ in calls:
+            self._remember(correlation_id, answered=False)
+        self._calls.clear()
+        self._deadlines.clear()
+        return calls
+
+    def next_deadline(self) -> float | None:
+        """The earliest deadline of a waiting call, or None where none waits."""
+        while self._deadlines and self._deadlines[0][1] not in self._calls:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def ids(self) -> Set[str]:
+        """The correlation ids of the waiting calls."""
+        return self._calls.keys()
+
+    def _remember(self, correlation_id: str, answered: bool) -> None:
+        self._ended[correlation_id] = answered
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+
+    def _sweep(self) -> None:
+        self._deadlines = [entry for entry in self._deadlines if entry[1] in self._calls]
+        heapq.heapify(self._deadlines)
+
+    def __contains__(self, correlation_id: object) -> bool:
+        return correlation_id in self._calls
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __repr__(self) -> str:
+        return f"<PendingCalls: {len(self)} waiting, dropped {self.dropped}>"

@@ -1,0 +1,267 @@
+"""The functions a pool serves: their names, their signatures, and the check of arguments before anything runs.
+
+Arguments are bound as Python binds them and checked against the annotations as PEP 484 reads them (an int passes for
+a float; every item of a `list[int]` is looked at). Whatever does not fit is `InvalidParams`, and nothing has run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from .errors import InvalidParams, RegistrationError
+
+F = TypeVar("F", bound=Callable[..., Any])
+Check = Callable[[Any], str | None]
+"""Says what is wrong with a value, or None."""
+
+RESERVED_PREFIX = "rpc."
+"""JSON-RPC 2.0 section 4.3 reserves these method names for the protocol's own use."""
+MAX_NAME_BYTES = 255
+"""A method's name travels in the AMQP property `type`, a short string."""
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of a registry.
+
+    Attributes:
+        name: what callers call it.
+        call: the Python function.
+        signature: its signature, with annotations resolved.
+        idempotent: whether running it twice for one call does no harm.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    signature: inspect.Signature
+    idempotent: bool
+    _checks: Mapping[str, Check]
+    _by_position: tuple[Check | None, ...]
+    _required: int
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.call) or "").split("\n", 1)[0]
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """See that the arguments fit.
+
+        Raises:
+            InvalidParams: they do not; the sentence names the argument.
+        """
+        if not kwargs and self._required <= len(args) <= len(self._by_position):
+            # The common call binds by counting; inspect's own binding costs several microseconds.
+            for position, (value, check) in enumerate(zip(args, self._by_position, strict=False)):
+                if check is not None and (wrong := check(value)):
+                    raise self._wrong_argument(list(self.signature.parameters)[position], wrong)
+            return
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidParams(f"{self.name}: {error}; it is declared {self.name}{self.signature}") from None
+        for name, value in bound.arguments.items():
+            self._check_bound(name, value)
+
+    def _check_bound(self, name: str, value: Any) -> None:
+        check = self._checks.get(name)
+        if check is None:
+            return
+        kind = self.signature.parameters[name].kind
+        values = (
+            value
+            if kind is inspect.Parameter.VAR_POSITIONAL
+            else value.values()
+            if kind is inspect.Parameter.VAR_KEYWORD
+            else (value,)
+        )
+        for item in values:
+            if wrong := check(item):
+                raise self._wrong_argument(name, wrong)
+
+    def _wrong_argument(self, name: str, wrong: str) -> InvalidParams:
+        return InvalidParams(f"{self.name}: argument {name!r} {wrong}", data={"argument": name})
+
+
+class Registry:
+    """A named set of functions, in the order they were registered.
+
+        registry = Registry()
+
+        @registry.function
+        def area(width: float, height: float) -> float: ...
+
+    Args:
+        default: the name of the function that a bare JSON number or string calls (the official RabbitMQ tutorials send
+            such bodies); None refuses them.
+    """
+
+    def __init__(self, *, default: str | None = None) -> None:
+        self.default = default
+        self._functions: dict[str, Function] = {}
+
+    @overload
+    def function(self, function: F, /) -> F: ...
+
+    @overload
+    def function(
+        self, /, *, name: str | None = None, idempotent: bool = True, check: bool = True
+    ) -> Callable[[F], F]: ...
+
+    def function(
+        self, function: F | None = None, /, *, name: str | None = None, idempotent: bool = True, check: bool = True
+    ) -> F | Callable[[F], F]:
+        """Register a function; the decorator gives it back unchanged.
+
+        Args:
+            name: what callers call it; None takes the function's own name.
+            idempotent: whether it may run again when a first run may have happened (redelivery, lost connection).
+            check: whether arguments are checked against annotations; False binds them only.
+
+        Raises:
+            RegistrationError: the name is taken, reserved or malformed, or this is nothing that a worker can call.
+        """
+
+        def register(target: F) -> F:
+            self.add(target, name=name, idempotent=idempotent, check=check)
+            return target
+
+        return register if function is None else register(function)
+
+    def add(
+        self, function: Callable[..., Any], *, name: str | None = None, idempotent: bool = True, check: bool = True
+    ) -> Function:
+        """Register a function without a decorator; see `function`."""
+        entry = _entry(function, name, idempotent, check)
+        if entry.name in self._functions:
+            raise RegistrationError(
+                f"a function named {entry.name!r} is registered already; give this one another name="
+            )
+        self._functions[entry.name] = entry
+        return entry
+
+    def include(self, other: Registry, *, prefix: str = "") -> None:
+        """Register every function of `other` here too, its name behind `prefix`."""
+        for entry in other._functions.values():
+            self.add(entry.call, name=prefix + entry.name, idempotent=entry.idempotent, check=bool(entry._checks))
+
+    def get(self, name: str) -> Function | None:
+        """The function of that name, or None."""
+        return self._functions.get(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    def __iter__(self) -> Iterator[Function]:
+        return iter(self._functions.values())
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self)}: {', '.join(self._functions)}>"
+
+
+def _entry(function: Callable[..., Any], name: str | None, idempotent: bool, check: bool) -> Function:
+    if not callable(function):
+        raise RegistrationError(f"only a callable can be registered, not {type(function).__name__}")
+    chosen = _checked_name(getattr(function, "__name__", None) if name is None else name)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise RegistrationError(f"{chosen}: a worker calls plain functions; wrap this one in a function that returns")
+    signature = _signature(chosen, function, resolve=check)
+    checks = {
+        parameter.name: made
+        for parameter in signature.parameters.values()
+        if check and (made := compile_check(parameter.annotation)) is not None
+    }
+    parameters = list(signature.parameters.values())
+    positional = [p for p in parameters if p.kind in _POSITIONAL]
+    needs_names = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+    required = sum(p.default is p.empty for p in positional)
+    return Function(
+        name=chosen,
+        call=function,
+        signature=signature,
+        idempotent=idempotent,
+        _checks=checks,
+        _by_position=tuple(checks.get(p.name) for p in positional),
+        # A call by position alone cannot satisfy a required keyword: let `bind` say so.
+        _required=len(positional) + 1 if needs_names else required,
+    )
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise RegistrationError("a function without a name of its own needs name=")
+    if name.startswith(RESERVED_PREFIX):
+        raise RegistrationError(f"{name!r}: names that begin with 'rpc.' belong to the protocol; choose another")
+    if len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise RegistrationError(f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8: {name[:40]!r}…")
+    return name
+
+
+def _signature(name: str, function: Callable[..., Any], *, resolve: bool) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=resolve)
+    except NameError as error:
+        raise RegistrationError(
+            f"{name}: an annotation cannot be resolved ({error}); import it at run time, or register with check=False"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise RegistrationError(f"{name}: Python cannot tell its signature ({error}); wrap it in a def") from error
+
+
+# ---- checks of values against annotations -----------------------------------------------------------------------
+
+
+def compile_check(annotation: Any) -> Check | None:
+    """A check for an annotation, or None where it lets everything pass."""
+    if annotation in (inspect.Parameter.empty, Any, object):
+        return None
+    if annotation is None:
+        annotation = type(None)
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None and not _is_special(annotation):
+        return _class_check(annotation)
+    return _hint_check(annotation)
+
+
+def _is_special(cls: type) -> bool:
+    """Classes that stand for more than their instances: protocols and typed dictionaries."""
+    return bool(getattr(cls, "_is_protocol", False)) or typing.is_typeddict(cls)
+
+
+def _class_check(cls: type) -> Check:
+    # PEP 484, "The numeric tower": int passes for float, and both for complex.
+    accepted = {float: (float, int), complex: (complex, float, int)}.get(cls, cls)
+
+    def check(value: Any) -> str | None:
+        if type(value) is cls or isinstance(value, accepted):
+            return None
+        return f"must be {cls.__name__}, not {type(value).__name__}"
+
+    return check
+
+
+def _hint_check(hint: Any) -> Check:
+    # Imported here: most registries need plain classes only, and every worker holds what is imported.
+    import typeguard  # noqa: PLC0415
+
+    def check(value: Any) -> str | None:
+        try:
+            typeguard.check_type(
+                value,
+                hint,
+                forward_ref_policy=typeguard.ForwardRefPolicy.IGNORE,
+                collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS,
+            )
+        except typeguard.TypeCheckError as error:
+            return f"does not fit its annotation: {error}"
+        return None
+
+    return check

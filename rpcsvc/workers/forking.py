@@ -1,0 +1,156 @@
+"""The server process's side of the fork server: start it, ask it for workers, hear what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..dispatch import Rules
+from ..errors import RegistryFailed
+from ..supervision import WorkerExit
+
+log = logging.getLogger(__name__)
+
+_RUN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from rpcsvc.workers.forkserver import main; main(int(sys.argv[1]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForkServerEvents:
+    """What the owner of a fork server is told.
+
+    Attributes:
+        spawned: worker number, pid.
+        exited: how a worker ended.
+        lost: the fork server itself has gone, unasked.
+    """
+
+    spawned: Callable[[int, int], None]
+    exited: Callable[[WorkerExit], None]
+    lost: Callable[[], None]
+
+
+class ForkServer:
+    """One fork server process."""
+
+    def __init__(self, target: str, rules: Rules, events: ForkServerEvents) -> None:
+        self._target = target
+        self._rules = rules
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._loaded: asyncio.Future[list[str]] = self._loop.create_future()
+        self._received = b""
+        self._stopping = False
+        self._control, theirs = socket.socketpair()
+        self._control.setblocking(False)
+        with theirs:
+            # A session of its own: Ctrl-C in a terminal is for the server process, which drains.
+            self._process = subprocess.Popen(  # noqa: S603 our own interpreter
+                [sys.executable, "-c", _RUN, str(theirs.fileno()), json.dumps([os.path.abspath(p) for p in sys.path])],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._loop.add_reader(self._control.fileno(), self._readable)
+
+    @property
+    def pid(self) -> int:
+        """The fork server's process id."""
+        return self._process.pid
+
+    async def load(self) -> list[str]:
+        """Have the registry imported; the names of its functions.
+
+        Raises:
+            RegistryFailed: it cannot be imported.
+        """
+        self._send({"target": self._target, "rules": asdict(self._rules)})
+        return await self._loaded
+
+    def spawn(self, number: int, channel: socket.socket) -> None:
+        """Ask for a worker that serves on `channel`, which this closes on our side."""
+        with channel:
+            self._send({"spawn": number}, channel.fileno())
+
+    def kill(self, pid: int) -> None:
+        """Have a worker killed; nothing happens if it has ended."""
+        self._send({"kill": pid})
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        """Close the control socket: the fork server kills what is left of its workers, and ends."""
+        self._stopping = True
+        self._close()
+        try:
+            await asyncio.to_thread(self._process.wait, timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+    def _send(self, message: dict[str, Any], *fds: int) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            # An order is smaller than the socket's buffer by far, so it goes out whole or not at all.
+            socket.send_fds(self._control, [data], fds)
+        except OSError as error:
+            # Gone, or stopped for so long that the buffer is full: either way it serves no more.
+            log.error("the fork server takes no orders: %s", error)
+            self._process.kill()
+
+    def _readable(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        self._received += data
+        while b"\n" in self._received:
+            line, self._received = self._received.split(b"\n", 1)
+            self._heard(json.loads(line))
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"spawned": int(number), "pid": int(pid)}:
+                self._events.spawned(number, pid)
+            case {"exited": int(pid), "code": int(code)}:
+                self._events.exited(WorkerExit.from_wait_status(pid, code))
+            case {"loaded": list(names)}:
+                if not self._loaded.done():
+                    self._loaded.set_result(names)
+            case {"failed": str(text)}:
+                if not self._loaded.done():
+                    self._loaded.set_exception(RegistryFailed(self._target, text))
+
+    def _lost(self) -> None:
+        self._close()
+        if self._stopping:
+            return
+        self._process.kill()  # it may have closed its socket only
+        code = self._process.wait()
+        if not self._loaded.done():
+            exit_ = WorkerExit.from_wait_status(self.pid, code)
+            text = f"the process that imports it ended before it was done: {exit_}\n"
+            self._loaded.set_exception(RegistryFailed(self._target, text))
+        else:
+            self._events.lost()
+
+    def _close(self) -> None:
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()
+
+    def __repr__(self) -> str:
+        return f"<ForkServer {self.pid} of {self._target}>"

@@ -246,9 +246,7 @@ class CallLink:
         if session is not None and session.has_evidence() and not self._unsent:
             self._publish(session, call)
         else:
-            self._unsent[call.call_id] = call
-            if self._sender is None:
-                self._sender = asyncio.get_running_loop().create_task(self._send_unsent())
+            self._send_later(call)
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
@@ -289,6 +287,11 @@ class CallLink:
             )
         except RpcError as error:
             self._end(call.call_id, error)
+
+    def _send_later(self, call: PendingCall) -> None:
+        self._unsent[call.call_id] = call
+        if self._sender is None:
+            self._sender = asyncio.get_running_loop().create_task(self._send_unsent())
 
     async def _send_unsent(self) -> None:
         """Connect if need be, see that a server is there, and send what waits for that."""
@@ -337,10 +340,12 @@ class CallLink:
             _resolve(call, result)
 
     def _returned(self, returned: Returned) -> None:
+        """No queue took a call: it may be sent again, when there is a queue, as far as its patience goes."""
         if self._session is not None:
             self._session.lost_evidence()
-        if returned.correlation_id is not None:
-            self._end(returned.correlation_id, NoServer(self._options.queue, "the queue does not exist"))
+        call = self._pending.get(returned.correlation_id)
+        if call is not None:
+            self._send_later(call)
 
     # ---- time
 

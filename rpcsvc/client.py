@@ -149,7 +149,7 @@ class RpcClient:
     @property
     def pending(self) -> int:
         """How many calls wait for their outcome."""
-        return self._thread.link.pending
+        return self._thread.pending
 
     @property
     def dropped_replies(self) -> ReplyCounts:
@@ -167,7 +167,7 @@ class RpcClient:
         self._thread = _LinkThread(self._url, self._options)
 
     def __repr__(self) -> str:
-        return f"<RpcClient {self._thread.link!r}>"
+        return f"<RpcClient {self._thread!r}>"
 
 
 class Proxy:
@@ -198,6 +198,14 @@ class _LinkThread:
         self._inbox: deque[PendingCall] = deque()
         self._waking = False
         self._closed = False
+
+    @property
+    def pending(self) -> int:
+        """How many calls wait, those included that the loop has not seen yet."""
+        return len(self._inbox) + self.link.pending
+
+    def __repr__(self) -> str:
+        return f"{self.link!r}, {len(self._inbox)} in the inbox" if self._inbox else repr(self.link)
 
     def connect(self) -> None:
         """Open the connection now."""

@@ -114,7 +114,7 @@ def _respond(
         )
     except BaseException as error:
         return jsonrpc.encode_error(
-            request.id, InternalError(f"the server failed: {_text(type(error).__name__, error)}")
+            request.id, InternalError(f"the server failed: {_qualified_name(type(error))}: {_text(error)}")
         )
     return answer if len(answer) <= rules.max_result else _too_large(request.id, len(answer), rules)
 
@@ -151,7 +151,7 @@ def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:
 
 def _raised(method: str, error: BaseException, rules: Rules) -> FunctionRaised:
     kind = _qualified_name(type(error))
-    message = _text("", error)
+    message = _text(error)
     data: dict[str, Any] = {"type": kind, "message": message}
     if rules.send_tracebacks:
         data["traceback"] = _traceback(error)
@@ -159,15 +159,19 @@ def _raised(method: str, error: BaseException, rules: Rules) -> FunctionRaised:
 
 
 def _qualified_name(cls: type[BaseException]) -> str:
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _text(prefix: str, error: BaseException) -> str:
     try:
-        message = str(error)
+        module, name = cls.__module__, cls.__qualname__
+    except BaseException:  # a metaclass may do anything
+        return "<an exception without a name>"
+    return _text(name) if _text(module) == "builtins" else f"{_text(module)}.{_text(name)}"
+
+
+def _text(thing: object) -> str:
+    try:
+        # `str` may give a subclass, whose methods may do anything; `str.__str__` makes it a str and nothing else.
+        return str.__str__(str(thing))
     except BaseException:
-        message = "<its __str__ raised>"
-    return f"{prefix}: {message}" if prefix else message
+        return "<its __str__ raised>"
 
 
 def _traceback(error: BaseException) -> str:

@@ -171,7 +171,8 @@ class RpcTimeout(RpcError, TimeoutError):
     """
 
     def __init__(self, method: str, timeout: float, call_id: str) -> None:
-        super().__init__(method, timeout, call_id)
+        super().__init__()
+        self.args = (method, timeout, call_id)  # OSError would take them for errno, strerror and filename
         self.method = method
         self.timeout = timeout
         self.call_id = call_id

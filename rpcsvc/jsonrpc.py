@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any, TypeAlias
 
 import orjson
@@ -26,6 +27,13 @@ POSITIONAL = "*"
 """The member that holds positional arguments beside named ones."""
 MAX_BATCH = 10_000
 """The most requests in one batch."""
+
+MAX_ERROR_TEXT = 32 * 1024
+"""Characters of an error's message, and of each text in its data, that travel."""
+
+# A value may be nested as deeply as `values` lets it; the document around it adds levels of its own.
+_RESPONSE_NESTING = values.MAX_NESTING + 1
+_REQUEST_NESTING = values.MAX_NESTING + 2  # in a batch
 
 RequestId: TypeAlias = str | int | float | None
 
@@ -86,15 +94,17 @@ def encode_request(call_id: str, method: str, args: Sequence[Any], kwargs: Mappi
 @lru_cache(maxsize=1024)
 def _method_part(method: str) -> bytes:
     try:
-        return b'","method":' + orjson.dumps(method) + b',"params":'
-    except TypeError as error:
-        raise EncodingError(f"a method's name must be text that UTF-8 can hold, not {method!r}") from error
+        if isinstance(method, str):
+            return b'","method":' + orjson.dumps(method) + b',"params":'
+    except TypeError:
+        pass
+    raise EncodingError(f"a method's name must be text that UTF-8 can hold, not {method!r}")
 
 
 def parse(body: bytes) -> Message:
     """What a server received. Never raises."""
     try:
-        document = values.decode(body)
+        document = values.decode(body, max_nesting=_REQUEST_NESTING)
     except DecodingError as error:
         return Malformed(ParseError(f"the body is not valid: {error}"))
     if type(document) is dict:
@@ -125,12 +135,13 @@ def _request(document: dict[Any, Any]) -> Request | Malformed:
     call_id = document.get("id")
     if not _is_id(call_id):
         return Malformed(InvalidRequest('"id" must be a string, a number of 64 bits or null'))
-    if document.get("jsonrpc") != "2.0":
+    version = document.get("jsonrpc")
+    if type(version) is not str or version != "2.0":  # the type first: an array compares item by item
         return Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), call_id)
     method = document.get("method")
     if type(method) is not str:
         return Malformed(InvalidRequest('"method" must be a string'), call_id)
-    params = document.get("params", ())
+    params = document.get("params", [])
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     if type(params) is list:
@@ -144,8 +155,6 @@ def _request(document: dict[Any, Any]) -> Request | Malformed:
             )
         if not all(type(name) is str for name in kwargs):
             return Malformed(InvalidRequest('the names in "params" must be strings'), call_id)
-    elif params == ():
-        args, kwargs = (), {}
     else:
         return Malformed(InvalidRequest('"params" must be an array or an object'), call_id)
     return Request(method, args, kwargs, call_id, "id" not in document)
@@ -154,7 +163,9 @@ def _request(document: dict[Any, Any]) -> Request | Malformed:
 def _is_id(value: Any) -> bool:
     if type(value) is int:
         return -(2**63) <= value < 2**64  # beyond, it would not be written back as it came
-    return value is None or type(value) in (str, float)
+    if type(value) is float:
+        return isfinite(value)
+    return value is None or type(value) is str
 
 
 # ---- responses --------------------------------------------------------------------------------------------------
@@ -171,10 +182,10 @@ def encode_result(call_id: RequestId, result: Any) -> bytes:
 
 def encode_error(call_id: RequestId, error: RemoteError) -> bytes:
     """The body of a response that carries an error (section 5.1)."""
-    document: dict[str, Any] = {"code": error.code, "message": printable(error.message)}
+    document: dict[str, Any] = {"code": error.code, "message": _error_text(error.message)}
     if error.data:
         document["data"] = {
-            name: printable(value) if isinstance(value, str) else value for name, value in error.data.items()
+            name: _error_text(value) if isinstance(value, str) else value for name, value in error.data.items()
         }
     return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"error":' + values.encode(document) + b"}"
 
@@ -182,6 +193,10 @@ def encode_error(call_id: RequestId, error: RemoteError) -> bytes:
 def encode_batch(responses: Iterable[bytes]) -> bytes:
     """The body that answers a batch."""
     return b"[" + b",".join(responses) + b"]"
+
+
+def _error_text(text: str) -> str:
+    return printable(text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "[…]")
 
 
 def printable(text: str) -> str:
@@ -196,7 +211,7 @@ def decode_response(body: bytes) -> Any:
         RemoteError: the typed error that it carries instead.
         DecodingError: it is no JSON-RPC 2.0 response.
     """
-    document = values.decode(body)
+    document = values.decode(body, max_nesting=_RESPONSE_NESTING)
     if type(document) is not dict:
         raise DecodingError("the reply is not a JSON-RPC 2.0 response: not an object")
     if "result" in document:

@@ -64,7 +64,8 @@ def schema(annotation: Any) -> dict[str, Any]:
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [schema(arg) for arg in args]}
     if origin is list:
-        return {"type": "array", "items": schema(args[0])}
+        # typing.List without an argument has this origin too.
+        return {"type": "array", "items": schema(args[0])} if args else {"type": "array"}
     if origin is dict:
-        return {"type": "object", "additionalProperties": schema(args[1])}
+        return {"type": "object", "additionalProperties": schema(args[1])} if args else {"type": "object"}
     return {}

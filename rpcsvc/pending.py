@@ -78,6 +78,10 @@ class PendingCalls(Generic[Call]):
                 self._sweep()
         return call
 
+    def get(self, correlation_id: str | None) -> Call | None:
+        """The waiting call of that id, or None; it goes on waiting."""
+        return None if correlation_id is None else self._calls.get(correlation_id)
+
     def count_dropped(self, correlation_id: str | None) -> None:
         """Note a reply for which `pop` found no call."""
         match self._ended.get(correlation_id or ""):

@@ -7,9 +7,10 @@ a float; every item of a `list[int]` is looked at). Whatever does not fit is `In
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 from .errors import InvalidParams, RegistrationError
@@ -23,6 +24,7 @@ RESERVED_PREFIX = "rpc."
 MAX_NAME_BYTES = 255
 """A method's name travels in the AMQP property `type`, a short string."""
 
+_UNIONS = (typing.Union, types.UnionType)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -138,7 +140,9 @@ class Registry:
         self, function: Callable[..., Any], *, name: str | None = None, idempotent: bool = True, check: bool = True
     ) -> Function:
         """Register a function without a decorator; see `function`."""
-        entry = _entry(function, name, idempotent, check)
+        return self._insert(_entry(function, name, idempotent, check))
+
+    def _insert(self, entry: Function) -> Function:
         if entry.name in self._functions:
             raise RegistrationError(
                 f"a function named {entry.name!r} is registered already; give this one another name="
@@ -148,8 +152,8 @@ class Registry:
 
     def include(self, other: Registry, *, prefix: str = "") -> None:
         """Register every function of `other` here too, its name behind `prefix`."""
-        for entry in other._functions.values():
-            self.add(entry.call, name=prefix + entry.name, idempotent=entry.idempotent, check=bool(entry._checks))
+        for entry in list(other):
+            self._insert(replace(entry, name=_checked_name(prefix + entry.name)))
 
     def get(self, name: str) -> Function | None:
         """The function of that name, or None."""
@@ -172,7 +176,7 @@ def _entry(function: Callable[..., Any], name: str | None, idempotent: bool, che
     if not callable(function):
         raise RegistrationError(f"only a callable can be registered, not {type(function).__name__}")
     chosen = _checked_name(getattr(function, "__name__", None) if name is None else name)
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    if _returns_at_once(function) or _returns_at_once(type(function).__call__):
         raise RegistrationError(f"{chosen}: a worker calls plain functions; wrap this one in a function that returns")
     signature = _signature(chosen, function, resolve=check)
     checks = {
@@ -196,12 +200,25 @@ def _entry(function: Callable[..., Any], name: str | None, idempotent: bool, che
     )
 
 
+def _returns_at_once(function: object) -> bool:
+    """Whether a call computes nothing yet but gives a coroutine or a generator."""
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
+
+
 def _checked_name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise RegistrationError("a function without a name of its own needs name=")
     if name.startswith(RESERVED_PREFIX):
         raise RegistrationError(f"{name!r}: names that begin with 'rpc.' belong to the protocol; choose another")
-    if len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise RegistrationError(f"{name!r} holds a lone surrogate, which UTF-8 cannot carry; choose another") from None
+    if size > MAX_NAME_BYTES:
         raise RegistrationError(f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8: {name[:40]!r}…")
     return name
 
@@ -209,7 +226,7 @@ def _checked_name(name: object) -> str:
 def _signature(name: str, function: Callable[..., Any], *, resolve: bool) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=resolve)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError) as error:
         raise RegistrationError(
             f"{name}: an annotation cannot be resolved ({error}); import it at run time, or register with check=False"
         ) from error
@@ -226,8 +243,9 @@ def compile_check(annotation: Any) -> Check | None:
         return None
     if annotation is None:
         annotation = type(None)
-    if isinstance(annotation, type) and typing.get_origin(annotation) is None and not _is_special(annotation):
-        return _class_check(annotation)
+    members = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else (annotation,)
+    if all(isinstance(cls, type) and typing.get_origin(cls) is None and not _is_special(cls) for cls in members):
+        return _class_check(members)
     return _hint_check(annotation)
 
 
@@ -236,23 +254,25 @@ def _is_special(cls: type) -> bool:
     return bool(getattr(cls, "_is_protocol", False)) or typing.is_typeddict(cls)
 
 
-def _class_check(cls: type) -> Check:
+def _class_check(classes: tuple[type, ...]) -> Check:
     # PEP 484, "The numeric tower": int passes for float, and both for complex.
-    accepted = {float: (float, int), complex: (complex, float, int)}.get(cls, cls)
+    tower = {float: (float, int), complex: (complex, float, int)}
+    accepted = tuple(each for cls in classes for each in tower.get(cls, (cls,)))
+    names = " or ".join("None" if cls is type(None) else cls.__name__ for cls in classes)
 
     def check(value: Any) -> str | None:
-        if type(value) is cls or isinstance(value, accepted):
+        if isinstance(value, accepted):
             return None
-        return f"must be {cls.__name__}, not {type(value).__name__}"
+        return f"must be {names}, not {type(value).__name__}"
 
     return check
 
 
 def _hint_check(hint: Any) -> Check:
-    # Imported here: most registries need plain classes only, and every worker holds what is imported.
-    import typeguard  # noqa: PLC0415
-
     def check(value: Any) -> str | None:
+        # Imported by the first call that needs it: most registries name plain classes only.
+        import typeguard  # noqa: PLC0415
+
         try:
             typeguard.check_type(
                 value,

@@ -57,13 +57,20 @@ class BrokerUrl:
             parts = urlsplit(url)
             port = parts.port
             host = parts.hostname
-        except ValueError as error:
-            raise ConfigurationError("the broker's URL has a bad port or host; " + _URL_FORM) from error
+        except ValueError:
+            # Not chained: urllib's sentence shows what it took for the port, which may be half of a password.
+            raise ConfigurationError("the broker's URL has a bad port or host; " + _URL_FORM) from None
         if parts.scheme not in _PORTS:
             # The scheme alone is shown: the rest of a mistyped URL may hold a password.
             raise ConfigurationError(f"the broker's URL begins with {_scheme_of(url)!r}; " + _URL_FORM)
         if not host:
             raise ConfigurationError("the broker's URL names no host; " + _URL_FORM)
+        if "@" in parts.path + parts.query or parts.fragment:
+            # What stands there would be shown, and is the rest of a password more likely than a virtual host.
+            raise ConfigurationError(
+                "in the broker's URL / ? # @ within a password or a virtual host are written %2F %3F %23 %40; "
+                + _URL_FORM
+            )
         path = parts.path.removeprefix("/")
         if "/" in path:
             raise ConfigurationError("a virtual host with a slash is written with %2F; " + _URL_FORM)
@@ -100,14 +107,14 @@ def _scheme_of(url: str) -> str:
 
 
 def _heartbeat(query: str) -> int:
-    options = parse_qs(query)
+    options = parse_qs(query, keep_blank_values=True)
     unknown = sorted(options.keys() - {"heartbeat"})
     if unknown:
         raise ConfigurationError(f"the broker's URL has an option {unknown[0]!r} that is not known; known: heartbeat")
     if "heartbeat" not in options:
         return DEFAULT_HEARTBEAT
     text = options["heartbeat"][-1]
-    if not text.isdecimal() or int(text) > 65535:
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
         raise ConfigurationError(f"heartbeat in the broker's URL is whole seconds from 0 to 65535, not {text!r}")
     return int(text)
 

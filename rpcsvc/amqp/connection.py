@@ -7,6 +7,7 @@ connection away. `publish` and `ack` are not awaited: they go into the transport
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -25,6 +26,8 @@ from ..settings import BrokerUrl
 from .faults import lost_error, opening_error
 from .messages import Delivery, Returned
 from .transport import StreamConnection
+
+log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/json"
 _CLOSE_TIMEOUT = 2.0
@@ -212,7 +215,11 @@ class Channel:
         def on_message(
             _: object, method: pika.spec.Basic.Deliver, properties: pika.spec.BasicProperties, body: bytes
         ) -> None:
-            delivered(_delivery(method, properties, body))
+            try:
+                delivered(_delivery(method, properties, body))
+            except Exception:
+                # pika would take it for a fault of the stream. It is one of ours; the connection is well.
+                log.exception("a consumer failed on a delivery")
 
         tag: str = ""
 

@@ -67,6 +67,8 @@ def _closed_by_broker(code: int, text: str) -> RpcError:
             return QueueMismatch(
                 f"a queue of that name exists, declared otherwise: {text}; delete it, or use another --queue"
             )
+        case 405:
+            return QueueMismatch(f"the queue belongs to another connection alone: {text}; use another --queue")
         case 403 | 530:
             return AccessRefused(f"the broker refused access: {text}")
         case _:

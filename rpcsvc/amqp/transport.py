@@ -18,6 +18,20 @@ import pika.exceptions
 log = logging.getLogger(__name__)
 
 
+class _OwnChannels(logging.Filter):
+    """Keeps pika from warning of channels that the broker closed on us: they are typed errors, and some are expected.
+
+    (A passive declaration of a queue that does not exist is one.)
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        return not any(isinstance(getattr(arg, "connection", None), StreamConnection) for arg in args)
+
+
+logging.getLogger("pika.channel").addFilter(_OwnChannels())
+
+
 class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: ignore[misc]  # pika is untyped
     """A pika connection that is an asyncio protocol too.
 

@@ -68,13 +68,20 @@ class ForkServer:
         """The fork server's process id."""
         return self._process.pid
 
-    async def load(self) -> list[str]:
+    async def load(self, workers: int, taken_fd: int) -> list[str]:
         """Have the registry imported; the names of its functions.
+
+        Args:
+            workers: how many numbers there will be.
+            taken_fd: the descriptor of their `TakenCounters`, which this closes on our side.
 
         Raises:
             RegistryFailed: it cannot be imported.
         """
-        self._send({"target": self._target, "rules": asdict(self._rules)})
+        try:
+            self._send({"target": self._target, "rules": asdict(self._rules), "workers": workers}, taken_fd)
+        finally:
+            os.close(taken_fd)
         return await self._loaded
 
     def spawn(self, number: int, channel: socket.socket) -> None:

@@ -6,7 +6,7 @@ tells how each ended.
 
 On the control socket, JSON lines. From the pool:
 
-    {"target": "MODULE:NAME", "rules": {…}}                 once, first
+    {"target": "MODULE:NAME", "rules": {…}, "workers": 4}   once, first, with the descriptor of the TakenCounters
     {"spawn": 3}                                            with the worker's end of a socket pair as ancillary data
     {"kill": 4711}                                          SIGKILL, by pid; only a worker not reaped yet is signalled
 
@@ -34,12 +34,14 @@ import socket
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from ..dispatch import Rules
 from ..errors import ConfigurationError
 from ..registry import Registry
 from . import worker
+from .progress import TakenCounters
 
 _PR_SET_PDEATHSIG = 1
 _MAX_FDS = 16
@@ -72,6 +74,7 @@ class _Birth:
     """What a forked child needs to become a worker."""
 
     channel: socket.socket
+    number: int
 
 
 class _ForkServer:
@@ -85,6 +88,7 @@ class _ForkServer:
         self._wakeup, self._signalled = socket.socketpair()
         self._registry: Registry | None = None
         self._rules = Rules()
+        self._taken: TakenCounters | None = None
 
     def run(self) -> _Birth | None:
         """Serve the pool. Returns None when the server is gone, or, in a forked child, what it needs to go on."""
@@ -112,7 +116,8 @@ class _ForkServer:
     def become_worker(self, birth: _Birth) -> NoReturn:
         """In the forked child."""
         assert self._registry is not None
-        worker.serve(birth.channel, self._registry, self._rules)
+        assert self._taken is not None
+        worker.serve(birth.channel, self._registry, self._rules, partial(self._taken.count, birth.number))
         sys.exit(0)
 
     # ---- the control socket
@@ -146,6 +151,9 @@ class _ForkServer:
 
     def _load(self, order: dict[str, Any]) -> None:
         self._rules = Rules(**order["rules"])
+        taken_fd = self._fds.pop(0)
+        self._taken = TakenCounters(taken_fd, order["workers"])
+        os.close(taken_fd)
         try:
             self._registry = load_registry(order["target"])
         except ConfigurationError as error:
@@ -169,7 +177,7 @@ class _ForkServer:
         pid = os.fork()
         if pid == 0:
             self._forget_the_parent(parent)
-            return _Birth(channel)
+            return _Birth(channel, number)
         channel.close()
         self._workers.add(pid)
         self._tell({"spawned": number, "pid": pid})

@@ -37,12 +37,14 @@ class FrameReader:
         buffer = self._buffer
         buffer += data
         start = 0
-        while len(buffer) - start >= HEADER.size:
-            kind, length = HEADER.unpack_from(buffer, start)
-            end = start + HEADER.size + length
-            if len(buffer) < end:
-                break
-            payload = bytes(memoryview(buffer)[start + HEADER.size : end])
-            start = end
-            yield kind, payload
-        del buffer[:start]
+        try:
+            while len(buffer) - start >= HEADER.size:
+                kind, length = HEADER.unpack_from(buffer, start)
+                end = start + HEADER.size + length
+                if len(buffer) < end:
+                    break
+                payload = bytes(memoryview(buffer)[start + HEADER.size : end])
+                start = end
+                yield kind, payload
+        finally:  # whoever stops in the middle of the loop must not get the same frames again
+            del buffer[:start]

@@ -4,7 +4,7 @@
 idle. Nothing in here blocks, whatever a worker does: what it does not read stays in its transport's buffer, and that is
 bounded because a worker is given one call at a time.
 
-A worker's life: starting -> idle <-> busy -> gone; a gone one leaves its number to its replacement.
+A worker's life: starting -> idle <-> busy -> ending -> gone; a gone one leaves its number to its replacement.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from ..dispatch import Rules
 from ..supervision import GiveUp, Supervisor, WorkerExit
 from .forking import ForkServer, ForkServerEvents
 from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .progress import TakenCounters
 
 log = logging.getLogger(__name__)
 
-_EXIT_REPORT_TIMEOUT = 1.0
-"""Seconds between a worker's socket closing and the report of its exit, or the other way round."""
+_LAST_WORDS = 0.25
+"""Seconds that the socket of a worker that has ended is still read from."""
 _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
 
@@ -73,6 +74,8 @@ class State(enum.Enum):
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
+    ENDING = "ending"
+    """Its socket is closed; how it ended is not known yet."""
     GONE = "gone"
 
 
@@ -87,8 +90,9 @@ class Worker(asyncio.Protocol):
         self.pid: int | None = None
         self.state = State.STARTING
         self.work: Work | None = None
+        self.sent = 0
+        self.was_ready = False
         self.exit: WorkerExit | None = None
-        self.disconnected = False
 
     def start_work(self, work: Work) -> None:
         """Send a call to this idle worker."""
@@ -96,6 +100,7 @@ class Worker(asyncio.Protocol):
         assert self._transport is not None
         self.state = State.BUSY
         self.work = work
+        self.sent += 1
         if len(work.body) <= _JOIN_BELOW:
             self._transport.write(frame(CALL, work.body))
         else:
@@ -123,8 +128,12 @@ class Worker(asyncio.Protocol):
                 self._pool._answered(self, Answer(payload if kind == RESULT else None))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.disconnected = True
         self._pool._disconnected(self)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether its socket is known to be closed, even if the event loop has not said so yet."""
+        return self._transport is None or self._transport.is_closing()
 
     def __repr__(self) -> str:
         return f"<Worker {self.number} pid={self.pid} {self.state.value}>"
@@ -151,6 +160,7 @@ class WorkerPool:
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
         self._fork_server: ForkServer | None = None
+        self._taken: TakenCounters | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._full = asyncio.Event()
         self._empty = asyncio.Event()
@@ -230,10 +240,16 @@ class WorkerPool:
             if work.deadline is not None and work.deadline.expired:
                 work.done(Expired())
                 continue
-            self._idle.popleft().start_work(work)
+            worker = self._idle.popleft()
+            if worker.is_deaf:
+                worker.state = State.ENDING
+                self._waiting.appendleft(work)
+            else:
+                worker.start_work(work)
 
     def _ready(self, worker: Worker) -> None:
         self._supervisor.became_ready()
+        worker.was_ready = True
         self._make_idle(worker)
         if self.ready == self._size:
             self._full.set()
@@ -254,17 +270,20 @@ class WorkerPool:
     async def _start_fork_server(self) -> None:
         events = ForkServerEvents(spawned=self._spawned, exited=self._exited, lost=self._fork_server_lost)
         self._fork_server = ForkServer(self._target, self._rules, events)
-        self.names = await self._fork_server.load()
+        self._taken, fd = TakenCounters.create(self._size)
+        self.names = await self._fork_server.load(self._size, fd)
         for number in range(self._size):
             await self._spawn(number)
 
     async def _spawn(self, number: int) -> None:
-        assert self._fork_server is not None
         if self._stopping:
             return
+        assert self._fork_server is not None
+        assert self._taken is not None
         ours, theirs = socket.socketpair()
         worker = Worker(self, number)
         self._workers[number] = worker
+        self._taken[number] = 0
         # The transport first: a worker that dies at once must be noticed.
         await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
         self._fork_server.spawn(number, theirs)
@@ -279,15 +298,18 @@ class WorkerPool:
         if worker is None:
             return
         worker.exit = exit_
-        if worker.disconnected:
+        if worker.state is State.ENDING:
             self._gone(worker)
         else:
-            # What it wrote before it ended is still to be read; but a process that it started may hold the socket open.
-            asyncio.get_running_loop().call_later(_EXIT_REPORT_TIMEOUT / 4, worker.close)
+            # What it wrote before it ended is still to be read; but a process that it started may hold its socket open.
+            asyncio.get_running_loop().call_later(_LAST_WORDS, worker.close)
 
     def _disconnected(self, worker: Worker) -> None:
         if worker.state is State.GONE:
             return
+        if worker.state is State.IDLE:
+            self._idle.remove(worker)
+        worker.state = State.ENDING
         if worker.exit is not None:
             self._gone(worker)
         elif worker.pid is not None and self._fork_server is not None and not self._stopping:
@@ -296,9 +318,6 @@ class WorkerPool:
 
     def _gone(self, worker: Worker) -> None:
         assert worker.exit is not None
-        was_ready = worker.state is not State.STARTING
-        if worker.state is State.IDLE:
-            self._idle.remove(worker)
         worker.state = State.GONE
         self._by_pid.pop(worker.exit.pid, None)
         del self._workers[worker.number]
@@ -306,15 +325,23 @@ class WorkerPool:
             if not self._workers:
                 self._empty.set()
             return
-        work = worker.finish_work()
-        log.warning("%s %s", worker.exit, "during a call" if work else "while it was idle")
-        decision = self._supervisor.ended(worker.exit, was_ready=was_ready)
-        if work is not None:
-            work.done(Lost(worker.exit))
+        decision = self._supervisor.ended(worker.exit, was_ready=worker.was_ready)
+        self._end_work_of(worker, worker.exit)
         if isinstance(decision, GiveUp):
             self._gave_up(decision.reason)
         else:
             self._run(self._spawn(worker.number))
+
+    def _end_work_of(self, worker: Worker, exit_: WorkerExit) -> None:
+        """A lost worker's call is lost with it, unless it was not taken yet: then it is the next to be assigned."""
+        work = worker.finish_work()
+        running = self._taken is not None and self._taken[worker.number] == worker.sent
+        log.warning("%s %s", exit_, "during a call" if work and running else "between calls")
+        if work is not None and running:
+            work.done(Lost(exit_))
+        elif work is not None:
+            self._waiting.appendleft(work)
+            self._assign()
 
     def _fork_server_lost(self) -> None:
         """Its workers are orphans (Linux kills them, elsewhere we do): every one is lost, and all begins anew."""
@@ -328,8 +355,7 @@ class WorkerPool:
             worker.close()
             if worker.pid is not None:
                 _kill_quietly(worker.pid)
-            if (work := worker.finish_work()) is not None:
-                work.done(Lost(WorkerExit(worker.pid or 0, None, signal.SIGKILL)))
+            self._end_work_of(worker, WorkerExit(worker.pid or 0, None, int(signal.SIGKILL)))
         self._run(self._start_fork_server())
 
     def _run(self, coroutine: Coroutine[None, None, None]) -> None:

@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from ..dispatch import Rules, dispatch
@@ -21,11 +22,12 @@ _JOIN_BELOW = 64 * 1024
 _CHUNK = 256 * 1024
 
 
-def serve(channel: socket.socket, registry: Registry, rules: Rules) -> None:
-    """Answer calls until the other end closes."""
+def serve(channel: socket.socket, registry: Registry, rules: Rules, took_one: Callable[[], None]) -> None:
+    """Answer calls until the other end closes; `took_one` is called before each call runs."""
     _become_a_worker()
     channel.sendall(frame(READY))
     while (call := _receive(channel)) is not None:
+        took_one()
         response = dispatch(registry, call, rules)
         if response is None:
             channel.sendall(frame(NO_RESPONSE))

@@ -1,0 +1,142 @@
+"""One attempt to start a node: write its files, let the server program loose, wait until it takes AMQP connections.
+
+    files ──> sh ──(in a session of its own)──> rabbitmq-server ──exec──> erl ──exec──> the node, same pid
+                                                                                         └─> epmd, by itself
+
+The shell between makes the node nobody's child: it outlives its starter, holds none of its pipes open, hears nothing
+of its terminal, and leaves no zombie with a starter that lives on.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..deadline import Deadline
+from ..errors import BrokerStartFailed, ConnectionFailed
+from ..settings import usable_cpus
+from . import config, install, ports, probe
+from .config import Credentials, Layout
+from .files import Running, read_credentials, write_credentials, write_private, write_running
+from .processes import belongs, started_at
+
+_STEP = 0.05
+_MAX_OPEN_FILES = 65536
+"""Enough for any use of one host; epmd's start takes as long as the limit is high (it closes every number)."""
+_TAIL = 2000
+
+# $0 is the server program, $1 its log, $2 the number of files it may open.
+_DETACH = 'ulimit -n "$2" 2>/dev/null || :; "$0" </dev/null >>"$1" 2>&1 & echo $!'
+
+
+class PortTaken(BrokerStartFailed):
+    """Somebody took the port between the look at it and its use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start: `port` None lets the node choose; `extra` are lines of rabbitmq.conf."""
+
+    layout: Layout
+    server: Path
+    port: int | None
+    extra: Mapping[str, str]
+
+    def attempt(self, deadline: Deadline, cancelled: Callable[[], bool]) -> Running | None:
+        """Start the node and wait for it; None if `cancelled` began to say so. Whatever was started is left running.
+
+        Raises:
+            PortTaken: the port was taken at the last moment.
+            BrokerStartFailed: it ended, or was not ready by the deadline; the sentence ends with its log.
+        """
+        known = read_credentials(self.layout) or Credentials("rpcsvc", secrets.token_urlsafe(24))
+        port = ports.choose_port(known.port) if self.port is None else self.port
+        if not ports.is_free(port):
+            raise BrokerStartFailed(
+                f"port {port} of {config.HOST} is taken; choose another one, or none for a free one"
+            )
+        credentials = replace(known, port=port)
+        epmd_port = ports.random_free_port()
+        self._write_files(credentials, port)
+        pid = self._spawn(epmd_port)
+        running = Running(pid, started_at(pid), credentials.url(port))
+        if not self._wait_ready(running, credentials, deadline, cancelled):
+            return None
+        write_running(self.layout, running, epmd_port)
+        return running
+
+    def _write_files(self, credentials: Credentials, port: int) -> None:
+        layout = self.layout
+        text = config.rabbitmq_conf(credentials, port, self.extra)
+        # The credentials come first: they mark the folder as ours, and must be there before data that knows them.
+        write_credentials(layout, credentials)
+        write_private(layout.config_file, text)
+        write_private(layout.plugins_file, "[].\n")  # no plugins: faster, and no port of theirs
+        if not layout.cookie_file.exists():
+            write_private(layout.cookie_file, secrets.token_hex(32), mode=0o400)
+        layout.logs.mkdir(mode=0o700, exist_ok=True)
+        layout.data.mkdir(mode=0o700, exist_ok=True)
+        write_private(layout.startup_log, "")
+
+    def _spawn(self, epmd_port: int) -> int:
+        layout = self.layout
+        started = subprocess.run(  # noqa: S603 every word is ours or a path
+            ["/bin/sh", "-c", _DETACH, str(self.server), str(layout.startup_log), str(_open_files())],
+            env=config.environment(layout, os.environ, install.search_path(), epmd_port, usable_cpus()),
+            cwd=layout.folder,
+            umask=0o077,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        try:
+            return int(started.stdout)
+        except ValueError:
+            raise BrokerStartFailed(f"{self.server} cannot be run: {started.stderr.decode(errors='replace')}") from None
+
+    def _wait_ready(
+        self, node: Running, credentials: Credentials, deadline: Deadline, cancelled: Callable[[], bool]
+    ) -> bool:
+        while not cancelled():
+            if not belongs(node.pid, node.created, self.layout.folder):
+                raise self._failure("ended during its start", credentials)
+            if deadline.expired:
+                raise self._failure("was not ready in time", credentials)
+            try:
+                # With its own password: another broker that took the port first would refuse it.
+                probe.open_and_close(node.url, timeout=max(0.1, min(2.0, deadline.remaining)))
+            except ConnectionFailed:
+                time.sleep(_STEP)
+            else:
+                return True
+        return False
+
+    def _failure(self, what: str, credentials: Credentials) -> BrokerStartFailed:
+        tail = log_tail(self.layout, credentials.password)
+        if "eaddrinuse" in tail or "address already in use" in tail.lower():
+            return PortTaken(f"the private RabbitMQ {what}: its port was taken. Its log:\n{tail}")
+        return BrokerStartFailed(f"the private RabbitMQ {what}. Its log, in {self.layout.logs}:\n{tail}")
+
+
+def log_tail(layout: Layout, password: str) -> str:
+    """The end of what the node printed, or of its log where it printed nothing."""
+    for path in (layout.startup_log, layout.log):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            continue
+        if text:
+            return text[-_TAIL:].replace(password, "***")
+    return "(empty)"
+
+
+def _open_files() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)

@@ -1,0 +1,85 @@
+"""`rpcsvc call`: one call from a shell.
+
+An argument that is JSON is that value; any other is text. NAME=VALUE, with a Python name before the sign, is a keyword
+argument; text that looks like one is quoted as JSON: '"a=b"'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from .. import digits, values
+from ..client import RpcClient
+from ..errors import DecodingError, FunctionRaised
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from .exits import ExitCode
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this subcommand."""
+    parser = subparsers.add_parser(
+        "call",
+        help="call a function and print its result",
+        description="Call a function and print its result: text as it is, everything else as JSON.",
+    )
+    parser.add_argument("method", help="the function's name")
+    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, or text; NAME=VALUE for a keyword")
+    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="(%(default)s)")
+    parser.add_argument(
+        "--wait-for-server", type=float, default=0.0, metavar="SECONDS", help="how long a missing server is waited for"
+    )
+    parser.add_argument("--queue", default=DEFAULT_QUEUE, help="the queue that is served (%(default)s)")
+    parser.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Call, and print."""
+    args, kwargs = parse_arguments(options.arguments)
+    kwargs.setdefault("timeout", None)
+    with RpcClient(
+        options.url,
+        queue=options.queue,
+        timeout=options.timeout,
+        connect_timeout=DEFAULT_CONNECT_TIMEOUT,
+        wait_for_server=options.wait_for_server,
+    ) as client:
+        try:
+            result = client.call(options.method, *args, **kwargs)
+        except FunctionRaised as error:
+            print(f"rpcsvc: {error}", file=sys.stderr)
+            if error.remote_traceback:
+                print(error.remote_traceback, file=sys.stderr, end="")
+            return ExitCode.FAILED
+    print(_text(result))
+    return ExitCode.OK
+
+
+def parse_arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments from the words of a command line."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if sign and name.isidentifier():
+            kwargs[name] = _value(value)
+        else:
+            args.append(_value(word))
+    return args, kwargs
+
+
+def _value(word: str) -> Any:
+    try:
+        return values.decode(word.encode("utf-8", "surrogateescape"))
+    except DecodingError:
+        return word
+
+
+def _text(result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    if type(result) is int:
+        return digits.to_decimal(result)
+    return values.encode(result).decode()

@@ -1,0 +1,79 @@
+"""`rpcsvc serve`: a pool of worker processes that serves a queue."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ..server import BUILT_IN, RpcServer
+from ..settings import DEFAULT_QUEUE
+from .exits import ExitCode
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this subcommand."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run a pool of worker processes that serves a queue",
+        description="Serve the functions of a registry until SIGTERM or SIGINT; then finish what runs, and end. "
+        "A second signal ends at once.",
+    )
+    parser.add_argument(
+        "registry",
+        nargs="?",
+        default=BUILT_IN,
+        metavar="MODULE:REGISTRY",
+        help="the functions to serve; by default the built-in ones",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="worker processes; by default the CPUs this one may use"
+    )
+    parser.add_argument("--queue", default=DEFAULT_QUEUE, help="the queue to serve (%(default)s)")
+    parser.add_argument(
+        "--prefetch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="deliveries that a worker's consumer may hold (%(default)s)",
+    )
+    parser.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    parser.add_argument(
+        "--callback-queue",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a further pattern of callback queues that replies may go to, beside the names a broker gives",
+    )
+    parser.add_argument(
+        "--hide-tracebacks", action="store_true", help="do not send callers the traceback of a function"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does: the registry is often a module beside the user
+    server = RpcServer(
+        options.registry,
+        url=options.url,
+        queue=options.queue,
+        workers=options.workers,
+        prefetch=options.prefetch,
+        callback_queues=options.callback_queue,
+        send_tracebacks=not options.hide_tracebacks,
+    )
+    server.run(ready=_say_ready)
+    _say(f"stopped; {server.counts}")
+    return ExitCode.INTERRUPTED if server.was_forced else ExitCode.OK
+
+
+def _say_ready(server: RpcServer) -> None:
+    names = ", ".join(server.function_names)
+    workers = "1 worker serves" if server.workers == 1 else f"{server.workers} workers serve"
+    _say(f"ready: {workers} {names} on {server.queue!r} at {server.url}")
+
+
+def _say(text: str) -> None:
+    print(f"rpcsvc: {text}", file=sys.stderr, flush=True)

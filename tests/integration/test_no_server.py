@@ -1,0 +1,107 @@
+"""Nobody waits for nothing: a call that nobody can answer says so long before its time-out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pika
+import pytest
+from processes import ServerProcess
+
+from rpcsvc import AccessRefused, AuthenticationFailed, ConnectionFailed, NoServer, RpcClient
+from rpcsvc.broker import PrivateBroker
+
+SOON = 0.5
+
+
+@pytest.fixture
+def idle_queue(broker: PrivateBroker, queue: str) -> object:
+    """A queue as a server declares it, and nobody on it."""
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue, durable=True)
+        yield channel
+        channel.queue_delete(queue)
+
+
+def test_a_call_without_a_queue_says_so_at_once(broker: PrivateBroker, queue: str) -> None:
+    with RpcClient(broker.url, queue=queue) as client:
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(NoServer, match="does not exist") as caught:
+                client.call("fib", 30)
+            assert time.monotonic() - started < SOON
+            assert caught.value.queue == queue
+
+
+def test_a_call_to_a_queue_without_a_server_says_so_and_leaves_nothing_in_it(
+    broker: PrivateBroker, queue: str, idle_queue: pika.channel.Channel
+) -> None:
+    with RpcClient(broker.url, queue=queue) as client:
+        started = time.monotonic()
+        with pytest.raises(NoServer, match="nobody consumes"):
+            client.call("fib", 30)
+        assert time.monotonic() - started < SOON
+    assert idle_queue.queue_declare(queue, passive=True).method.message_count == 0
+
+
+def test_a_call_made_just_after_the_last_server_left_says_so(broker: PrivateBroker, queue: str) -> None:
+    with RpcClient(broker.url, queue=queue) as client:
+        with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
+            assert client.call("fib", 30) == 832040
+            server.signal(signal.SIGKILL)
+            server.wait()
+        started = time.monotonic()
+        with pytest.raises(NoServer):
+            client.call("fib", 30)
+        assert time.monotonic() - started < SOON
+
+
+def test_a_running_call_whose_server_is_killed_does_not_wait_for_its_time_out(
+    broker: PrivateBroker, queue: str
+) -> None:
+    with RpcClient(broker.url, queue=queue) as client:
+        with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
+            running = client.submit("sleep", 60, timeout=60)
+            time.sleep(0.3)
+            server.signal(signal.SIGKILL)
+            server.wait()
+            started = time.monotonic()
+            assert isinstance(running.exception(timeout=5), NoServer)
+            assert time.monotonic() - started < 2
+
+
+def test_a_patient_client_waits_for_the_server(broker: PrivateBroker, queue: str) -> None:
+    with RpcClient(broker.url, queue=queue, wait_for_server=20) as client:
+        future = client.submit("fib", 30)
+        time.sleep(0.5)
+        assert not future.done()
+        with ServerProcess(broker.url, "--workers", "1", "--queue", queue):
+            assert future.result(timeout=10) == 832040
+
+
+def test_the_servers_end_of_patience_is_the_calls_time_out_if_that_is_sooner(broker: PrivateBroker, queue: str) -> None:
+    with RpcClient(broker.url, queue=queue, wait_for_server=20) as client, pytest.raises(TimeoutError):
+        client.call("fib", 30, timeout=0.3)
+
+
+class TestConnecting:
+    def test_no_broker_is_said_with_its_address_and_without_the_password(self) -> None:
+        with pytest.raises(ConnectionFailed) as caught:
+            RpcClient("amqp://me:s3cr3t@127.0.0.1:1/")
+        assert "127.0.0.1:1" in str(caught.value)
+        assert "s3cr3t" not in str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
+
+    def test_a_wrong_password_is_told_from_a_wrong_virtual_host(self, broker: PrivateBroker) -> None:
+        with pytest.raises(AuthenticationFailed):
+            RpcClient(broker.url.replace("rpcsvc:", "rpcsvc:no"))
+        with pytest.raises(AccessRefused, match="'elsewhere'"):
+            RpcClient(broker.url + "elsewhere")
+
+    def test_a_failed_client_leaves_no_thread(self) -> None:
+        before = threading.active_count()
+        with pytest.raises(ConnectionFailed):
+            RpcClient("amqp://127.0.0.1:1/")
+        assert threading.active_count() == before

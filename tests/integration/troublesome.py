@@ -1,0 +1,96 @@
+"""Functions that do what functions do at their worst. The server of the integration tests serves them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rpcsvc import Registry
+from rpcsvc.functions import registry as built_in
+
+registry = Registry(default="fib")
+registry.include(built_in)
+
+
+@registry.function
+def exit_hard(code: int) -> None:
+    os._exit(code)
+
+
+@registry.function
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@registry.function
+def exit_politely(code: int) -> None:
+    sys.exit(code)
+
+
+@registry.function
+def kill_myself(signal_number: int) -> None:
+    os.kill(os.getpid(), signal_number)
+    time.sleep(60)
+
+
+@registry.function
+def raise_error(message: str) -> None:
+    raise LookupError(message)
+
+
+@registry.function
+def return_a_lock() -> Any:
+    return threading.Lock()
+
+
+@registry.function
+def hang_up(seconds: float) -> int:
+    """Close every descriptor but the standard ones, which takes the worker's socket away, and stay alive."""
+    os.closerange(3, 1024)
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@registry.function
+def pid() -> int:
+    return os.getpid()
+
+
+@registry.function
+def write_then_sleep(path: str, text: str, seconds: float) -> str:
+    """Leave a trace of every start, then take a while."""
+    with Path(path).open("a") as file:
+        file.write(text + "\n")
+    time.sleep(seconds)
+    return text
+
+
+@registry.function
+def fork_a_daemon() -> int:
+    """Leave a child behind that holds whatever this process has open."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    return child
+
+
+@registry.function
+def random_number() -> float:
+    return random.random()
+
+
+@registry.function
+def large(size: int) -> bytes:
+    return b"x" * size
+
+
+@registry.function
+def print_something(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from rpcsvc.functions._gmp import gmp
+
+
+def test_gmpy2_is_used_where_it_is_installed() -> None:
+    assert gmp() is pytest.importorskip("gmpy2")
+
+
+@pytest.mark.usefixtures("without_gmpy2")
+def test_a_missing_gmpy2_is_no_error() -> None:
+    assert gmp() is None
+
+
+def test_importing_the_functions_does_not_load_gmpy2_and_a_small_call_neither() -> None:
+    program = "import sys; from rpcsvc.functions import fib; assert fib(1000) > 0; print('gmpy2' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    )

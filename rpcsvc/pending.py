@@ -89,7 +89,7 @@ class PendingCalls(Generic[Call]):
                 self.dropped.duplicate += 1
             case False:
                 self.dropped.late += 1
-            case None:
+            case _:
                 self.dropped.unknown += 1
 
     def expire(self, now: float) -> list[tuple[str, Call]]:

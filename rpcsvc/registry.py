@@ -244,6 +244,8 @@ def compile_check(annotation: Any) -> Check | None:
     if annotation is None:
         annotation = type(None)
     members = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else (annotation,)
+    if Any in members:
+        return None
     if all(isinstance(cls, type) and typing.get_origin(cls) is None and not _is_special(cls) for cls in members):
         return _class_check(members)
     return _hint_check(annotation)
@@ -282,6 +284,9 @@ def _hint_check(hint: Any) -> Check:
             )
         except typeguard.TypeCheckError as error:
             return f"does not fit its annotation: {error}"
+        except ValueError:
+            # Its sentence was to show a key of the value, but a huge integer has no decimal text.
+            return "does not fit its annotation"
         return None
 
     return check

@@ -7,7 +7,7 @@ connection away. `publish` and `ack` are not awaited: they go into the transport
 from __future__ import annotations
 
 import asyncio
-import logging
+import itertools
 import os
 import socket
 import ssl
@@ -23,11 +23,10 @@ import pika.spec
 from .._version import __version__
 from ..errors import RpcError
 from ..settings import BrokerUrl
+from . import fastpath
 from .faults import lost_error, opening_error
 from .messages import Delivery, Returned
 from .transport import StreamConnection
-
-log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/json"
 _CLOSE_TIMEOUT = 2.0
@@ -171,6 +170,10 @@ class Channel:
         """For `Connection.channel` only."""
         self._connection = connection
         self._pika: Any = None
+        self._number = 0
+        self._publisher: fastpath.Publisher
+        self._tags = itertools.count(1)
+        self._consumers: list[tuple[int, bytes]] = []
         self._waiting: set[asyncio.Future[Any]] = set()
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
 
@@ -180,6 +183,9 @@ class Channel:
             self._pika.add_on_close_callback(lambda _, error: self._ended(lost_error(error)))
 
         await self._operation(begin)
+        self._number = self._pika.channel_number
+        stream = self._connection._stream
+        self._publisher = fastpath.Publisher(self._number, stream.params.frame_max, CONTENT_TYPE)
 
     # ---- operations that the broker answers
 
@@ -212,22 +218,13 @@ class Channel:
     async def consume(self, queue: str, delivered: Callable[[Delivery], None], *, no_ack: bool = False) -> str:
         """Start a consumer; the consumer tag."""
 
-        def on_message(
-            _: object, method: pika.spec.Basic.Deliver, properties: pika.spec.BasicProperties, body: bytes
-        ) -> None:
-            try:
-                delivered(_delivery(method, properties, body))
-            except Exception:
-                # pika would take it for a fault of the stream. It is one of ours; the connection is well.
-                log.exception("a consumer failed on a delivery")
-
-        tag: str = ""
-
-        def begin(done: Callable[[Any], None]) -> None:
-            nonlocal tag
-            tag = self._pika.basic_consume(queue, on_message, auto_ack=no_ack, callback=done)
-
-        await self._operation(begin)
+        tag = f"rpcsvc-{next(self._tags)}"
+        self._consumers.append((self._number, tag.encode()))
+        self._connection._stream.consumers[self._consumers[-1]] = delivered
+        await self._operation(
+            # The fast path takes the deliveries; pika never sees one.
+            lambda done: self._pika.basic_consume(queue, _never, auto_ack=no_ack, consumer_tag=tag, callback=done)
+        )
         return tag
 
     async def cancel(self, consumer_tag: str) -> None:
@@ -252,14 +249,19 @@ class Channel:
         Raises:
             ConnectionLost: the channel has ended.
         """
-        properties = pika.BasicProperties(
-            content_type=CONTENT_TYPE,
-            correlation_id=correlation_id,
-            reply_to=reply_to,
-            expiration=expiration,
-            type=type,
+        if self.lost.done():
+            raise self.lost.result()
+        self._connection._stream.write(
+            self._publisher.publish(
+                routing_key,
+                body,
+                mandatory=mandatory,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+                expiration=expiration,
+                type=type,
+            )
         )
-        self._send(lambda: self._pika.basic_publish("", routing_key, body, properties, mandatory))
 
     def ack(self, delivery_tag: int) -> None:
         """Acknowledge a delivery.
@@ -267,7 +269,9 @@ class Channel:
         Raises:
             ConnectionLost: the channel has ended; the broker will deliver it again.
         """
-        self._send(lambda: self._pika.basic_ack(delivery_tag))
+        if self.lost.done():
+            raise self.lost.result()
+        self._connection._stream.write((fastpath.ack(self._number, delivery_tag),))
 
     def on_return(self, returned: Callable[[Returned], None]) -> None:
         """Be told of mandatory messages that no queue took."""
@@ -284,14 +288,6 @@ class Channel:
         self._pika.add_on_cancel_callback(lambda _: cancelled())
 
     # ---- inside
-
-    def _send(self, send: Callable[[], None]) -> None:
-        if self.lost.done():
-            raise self.lost.result()
-        try:
-            send()
-        except pika.exceptions.AMQPError as error:
-            raise lost_error(error) from None
 
     async def _operation(self, begin: Callable[[Callable[[Any], None]], object]) -> Any:
         """Begin something that pika reports by callback, and wait for it, or for the end of the channel."""
@@ -314,6 +310,8 @@ class Channel:
 
     def _ended(self, reason: RpcError) -> None:
         self._connection._channels.discard(self)
+        for consumer in self._consumers:
+            self._connection._stream.consumers.pop(consumer, None)
         if not self.lost.done():
             self.lost.set_result(reason)
         for answer in self._waiting:
@@ -324,13 +322,5 @@ class Channel:
         return f"<Channel {'closed' if self.lost.done() else 'open'} of {self._connection!r}>"
 
 
-def _delivery(method: pika.spec.Basic.Deliver, properties: pika.spec.BasicProperties, body: bytes) -> Delivery:
-    return Delivery(
-        delivery_tag=method.delivery_tag,
-        redelivered=method.redelivered,
-        body=body,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        expiration=properties.expiration,
-        type=properties.type,
-    )
+def _never(*_: object) -> None:
+    raise AssertionError("a delivery went past the fast path")

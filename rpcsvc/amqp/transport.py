@@ -1,21 +1,28 @@
 """The adapter: pika's connection state machine on an asyncio transport.
 
 `pika.connection.Connection` speaks AMQP and leaves the stream and the timers to six `_adapter_*` methods; an asyncio
-protocol fills them in. TLS, partial writes and wake-ups are asyncio's.
+protocol fills them in. TLS, partial writes and wake-ups are asyncio's. Once the connection is open, incoming bytes go
+through the fast path, which hands to pika what is not a delivery.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import pika
 import pika.connection
 import pika.exceptions
 
+from .fastpath import FrameParser
+from .messages import Delivery
+
 log = logging.getLogger(__name__)
+
+_JOIN_BELOW = 64 * 1024
+"""What a tick writes is joined up to this many bytes; beyond, copying costs more than a system call's longer list."""
 
 
 class _OwnChannels(logging.Filter):
@@ -35,6 +42,9 @@ logging.getLogger("pika.channel").addFilter(_OwnChannels())
 class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: ignore[misc]  # pika is untyped
     """A pika connection that is an asyncio protocol too.
 
+    Attributes:
+        consumers: who takes deliveries, by channel number and consumer tag.
+
     Args:
         parameters: pika's.
         opened: called when the AMQP handshake is done.
@@ -50,6 +60,9 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._outgoing: list[bytes] = []
+        self._parser = FrameParser(self._slow_frame, self._delivered)
+        self.consumers: dict[tuple[int, bytes], Callable[[Delivery], None]] = {}
         super().__init__(
             parameters,
             on_open_callback=lambda _: opened(),
@@ -66,10 +79,28 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._on_data_available(data)
-        except Exception as error:
+            if self.is_open and not self._frame_buffer:
+                self.bytes_received += len(data)  # pika's heartbeat checker looks at this
+                self._parser.feed(data)
+            else:
+                self._on_data_available(data)
+        except Exception as error:  # what cannot be decoded would otherwise leave a half-dead connection
             log.warning("the broker's bytes cannot be read: %s: %s", type(error).__name__, error)
             self._terminate_stream(error)
+
+    def _slow_frame(self, frame: bytes) -> None:
+        """A frame that the fast path leaves to pika."""
+        self.bytes_received -= len(frame)  # pika counts it again
+        self._on_data_available(frame)
+
+    def _delivered(self, channel: int, consumer_tag: bytes, delivery: Delivery) -> None:
+        consumer = self.consumers.get((channel, consumer_tag))
+        if consumer is None:
+            return  # its channel was closed meanwhile; the broker delivers it again
+        try:
+            consumer(delivery)
+        except Exception:
+            log.exception("a consumer failed on a delivery")  # a fault of ours; the stream is well
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -92,20 +123,38 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     def _adapter_disconnect_stream(self) -> None:
         if self._transport is not None:
+            self.flush()
             self._transport.close()
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        self.write((data,))
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        """All the frames of one method in one write, where pika makes one each."""
-        data = b"".join(marshaled_frames)
-        self.bytes_sent += len(data)
         self.frames_sent += len(marshaled_frames)
-        self._adapter_emit_data(data)
+        self.write(marshaled_frames)
 
     # ---- for the owner
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Send pieces of frames, behind those of this tick of the event loop and in one write with them."""
+        if not self._outgoing:
+            self._loop.call_soon(self.flush)
+        self._outgoing += pieces
+
+    def flush(self) -> None:
+        """Hand what was written in this tick to the transport."""
+        outgoing = self._outgoing
+        if not outgoing:
+            return
+        self._outgoing = []
+        if self._transport is None:
+            return
+        size = sum(map(len, outgoing))
+        self.bytes_sent += size
+        if size <= _JOIN_BELOW:
+            self._transport.write(b"".join(outgoing))
+        else:
+            self._transport.writelines(outgoing)
 
     def abort(self) -> None:
         """Drop the stream without a word to the broker."""

@@ -149,7 +149,6 @@ def environment(layout: Layout, inherited: Mapping[str, str], path: str, epmd_po
     schedulers = max(1, min(cpus, MAX_SCHEDULERS))
     erl = (
         f"-sname {NODE_NAME}",  # named by Erlang itself, RabbitMQ needs no second one to start epmd: 0.2 s less
-        "-kernel inet_dist_use_interface {127,0,0,1}",  # on a port that the system chooses; epmd knows it
         f"+S {schedulers}:{schedulers}",
         "+fnu",  # file names are UTF-8 in any locale
         "+B i",  # SIGINT is not for the node
@@ -160,6 +159,9 @@ def environment(layout: Layout, inherited: Mapping[str, str], path: str, epmd_po
         "PATH": path,
         "HOME": str(layout.folder),  # Erlang's cookie lies there
         "LC_ALL": "C.UTF-8",
+        # The distribution, on a port that the system chooses (epmd knows it). Not only an argument of the node: each
+        # minute RabbitMQ has a second Erlang look after epmd, and that one would listen everywhere for a moment.
+        "ERL_AFLAGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_ADDRESS": HOST,
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_CRASH_DUMP_SECONDS": "0",  # no dump: it would hold the password, and take its time

@@ -58,7 +58,9 @@ def prepare(layout: Layout) -> None:
             raise ConfigurationError(f"the folder {folder} is not empty and not a broker's; choose another one")
         folder.chmod(0o700)
     except OSError as error:
-        raise ConfigurationError(f"the broker's folder cannot be used: {error}") from error
+        raise ConfigurationError(
+            f"the broker's folder cannot be used: {error}; name another one (--dir, or XDG_STATE_HOME)"
+        ) from error
 
 
 def is_ours(layout: Layout) -> bool:

@@ -10,6 +10,7 @@ of its terminal, and leaves no zombie with a starter that lives on.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import secrets
 import subprocess
@@ -29,7 +30,8 @@ from .processes import belongs, started_at
 _STEP = 0.05
 _MAX_OPEN_FILES = 65536
 """Enough for any use of one host; epmd's start takes as long as the limit is high (it closes every number)."""
-_TAIL = 2000
+_EXCERPT = 2000
+_TIME_AND_PROCESS = re.compile(r"^\d{4}-\d\d-\d\d [\d:.+]+ (?=\[)|(?<=\]) <[\d.]+>", re.MULTILINE)
 
 # $0 is the server program, $1 its log, $2 the number of files it may open.
 _DETACH = 'ulimit -n "$2" 2>/dev/null || :; "$0" </dev/null >>"$1" 2>&1 & echo $!'
@@ -119,22 +121,32 @@ class Launch:
         return False
 
     def _failure(self, what: str, credentials: Credentials) -> BrokerStartFailed:
-        tail = log_tail(self.layout, credentials.password)
-        if "eaddrinuse" in tail or "address already in use" in tail.lower():
-            return PortTaken(f"the private RabbitMQ {what}: its port was taken. Its log:\n{tail}")
-        return BrokerStartFailed(f"the private RabbitMQ {what}. Its log, in {self.layout.logs}:\n{tail}")
+        printed = printed_text(self.layout, credentials.password)
+        message = f"the private RabbitMQ {what}. From its log, in {self.layout.logs}:\n{excerpt(printed)}"
+        # The AMQP port, or epmd's.
+        taken = "eaddrinuse" in printed or "register/listen error" in printed
+        return PortTaken(message) if taken else BrokerStartFailed(message)
 
 
-def log_tail(layout: Layout, password: str) -> str:
-    """The end of what the node printed, or of its log where it printed nothing."""
+def printed_text(layout: Layout, password: str) -> str:
+    """What the node printed, or its log where it printed nothing; without the password, should it ever be in there."""
     for path in (layout.startup_log, layout.log):
         try:
             text = path.read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             continue
         if text:
-            return text[-_TAIL:].replace(password, "***")
+            return text.replace(password, "***")
     return "(empty)"
+
+
+def excerpt(text: str) -> str:
+    """The telling part of a log: around RabbitMQ's own verdict if it came to one (what follows is Erlang's noise)."""
+    text = _TIME_AND_PROCESS.sub("", text)
+    verdict = text.find("BOOT FAILED")
+    if verdict < 0:
+        return text[-_EXCERPT:]
+    return text[max(0, verdict - _EXCERPT // 3) : verdict + _EXCERPT]
 
 
 def _open_files() -> int:

@@ -24,7 +24,7 @@ from ..errors import BrokerError, BrokerStartFailed, ConfigurationError
 from ..settings import BrokerUrl, broker_folder
 from . import files, install, ports, processes
 from .config import Layout, check_folder
-from .launch import Launch, PortTaken, log_tail
+from .launch import Launch, PortTaken, excerpt, printed_text
 
 _ATTEMPTS = 3
 _POLL = 0.1
@@ -194,7 +194,9 @@ class PrivateBroker:
             if signals:
                 self._stop(Deadline.after(_STOP_TIMEOUT), lambda: len(signals) > 1)
             elif files.read_running(self._layout) is None and self._layout.node_file.exists():
-                raise BrokerError(f"the private RabbitMQ ended by itself. Its log:\n{self._tail()}")
+                raise BrokerError(
+                    f"the private RabbitMQ ended by itself. From its log, in {self._layout.logs}:\n{self._last_words()}"
+                )
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -266,9 +268,9 @@ class PrivateBroker:
         while running is not None and not ports.is_free(running.url.port) and not deadline.expired:
             time.sleep(_STEP)
 
-    def _tail(self) -> str:
+    def _last_words(self) -> str:
         credentials = files.read_credentials(self._layout)
-        return log_tail(self._layout, credentials.password if credentials else "")
+        return excerpt(printed_text(self._layout, credentials.password if credentials else ""))
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -24,6 +24,8 @@ _FRAME_METHOD = 1
 _FRAME_END = b"\xce"
 _CONNECTION = 10
 _START, _START_OK, _TUNE, _TUNE_OK, _OPEN, _OPEN_OK, _CLOSE, _CLOSE_OK = 10, 11, 30, 31, 40, 41, 50, 51
+_CAPABILITIES = b"\x1cauthentication_failure_closet\x01"
+"""Asks for a Close that says so if the password is wrong; else RabbitMQ lets us wait and then drops the connection."""
 _MAX_FRAME = 131072
 """More than any broker's Connection.Start; what announces more is not a broker."""
 
@@ -69,10 +71,11 @@ def _converse(connection: socket.socket, url: BrokerUrl) -> None:
     if _read_method(connection)[0] != _START:
         raise ConnectionFailed(f"{url} does not begin with Connection.Start: not an AMQP 0-9-1 broker")
     response = f"\0{url.user}\0{url.password}".encode()
-    connection.sendall(_method(_START_OK, _long(b"") + _short(b"PLAIN") + _long(response) + _short(b"en_US")))
+    properties = _short(b"capabilities") + b"F" + _long(_CAPABILITIES)
+    connection.sendall(_method(_START_OK, _long(properties) + _short(b"PLAIN") + _long(response) + _short(b"en_US")))
     try:
         method, tuned = _read_method(connection)
-    except (EOFError, ConnectionError) as error:
+    except ConnectionError as error:
         raise AuthenticationFailed(f"{url} refused the user or the password") from error
     if method != _TUNE:
         raise AuthenticationFailed(f"{url} refused the user or the password")

@@ -11,7 +11,8 @@ JSON values stand for themselves. What JSON lacks is an object with one member w
     {"$dict": [[key, value], ..]}    a dict with a key that is no str, or that begins with "$"
     {"$uuid": "…"}, {"$date": "…"}   the usual text
     {"$timedelta": [d, s, us]}       whole days, seconds, microseconds
-    {"$datetime": "…"}, {"$time"}    ISO 8601; or {"at": "…"} with "zone" (IANA key), "fold" (1), "name" (of an offset)
+    {"$datetime": "…"}, {"$time"}    ISO 8601; or {"at": "…"} with "zone" (IANA key), "fold" (1), "name" (of an offset),
+                                     "offset" ([d, s, us], one that is no whole number of seconds)
     {"$ndarray": {"dtype": "<f8", "shape": [2, 3], "data": "…"}}  base64 of the items in C order
 
 An object with several members is an ordinary dict whatever their names; of members with one name the last one counts.

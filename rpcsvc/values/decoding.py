@@ -15,7 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Context, Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, TypeVar
@@ -175,7 +175,7 @@ def _revive_tag(name: str, content: Any, room: int) -> Any:
             return scalar(content)
         if container is not None:
             return container(content, room)
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, DecodingError):
             raise
         raise DecodingError(f'{{"{name}": …}} is not right: {error}') from None
@@ -296,28 +296,34 @@ def _time(content: Any) -> time:
 def _clock(content: Any, kind: type[_Clock]) -> _Clock:
     if type(content) is not dict:
         return kind.fromisoformat(_str(content))
-    if not content.keys() <= {"at", "fold", "name", "zone"}:
-        raise ValueError('it may hold "at", "fold", "name" and "zone"')
+    if not content.keys() <= {"at", "fold", "name", "offset", "zone"}:
+        raise ValueError('it may hold "at", "fold", "name", "offset" and "zone"')
     value = kind.fromisoformat(_str(content.get("at")))
-    zone = value.tzinfo
-    if "zone" in content:
-        if zone is not None or "name" in content:
-            raise ValueError("it must hold a zone or an offset, not both")
-        zone = _zone(_str(content["zone"]))
-    elif "name" in content:
-        if not isinstance(zone, timezone):
-            raise ValueError("it names an offset that it does not hold")
-        zone = timezone(zone.utcoffset(None), _str(content["name"]))
     fold = content.get("fold", 0)
     if type(fold) is not int or fold not in (0, 1):
         raise ValueError("its fold must be 0 or 1")
-    return value.replace(tzinfo=zone, fold=fold)
+    return value.replace(tzinfo=_zone(content, value.tzinfo), fold=fold)
 
 
-def _zone(key: str) -> ZoneInfo:
+def _zone(content: dict[str, Any], zone: tzinfo | None) -> tzinfo | None:
+    """The zone of a moment's object; `zone` is the one that its text held."""
+    if [zone is not None, "offset" in content, "zone" in content].count(True) > 1:
+        raise ValueError("it must hold one offset or one zone")
+    if "zone" in content:
+        zone = _place(_str(content["zone"]))
+    elif "offset" in content:
+        zone = timezone(_timedelta(content["offset"]))
+    if "name" not in content:
+        return zone
+    if not isinstance(zone, timezone):
+        raise ValueError("it names an offset that it does not hold")
+    return timezone(zone.utcoffset(None), _str(content["name"]))
+
+
+def _place(key: str) -> ZoneInfo:
     try:
         return ZoneInfo(key)
-    except (LookupError, OSError, ValueError):
+    except (LookupError, OSError, ValueError):  # OSError: a folder or a name too long, in some versions of Python
         raise ValueError(f"the time zone {key[:40]!r} is not known here; the package tzdata may be missing") from None
 
 
@@ -331,8 +337,8 @@ def _ndarray(content: Any) -> Any:
     shape = content["shape"]
     if type(shape) is not list or len(shape) > ARRAY_DIMENSIONS:
         raise ValueError(f"its shape must be an array of at most {ARRAY_DIMENSIONS} sizes")
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError("its sizes must be integers from 0 on")
+    if not all(type(size) is int for size in shape):
+        raise ValueError("its sizes must be integers")
     if not ARRAY_DTYPE.fullmatch(_str(content["dtype"])):
         raise ValueError("its dtype is not one of those that travel")
     dtype = numpy.dtype(content["dtype"])

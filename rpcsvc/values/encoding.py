@@ -157,7 +157,11 @@ def _date(value: date, _room: int, _form: _Form) -> Any:
 
 
 def _timedelta(value: timedelta, _room: int, _form: _Form) -> Any:
-    return {"$timedelta": [value.days, value.seconds, value.microseconds]}
+    return {"$timedelta": _span(value)}
+
+
+def _span(value: timedelta) -> list[int]:
+    return [value.days, value.seconds, value.microseconds]
 
 
 def _datetime(value: datetime, _room: int, _form: _Form) -> Any:
@@ -169,7 +173,7 @@ def _time(value: time, _room: int, _form: _Form) -> Any:
 
 
 def _clock(value: datetime | time) -> Any:
-    """ISO 8601 text, in an object with what that cannot say: the zone's key, the offset's name, the fold."""
+    """ISO 8601 text, in an object with what that cannot say: zone, fold, the name or the fraction of an offset."""
     zone = value.tzinfo
     more: dict[str, Any] = {"fold": 1} if value.fold else {}
     text = value
@@ -177,9 +181,13 @@ def _clock(value: datetime | time) -> Any:
         more["zone"] = _text(zone.key)
         text = value.replace(tzinfo=None)
     elif type(zone) is timezone:
-        name = zone.tzname(None)
-        if name != timezone(zone.utcoffset(None)).tzname(None):
+        name, offset = zone.tzname(None), zone.utcoffset(None)
+        if name != timezone(offset).tzname(None):
             more["name"] = _text(name)
+        if offset.microseconds:
+            # fromisoformat takes an offset below one second for UTC.
+            more["offset"] = _span(offset)
+            text = value.replace(tzinfo=None)
     elif zone is not None:
         raise Refusal(
             f"a tzinfo of type {show(type(zone))} does not travel unless it is a datetime.timezone, or a"

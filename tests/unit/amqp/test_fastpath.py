@@ -1,0 +1,303 @@
+"""The fast path against pika's own codec, the oracle: the same bytes out, the same messages in, however split."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+import pika.frame
+import pika.spec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcsvc.amqp import fastpath
+from rpcsvc.amqp.fastpath import FrameParser, MalformedFrame, Publisher
+from rpcsvc.amqp.messages import Delivery
+
+FRAME_MAX = 4096
+
+short_text = st.text(max_size=60)
+channels = st.integers(1, 65535)
+bodies = st.binary(max_size=100) | st.integers(FRAME_MAX - 10, 3 * FRAME_MAX).map(
+    lambda size: bytes(i % 251 for i in range(size))
+)
+
+
+def content_frames(channel: int, method: Any, properties: pika.BasicProperties, body: bytes) -> list[bytes]:
+    """A message's frames as pika writes them."""
+    most = FRAME_MAX - 8
+    return [
+        pika.frame.Method(channel, method).marshal(),
+        pika.frame.Header(channel, len(body), properties).marshal(),
+        *(pika.frame.Body(channel, body[at : at + most]).marshal() for at in range(0, len(body), most)),
+    ]
+
+
+@given(
+    channel=channels,
+    routing_key=short_text,
+    body=bodies,
+    mandatory=st.booleans(),
+    properties=st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(("correlation_id", "reply_to", "expiration", "type"), short_text),
+    ),
+)
+def test_a_publish_is_byte_for_byte_what_pika_sends(
+    channel: int, routing_key: str, body: bytes, mandatory: bool, properties: dict[str, str]
+) -> None:
+    publisher = Publisher(channel, FRAME_MAX, "application/json")
+    method = pika.spec.Basic.Publish(exchange="", routing_key=routing_key, mandatory=mandatory)
+    expected = content_frames(
+        channel, method, pika.BasicProperties(content_type="application/json", **properties), body
+    )
+    for _ in range(2):  # the second time the method frame comes from memory
+        assert b"".join(publisher.publish(routing_key, body, mandatory=mandatory, **properties)) == b"".join(expected)
+
+
+@given(channels, st.integers(0, 2**64 - 1))
+def test_an_ack_is_byte_for_byte_what_pika_sends(channel: int, tag: int) -> None:
+    assert fastpath.ack(channel, tag) == pika.frame.Method(channel, pika.spec.Basic.Ack(tag)).marshal()
+
+
+def test_many_callback_queues_do_not_pile_up_in_memory() -> None:
+    publisher = Publisher(1, FRAME_MAX, "application/json")
+    for number in range(5000):
+        publisher.publish(f"amq.gen-{number}", b"")
+    assert len(publisher._methods) <= 1001
+
+
+def test_a_property_over_255_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match="255"):
+        Publisher(1, FRAME_MAX, "application/json").publish("x" * 256, b"")
+
+
+def test_without_a_negotiated_limit_a_body_is_one_frame() -> None:
+    body = bytes(10 * FRAME_MAX)
+    data = b"".join(Publisher(1, 0, "application/json").publish("queue", body))
+    assert data.count(struct.pack("!BHI", 3, 1, len(body))) == 1
+
+
+# ---- in ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Collected:
+    """What came out of a parser, in order."""
+
+    parser: FrameParser
+    items: list[Any]
+
+
+def collecting() -> Collected:
+    items: list[Any] = []
+    return Collected(FrameParser(items.append, lambda *delivered: items.append(delivered)), items)
+
+
+table = st.dictionaries(
+    st.text(max_size=20),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**31), 2**31 - 1) | st.text(max_size=20) | st.binary(max_size=20),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    ),
+    max_size=4,
+)
+any_properties = st.fixed_dictionaries(
+    {},
+    optional={
+        "content_type": short_text,
+        "content_encoding": short_text,
+        "headers": table,
+        "delivery_mode": st.sampled_from([1, 2]),
+        "priority": st.integers(0, 255),
+        "correlation_id": short_text,
+        "reply_to": short_text,
+        "expiration": short_text,
+        "message_id": short_text,
+        "timestamp": st.integers(0, 2**40),
+        "type": short_text,
+        "user_id": short_text,
+        "app_id": short_text,
+        "cluster_id": short_text,
+    },
+)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> tuple[list[bytes], Any]:
+    """A message's frames on a channel to be chosen, and what must come out."""
+    channel = draw(st.integers(1, 3))
+    properties = draw(any_properties)
+    body = draw(bodies)
+    if draw(st.booleans()):
+        tag, number, redelivered = draw(short_text), draw(st.integers(0, 2**64 - 1)), draw(st.booleans())
+        method = pika.spec.Basic.Deliver(tag, number, redelivered, draw(short_text), draw(short_text))
+        names = ("correlation_id", "reply_to", "expiration", "type")
+        delivery = Delivery(number, redelivered, body, *(properties.get(name) for name in names))
+        return content_frames(channel, method, pika.BasicProperties(**properties), body), (
+            channel,
+            tag.encode(),
+            delivery,
+        )
+    other = draw(
+        st.sampled_from(
+            [
+                [pika.frame.Method(channel, pika.spec.Channel.CloseOk()).marshal()],
+                [pika.frame.Heartbeat().marshal()],
+                content_frames(
+                    channel, pika.spec.Basic.Return(312, "NO_ROUTE", "", "q"), pika.BasicProperties(**properties), body
+                ),
+            ]
+        )
+    )
+    return other, None
+
+
+@given(st.lists(messages(), max_size=5), st.randoms(use_true_random=False), st.data())
+def test_any_messages_come_out_whole_however_the_stream_is_split(
+    sent: list[tuple[list[bytes], Any]], random: Any, data: st.DataObject
+) -> None:
+    stream = b"".join(frame for frames, _ in sent for frame in frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    collected = collecting()
+
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        collected.parser.feed(stream[start:end])
+
+    expected: list[Any] = []
+    for frames, delivered in sent:
+        expected += [delivered] if delivered is not None else frames
+    assert collected.items == expected
+
+
+def test_a_stream_may_come_byte_by_byte() -> None:
+    frames = content_frames(
+        1, pika.spec.Basic.Deliver("t", 7, False, "", "q"), pika.BasicProperties(type="fib"), b"[30]"
+    )
+    collected = collecting()
+    for byte in b"".join(frames):
+        collected.parser.feed(bytes([byte]))
+    assert collected.items == [(1, b"t", Delivery(7, False, b"[30]", None, None, None, "fib"))]
+
+
+def test_a_stream_may_be_cut_at_any_one_place() -> None:
+    frames = content_frames(1, pika.spec.Basic.Deliver("t", 7, False, "", "q"), pika.BasicProperties(type="fib"), b"[30]")
+    stream = b"".join([*frames, pika.frame.Heartbeat().marshal(), *frames])
+    for cut in range(len(stream)):
+        collected = collecting()
+        collected.parser.feed(stream[:cut])
+        collected.parser.feed(stream[cut:])
+        assert len(collected.items) == 3, cut
+
+
+def test_deliveries_of_different_channels_may_be_interleaved() -> None:
+    body = bytes(2 * FRAME_MAX)
+    first = content_frames(1, pika.spec.Basic.Deliver("a", 1, False, "", "q"), pika.BasicProperties(), body)
+    second = content_frames(2, pika.spec.Basic.Deliver("b", 1, False, "", "q"), pika.BasicProperties(), b"two")
+    collected = collecting()
+    for frame in [first[0], second[0], first[1], first[2], second[1], first[3], second[2], first[4]]:
+        collected.parser.feed(frame)
+    assert [(channel, delivery.body) for channel, _, delivery in collected.items] == [(2, b"two"), (1, body)]
+
+
+def pika_cannot_decode(properties: bytes) -> bool:
+    try:
+        pika.spec.BasicProperties().decode(properties)
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"T" + struct.pack("!Q", 2**62),  # a timestamp that no datetime can hold: kills pika's decoder
+        b"?" + b"\0",  # a type that does not exist
+        b"S" + struct.pack("!I", 2**31),  # a string that runs over the end of the table
+        b"S" + struct.pack("!I", 40) + b"F" * 10,
+    ],
+)
+def test_a_hostile_header_table_passes_unread(value: bytes) -> None:
+    entry = b"\x01x" + value
+    header_table = struct.pack("!I", len(entry)) + entry
+    properties = header_table + b"\x02id"
+    payload = struct.pack("!HHQH", 60, 0, 2, (1 << 13) | (1 << 10)) + properties
+    frames = [
+        pika.frame.Method(1, pika.spec.Basic.Deliver("t", 1, False, "", "q")).marshal(),
+        struct.pack("!BHI", 2, 1, len(payload)) + payload + b"\xce",
+        pika.frame.Body(1, b"30").marshal(),
+    ]
+    assert pika_cannot_decode(payload[12:])
+    collected = collecting()
+    collected.parser.feed(b"".join(frames))
+    assert collected.items == [(1, b"t", Delivery(1, False, b"30", "id", None, None, None))]
+
+
+def test_a_correlation_id_that_is_not_utf_8_goes_back_as_it_came() -> None:
+    payload = struct.pack("!HHQH", 60, 0, 0, 1 << 10) + b"\x03\xff\xfe\x80"
+    collected = collecting()
+    collected.parser.feed(pika.frame.Method(1, pika.spec.Basic.Deliver("t", 1, False, "", "q")).marshal())
+    collected.parser.feed(struct.pack("!BHI", 2, 1, len(payload)) + payload + b"\xce")
+    ((_, _, delivery),) = collected.items
+    answer = Publisher(1, FRAME_MAX, "").publish("q", b"", correlation_id=delivery.correlation_id)
+    assert b"\x03\xff\xfe\x80" in b"".join(answer)
+
+
+def test_a_channel_that_closes_in_the_middle_of_a_delivery_begins_anew() -> None:
+    collected = collecting()
+    deliver = content_frames(1, pika.spec.Basic.Deliver("t", 1, False, "", "q"), pika.BasicProperties(), b"body")
+    closed = pika.frame.Method(1, pika.spec.Channel.Close(404, "NOT_FOUND", 0, 0)).marshal()
+    returned = content_frames(1, pika.spec.Basic.Return(312, "NO_ROUTE", "", "q"), pika.BasicProperties(), b"back")
+    collected.parser.feed(b"".join([deliver[0], deliver[1], closed, *returned]))
+    assert collected.items == [closed, *returned]
+
+
+def deliver_frame() -> bytes:
+    return bytes(pika.frame.Method(1, pika.spec.Basic.Deliver("t", 1, False, "", "q")).marshal())
+
+
+def raw_frame(kind: int, payload: bytes) -> bytes:
+    return struct.pack("!BHI", kind, 1, len(payload)) + payload + b"\xce"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        deliver_frame()[:-1] + b"\0",
+        deliver_frame() + raw_frame(3, b"a body before its header"),
+        deliver_frame()
+        + raw_frame(2, struct.pack("!HHQH", 60, 0, 9, 0))
+        + raw_frame(2, struct.pack("!HHQH", 60, 0, 9, 0)),
+        deliver_frame() + raw_frame(2, struct.pack("!HHQH", 60, 0, 1, 0)) + raw_frame(3, b"too long"),
+        deliver_frame() + raw_frame(2, b"\0"),
+        deliver_frame() + raw_frame(2, struct.pack("!HHQH", 60, 0, 0, 1 << 15) + b"\xffshort"),
+        deliver_frame() + raw_frame(2, struct.pack("!HHQH", 60, 0, 0, 1)),
+        deliver_frame() + raw_frame(2, struct.pack("!HHQH", 60, 0, 0, 1 << 13)),
+        raw_frame(1, b"\0\x3c\0\x3c"),
+        raw_frame(1, b"\0\x3c\0\x3c\x05abcde"),
+    ],
+)
+def test_what_is_no_frame_is_malformed(stream: bytes) -> None:
+    with pytest.raises(MalformedFrame):
+        collecting().parser.feed(stream)
+
+
+def test_flags_that_continue_are_stepped_over() -> None:
+    payload = struct.pack("!HHQHH", 60, 0, 0, (1 << 10) | 1, 0) + b"\x01x"
+    collected = collecting()
+    collected.parser.feed(deliver_frame() + raw_frame(2, payload))
+    assert collected.items[0][2].correlation_id == "x"
+
+
+@given(st.lists(st.binary(max_size=40) | st.sampled_from([deliver_frame(), raw_frame(2, b"\0" * 14)]), max_size=8))
+def test_any_bytes_are_frames_or_malformed(chunks: list[bytes]) -> None:
+    collected = collecting()
+    try:
+        for chunk in chunks:
+            collected.parser.feed(chunk)
+    except MalformedFrame:
+        pass

@@ -49,8 +49,12 @@ def check_timeout(timeout: float) -> float:
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise ConfigurationError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-    if not 0 < timeout <= MAX_TIMEOUT or math.isnan(timeout):
-        raise ConfigurationError(f"timeout must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {timeout!r}")
+    if not 0 < timeout <= MAX_TIMEOUT:  # false for nan too
+        try:
+            shown = f"{timeout:g}"
+        except OverflowError:
+            shown = "a number beyond all floats"
+        raise ConfigurationError(f"timeout must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {shown}")
     return float(timeout)
 
 

@@ -146,19 +146,25 @@ def private_node_url(folder: Path) -> str | None:
     try:
         node = json.loads((folder / "node.json").read_bytes())
         pid, url = int(node["pid"]), str(node["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
     return url if _is_alive(pid) else None
 
 
-def _is_alive(pid: int) -> bool:
+def _is_alive(pid: int, proc: Path = Path("/proc")) -> bool:
+    if pid <= 0:
+        return False  # these would ask for a whole process group
     try:
         os.kill(pid, 0)
     except PermissionError:
         return True
     except (OSError, OverflowError):
         return False
-    return True
+    try:
+        # A zombie still has its pid. The state stands behind the name, which ends with the last parenthesis.
+        return not (proc / str(pid) / "stat").read_text().rpartition(")")[2].lstrip().startswith("Z")
+    except OSError:
+        return True  # no /proc here
 
 
 def usable_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:

@@ -23,6 +23,7 @@ from typing import TypeAlias, cast
 
 from ..deadline import Deadline
 from ..dispatch import Rules
+from ..errors import PoolFailed
 from ..supervision import GiveUp, Supervisor, WorkerExit
 from .forking import ForkServer, ForkServerEvents
 from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
@@ -174,11 +175,15 @@ class WorkerPool:
 
         Raises:
             RegistryFailed: the registry cannot be imported.
-            TimeoutError: the workers were not ready after `timeout` seconds.
+            PoolFailed: the workers were not ready after `timeout` seconds.
         """
-        async with asyncio.timeout(timeout):
-            await self._start_fork_server()
-            await self._full.wait()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._start_fork_server()
+                await self._full.wait()
+        except TimeoutError:
+            what = "workers are not ready" if self.names else f"the registry {self._target!r} is not imported"
+            raise PoolFailed(f"{what} after {timeout:g} s; does its import wait for something?") from None
 
     def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> None:
         """Have a request computed; `done` is called once with what became of it.

@@ -107,7 +107,7 @@ class TestResults:
         assert client.call("echo", data) == data
 
     def test_what_cannot_come_back_exactly_is_refused_before_it_is_sent(self, client: RpcClient) -> None:
-        with pytest.raises(EncodingError, match="Lock|lock"):
+        with pytest.raises(EncodingError, match=r"Lock|lock"):
             client.call("echo", threading.Lock())
 
     def test_positional_and_named_arguments_travel_together(self, client: RpcClient) -> None:
@@ -128,7 +128,7 @@ class TestResults:
 
 class TestErrors:
     def test_an_unknown_function_is_named_with_the_known_ones(self, client: RpcClient) -> None:
-        with pytest.raises(MethodNotFound, match="'fibb'.*fib, is_prime"):
+        with pytest.raises(MethodNotFound, match=r"'fibb'.*fib, is_prime"):
             client.call("fibb", 1)
 
     def test_arguments_that_do_not_fit_are_refused_before_anything_runs(self, client: RpcClient) -> None:

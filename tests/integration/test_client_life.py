@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -106,8 +107,6 @@ def test_the_client_shows_its_state_and_no_password(client: RpcClient, broker: P
 
 
 def test_the_asyncio_client_calls_too(broker: PrivateBroker, server: ServerProcess) -> None:
-    import asyncio
-
     async def main() -> None:
         async with AsyncRpcClient(broker.url) as client:
             assert await client.call("fib", 30) == 832040

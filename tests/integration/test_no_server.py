@@ -62,15 +62,17 @@ def test_a_call_made_just_after_the_last_server_left_says_so(broker: PrivateBrok
 def test_a_running_call_whose_server_is_killed_does_not_wait_for_its_time_out(
     broker: PrivateBroker, queue: str
 ) -> None:
-    with RpcClient(broker.url, queue=queue) as client:
-        with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
-            running = client.submit("sleep", 60, timeout=60)
-            time.sleep(0.3)
-            server.signal(signal.SIGKILL)
-            server.wait()
-            started = time.monotonic()
-            assert isinstance(running.exception(timeout=5), NoServer)
-            assert time.monotonic() - started < 2
+    with (
+        RpcClient(broker.url, queue=queue) as client,
+        ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server,
+    ):
+        running = client.submit("sleep", 60, timeout=60)
+        time.sleep(0.3)
+        server.signal(signal.SIGKILL)
+        server.wait()
+        started = time.monotonic()
+        assert isinstance(running.exception(timeout=5), NoServer)
+        assert time.monotonic() - started < 2
 
 
 def test_a_patient_client_waits_for_the_server(broker: PrivateBroker, queue: str) -> None:

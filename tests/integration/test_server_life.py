@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import pika
 import psutil
 import pytest
 from processes import ServerProcess, wait_until
@@ -83,7 +84,8 @@ def test_no_worker_outlives_a_server_that_was_killed(broker: PrivateBroker, queu
     options = ("--workers", "3", "--queue", queue)
     with RpcClient(broker.url, queue=queue, wait_for_server=10) as client:
         with ServerProcess(broker.url, *options) as server:
-            running = [client.submit("fib", 60_000_000, timeout=15) for _ in range(2)]  # seconds in one C call, and idle ones
+            # One call to C takes seconds; the third worker is idle.
+            running = [client.submit("fib", 60_000_000, timeout=15) for _ in range(2)]
             time.sleep(0.5)
             family = server.family()
             assert len(family) == 4
@@ -119,8 +121,6 @@ def test_a_registry_that_is_named_wrongly_is_told_apart(broker: PrivateBroker, r
 
 
 def test_a_queue_that_was_declared_otherwise_ends_the_start_with_a_sentence(broker: PrivateBroker, queue: str) -> None:
-    import pika
-
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
         channel.queue_declare(queue, durable=False, auto_delete=False)
@@ -162,8 +162,6 @@ def test_a_server_reconnects_after_its_connection_is_closed(broker: PrivateBroke
 
 
 def delete_queue(broker: PrivateBroker, queue: str) -> None:
-    import pika
-
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         connection.channel().queue_delete(queue)
 

@@ -11,9 +11,9 @@ import orjson
 import pika
 import pika.spec
 import pytest
-from processes import ServerProcess
+from processes import ServerProcess, wait_until
 
-from rpcsvc import RpcClient
+from rpcsvc import DecodingError, RpcClient
 from rpcsvc.broker import PrivateBroker
 
 
@@ -154,12 +154,12 @@ class TestRubbish:
             tutorial.send(body, reply_to=None, correlation_id=None)
         futures = [client.submit("fib", n) for n in range(50)]
         assert [future.result() for future in futures][30] == 832040
-        state = tutorial.channel.queue_declare("rpc_queue", passive=True)
-        assert state.method.message_count == 0
+        wait_until(lambda: tutorial.channel.queue_declare("rpc_queue", passive=True).method.message_count == 0)
         assert {process.pid for process in server.family()} == family
 
     def test_strange_properties_disturb_nobody(self, tutorial: TutorialClient) -> None:
-        assert tutorial.ask(b"30", content_type="text/x-ü", type="ü" * 100, expiration="60000", priority=255) == b"832040"
+        strange = {"content_type": "text/x-ü", "type": "ü" * 100, "expiration": "60000", "priority": 255}
+        assert tutorial.ask(b"30", **strange) == b"832040"
         assert tutorial.ask(b"30", headers={"a": [1, {"b": None}], "c": "x" * 10_000}) == b"832040"
         assert tutorial.ask(b"30", content_encoding="gzip", message_id="", app_id="x" * 255, user_id=None) == b"832040"
 
@@ -183,8 +183,6 @@ class TestRubbish:
 
     def test_a_reply_that_is_rubbish_ends_its_call_and_no_other(self, broker: PrivateBroker, queue: str) -> None:
         """A server of somebody else's making may answer anything."""
-        from rpcsvc import DecodingError
-
         with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
             channel = connection.channel()
             channel.queue_declare(queue, auto_delete=True)

@@ -136,13 +136,15 @@ def test_each_worker_draws_its_own_random_numbers(client: RpcClient) -> None:
     assert len({future.result() for future in futures}) == 60
 
 
-def test_workers_do_not_pass_on_signals_meant_for_the_server(client: RpcClient, broker: PrivateBroker) -> None:
+def test_workers_go_on_when_a_signal_meant_for_the_server_reaches_them_too(broker: PrivateBroker, queue: str) -> None:
     """A service manager may signal every process of the group."""
-    with ServerProcess(broker.url, "--workers", "1", "--queue", "test-group-signal") as server:
-        with RpcClient(broker.url, queue="test-group-signal") as own:
-            running = own.submit("sleep", 0.5)
-            time.sleep(0.2)
-            for process in [*server.family(), psutil.Process(server.pid)]:
-                process.send_signal(signal.SIGTERM)
-            assert running.result() == 0.5
-            assert server.wait() == 0
+    with (
+        ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server,
+        RpcClient(broker.url, queue=queue) as client,
+    ):
+        running = client.submit("sleep", 0.5)
+        time.sleep(0.2)
+        for process in [*server.family(), psutil.Process(server.pid)]:
+            process.send_signal(signal.SIGTERM)
+        assert running.result() == 0.5
+        assert server.wait() == 0

@@ -185,7 +185,9 @@ def test_a_stream_may_come_byte_by_byte() -> None:
 
 
 def test_a_stream_may_be_cut_at_any_one_place() -> None:
-    frames = content_frames(1, pika.spec.Basic.Deliver("t", 7, False, "", "q"), pika.BasicProperties(type="fib"), b"[30]")
+    frames = content_frames(
+        1, pika.spec.Basic.Deliver("t", 7, False, "", "q"), pika.BasicProperties(type="fib"), b"[30]"
+    )
     stream = b"".join([*frames, pika.frame.Heartbeat().marshal(), *frames])
     for cut in range(len(stream)):
         collected = collecting()

@@ -1,0 +1,363 @@
+"""A private broker, for real: who can reach it, what it leaves behind, what it survives."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import wait_until
+
+from rpcsvc.broker import PrivateBroker, answers
+from rpcsvc.broker.ports import is_free, random_free_port
+from rpcsvc.broker.probe import open_and_close
+from rpcsvc.broker.processes import of_node
+from rpcsvc.errors import (
+    AuthenticationFailed,
+    BrokerError,
+    BrokerStartFailed,
+    ConfigurationError,
+    ConnectionFailed,
+)
+from rpcsvc.settings import BrokerUrl, private_node_url
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that is not there yet, with a space in its name. What runs in it afterwards is killed, and a failure."""
+    base = Path(tempfile.mkdtemp(prefix="rpcsvc-test-")).resolve()
+    folder = base / "own broker"
+    yield folder
+    left = of_node(folder)
+    PrivateBroker(folder).kill()
+    shutil.rmtree(base)
+    assert not left, "the test left a broker running"
+
+
+@pytest.fixture(scope="module")
+def second() -> Iterator[PrivateBroker]:
+    """A broker beside the session's own, for tests that stop and start it; each leaves it as it likes."""
+    base = Path(tempfile.mkdtemp(prefix="rpcsvc-test-")).resolve()
+    broker = PrivateBroker(base / "größe" / ("long" * 40), port=random_free_port())
+    yield broker
+    broker.kill()
+    shutil.rmtree(base)
+
+
+def password(broker: PrivateBroker) -> str:
+    return BrokerUrl.parse(broker.url).password
+
+
+def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
+    """Every TCP address that one of the processes listens on."""
+    connections = [c for process in processes for c in process.net_connections("inet")]
+    return {(c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+# ---- the session's own, which nobody stops
+
+
+def test_every_socket_of_the_node_is_bound_to_loopback(broker: PrivateBroker) -> None:
+    processes = of_node(broker.folder)
+    addresses = listening(processes)
+
+    assert {"beam.smp", "epmd"} <= {process.name() for process in processes}
+    assert ("127.0.0.1", broker.port) in addresses
+    assert {ip for ip, _ in addresses} <= {"127.0.0.1", "::1"}
+    assert len({port for _, port in addresses}) == 3, "AMQP, the distribution, epmd, and nothing else"
+
+
+def test_its_epmd_is_its_own(broker: PrivateBroker) -> None:
+    epmd = [process for process in of_node(broker.folder) if process.name() == "epmd"]
+
+    assert len(epmd) == 1
+    assert 4369 not in {port for _, port in listening(epmd)}
+
+
+def test_its_user_gets_in_and_guest_does_not(broker: PrivateBroker) -> None:
+    url = BrokerUrl.parse(broker.url)
+
+    open_and_close(url)
+    with pytest.raises(AuthenticationFailed):
+        open_and_close(dataclasses.replace(url, user="guest", password="guest"))
+    with pytest.raises(AuthenticationFailed):
+        open_and_close(dataclasses.replace(url, password="wrong"))
+    with pytest.raises(AuthenticationFailed, match="virtual host"):
+        open_and_close(dataclasses.replace(url, vhost="nowhere"))
+
+
+def test_the_password_is_in_no_argument_list_log_or_repr(broker: PrivateBroker) -> None:
+    secret = password(broker)
+    log = broker.status().log
+    open_and_close(BrokerUrl.parse(broker.url))
+    wait_until(lambda: "user 'rpcsvc' authenticated" in log.read_text())  # it is written a moment later
+
+    arguments = [" ".join(process.cmdline()) for process in of_node(broker.folder)]
+    logs = [path.read_text() for path in log.parent.iterdir()]
+
+    assert len(secret) >= 32
+    assert len(arguments) >= 2
+    assert len(logs) >= 2
+    assert not [text for text in (*arguments, *logs) if secret in text]
+    assert secret not in repr(broker) + repr(broker.status()) + str(broker.status())
+
+
+def test_only_its_user_can_read_its_files(broker: PrivateBroker) -> None:
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    assert mode(broker.folder) == 0o700
+    files = [path for path in broker.folder.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if mode(path) & 0o077]
+
+
+def test_clients_find_the_running_node_by_its_folder(broker: PrivateBroker) -> None:
+    status = broker.status()
+
+    assert private_node_url(broker.folder) == broker.url
+    assert status.running
+    assert (status.pid, status.port) == (broker.pid, broker.port)
+    assert str(status.url) == f"amqp://rpcsvc:***@127.0.0.1:{broker.port}/"
+
+
+def test_starting_a_running_one_changes_nothing(broker: PrivateBroker) -> None:
+    pid = broker.pid
+
+    PrivateBroker(broker.folder).start()
+
+    assert broker.pid == pid
+    with pytest.raises(BrokerStartFailed, match="runs already"):
+        PrivateBroker(broker.folder, port=random_free_port()).start()
+
+
+def test_it_answers_and_a_closed_port_does_not(broker: PrivateBroker) -> None:
+    url = BrokerUrl.parse(broker.url)
+    nobody = dataclasses.replace(url, port=random_free_port())
+
+    assert answers(url)
+    assert answers(dataclasses.replace(url, user="nobody"))
+    assert not answers(nobody)
+    with pytest.raises(ConnectionFailed, match="no AMQP connection"):
+        open_and_close(nobody)
+
+
+def test_waiting_for_a_running_node_ends_with_the_timeout(broker: PrivateBroker) -> None:
+    assert not broker.wait(0.05)
+
+
+# ---- one beside it, started, killed, started again, stopped
+
+
+def test_a_second_node_is_killed_and_comes_back_with_its_port_and_data_while_the_first_runs_on(
+    broker: PrivateBroker, second: PrivateBroker
+) -> None:
+    first_pid = broker.pid
+    second.start()
+    port, url = second.port, second.url
+
+    assert password(second) != password(broker)
+    open_and_close(BrokerUrl.parse(url))
+
+    began = time.monotonic()
+    second.kill()
+    assert time.monotonic() - began < 3
+
+    assert of_node(second.folder) == []
+    assert not (second.folder / "node.json").exists()
+    assert private_node_url(second.folder) is None
+    assert not second.status().running
+    assert second.wait(1)
+    with pytest.raises(BrokerError, match="no broker runs"):
+        _ = second.pid
+    assert (second.port, second.url) == (port, url), "a stopped one still knows where it will be"
+
+    PrivateBroker(second.folder).start()  # told no port: it takes the one it had
+
+    assert second.port == port
+    open_and_close(BrokerUrl.parse(url))
+
+    second.stop()
+    second.stop()
+
+    assert of_node(second.folder) == []
+    assert is_free(port)
+    assert not second.status().running
+    assert broker.pid == first_pid
+    open_and_close(BrokerUrl.parse(broker.url))
+
+
+def test_two_starters_at_once_start_one_node(second: PrivateBroker) -> None:
+    second.stop()
+    errors: list[Exception] = []
+
+    def start() -> None:
+        try:
+            PrivateBroker(second.folder).start()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert [process.name() for process in of_node(second.folder)].count("beam.smp") == 1
+
+
+def test_a_note_of_a_process_that_is_gone_or_another_one_counts_as_not_running(second: PrivateBroker) -> None:
+    second.kill()
+    node = {"url": second.url, "created": psutil.Process().create_time()}
+
+    for pid in (os.getpid(), 2**31 - 1, -1):  # another process; none; nonsense
+        (second.folder / "node.json").write_text(json.dumps({**node, "pid": pid}))
+        assert not second.status().running
+    (second.folder / "node.json").write_text("{half a no")
+    assert not second.status().running
+
+    second.kill()
+    assert psutil.pid_exists(os.getpid()), "nobody was killed for a stale note"
+
+
+# ---- from a shell
+
+
+def run_command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rpcsvc", "broker", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_start_status_and_stop_from_a_shell_and_a_pipe_from_start_ends(folder: Path) -> None:
+    port = random_free_port()
+    where = ("--dir", str(folder))
+
+    # capture_output reads to the end of the pipes: this returns only if the node does not hold them.
+    started = run_command("start", *where, "--port", str(port))
+    status = run_command("status", *where)
+    shown = run_command("status", *where, "--show-url")
+    stopped = run_command("stop", *where)
+    after = run_command("status", *where)
+
+    secret = password(PrivateBroker(folder))
+    assert (started.returncode, status.returncode, stopped.returncode, after.returncode) == (0, 0, 0, 3)
+    assert started.stdout == status.stdout
+    assert f"amqp://rpcsvc:***@127.0.0.1:{port}/" in status.stdout
+    assert f"amqp://rpcsvc:{secret}@127.0.0.1:{port}/" in shown.stdout
+    assert secret not in started.stdout + started.stderr + status.stdout
+    assert "has stopped" in stopped.stdout
+    assert "no private RabbitMQ runs" in after.stdout
+    assert [len(done.stdout.splitlines()) for done in (started, status, stopped, after)] == [1, 1, 1, 1]
+
+
+def start_in_foreground(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rpcsvc", "broker", "run", "--dir", str(folder), "--port", str(random_free_port())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "runs at" in line, line
+    return process
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "words"),
+    [
+        (lambda process, _: os.killpg(process.pid, signal.SIGINT), 0, "has ended"),
+        (lambda _, broker: os.kill(broker.pid, signal.SIGKILL), 6, "ended by itself"),
+    ],
+    ids=["ctrl-c", "node lost"],
+)
+def test_in_the_foreground_ctrl_c_stops_the_node_and_its_loss_is_told(
+    folder: Path, end: Callable[[subprocess.Popen[str], PrivateBroker], None], code: int, words: str
+) -> None:
+    with start_in_foreground(folder) as process:
+        end(process, PrivateBroker(folder))
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == code, output
+    assert words in output
+    assert password(PrivateBroker(folder)) not in output
+    assert not PrivateBroker(folder).status().running
+    PrivateBroker(folder).stop()  # a lost node's epmd
+
+
+# ---- what does not start
+
+
+def test_a_taken_port_is_said_before_anything_is_started(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BrokerStartFailed, match=f"port {port} of 127.0.0.1 is taken"):
+            PrivateBroker(folder, port=port).start()
+
+
+def test_a_start_that_fails_shows_the_log_and_leaves_nothing_behind(folder: Path) -> None:
+    broker = PrivateBroker(folder, port=random_free_port(), config={"no.such.option": "1"})
+
+    with pytest.raises(BrokerStartFailed, match="ended during its start") as caught:
+        broker.start()
+
+    assert "no.such.option" in str(caught.value)
+    assert password(broker) not in str(caught.value)
+    assert of_node(folder) == []
+
+
+def test_a_start_that_takes_too_long_leaves_nothing_behind(folder: Path) -> None:
+    with pytest.raises(BrokerStartFailed, match="not ready in time"):
+        PrivateBroker(folder, port=random_free_port()).start(timeout=0.4)
+
+    assert of_node(folder) == []
+    assert not PrivateBroker(folder).status().running
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    (folder / "node.json").write_text("mine")
+
+    with pytest.raises(ConfigurationError, match="not empty"):
+        PrivateBroker(folder).start()
+    PrivateBroker(folder).stop()
+    PrivateBroker(folder).kill()
+
+    assert (folder / "node.json").read_text() == "mine"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert [entry.name for entry in folder.iterdir()] == ["node.json"]
+
+
+def test_without_rabbitmq_the_shell_names_the_ways_to_get_one(folder: Path, tmp_path: Path) -> None:
+    done = run_command("start", "--dir", str(folder), env={**os.environ, "RPCSVC_RABBITMQ_HOME": str(tmp_path)})
+
+    assert done.returncode == 6
+    assert "RPCSVC_RABBITMQ_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not folder.exists()
+
+
+def test_a_node_that_was_never_started_has_no_url_and_stopping_it_is_fine(folder: Path) -> None:
+    broker = PrivateBroker(folder)
+
+    broker.stop()
+    broker.kill()
+
+    assert repr(broker) == f"<PrivateBroker in {folder}: stopped>"
+    with pytest.raises(BrokerError, match="never started"):
+        _ = broker.url

@@ -1,0 +1,41 @@
+"""Calls through dispatch, as a client and a worker make them together, without what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rpcsvc import values
+from rpcsvc.dispatch import Rules, dispatch
+from rpcsvc.errors import RemoteError
+from rpcsvc.jsonrpc import decode_response, encode_request
+from rpcsvc.registry import Registry
+
+
+def serving(function: Callable[..., Any], *, default: str | None = None, **options: Any) -> Registry:
+    registry = Registry(default=default)
+    registry.add(function, name="f", **options)
+    return registry
+
+
+def call(registry: Registry, *args: Any, rules: Rules | None = None, **kwargs: Any) -> Any:
+    """Call `f` as a client does: its result, or the typed error."""
+    body = dispatch(registry, encode_request("7", "f", args, kwargs), rules or Rules())
+    assert body is not None
+    assert values.decode(body)["id"] == "7"
+    return decode_response(body)
+
+
+def error_of(registry: Registry, *args: Any, rules: Rules | None = None, **kwargs: Any) -> RemoteError:
+    with pytest.raises(RemoteError) as caught:
+        call(registry, *args, rules=rules, **kwargs)
+    return caught.value
+
+
+def raising(error: BaseException) -> Registry:
+    def f() -> None:
+        raise error
+
+    return serving(f)

@@ -1,0 +1,369 @@
+"""JSON-RPC messages: what is read from any bytes, and what is written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rpcsvc import jsonrpc, values
+from rpcsvc.errors import (
+    DecodingError,
+    EncodingError,
+    FunctionRaised,
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    ParseError,
+    RemoteError,
+)
+from rpcsvc.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, encode_request, parse
+
+BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
+VALUES = st.recursive(
+    PLAIN | st.binary(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(TEXT, inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.integers(), inner, max_size=2)
+    ),
+    max_leaves=12,
+)
+# Names that mean something to the parser, so that what is generated is often nearly a request.
+NAMES = st.sampled_from(["jsonrpc", "id", "method", "params", "*", "$int", "$dict", "$tuple", "$ndarray"]) | TEXT
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["2.0", "echo", "*", "0x1"])
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+ARRAY = {"$ndarray": {"dtype": "<i2", "shape": [2], "data": "AQACAA=="}}
+
+
+def _body(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+def _request(**members: Any) -> bytes:
+    return _body({"jsonrpc": "2.0", "method": "echo", "id": 1, **members})
+
+
+def _malformed(body: bytes) -> Malformed:
+    message = parse(body)
+    assert isinstance(message, Malformed)
+    return message
+
+
+def _nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+# ---- requests, there and back -----------------------------------------------------------------------------------
+
+
+@BOUNDED
+@given(
+    TEXT,
+    st.lists(VALUES, max_size=4),
+    st.dictionaries(TEXT.filter(lambda name: name != "*"), VALUES, max_size=4),
+)
+@example("f", [], {"$int": 5})
+@example("f", [1], {"$int": 5})
+@example('"', [], {"": None})
+def test_a_request_is_read_as_it_was_written(method: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    message = parse(encode_request("7", method, args, kwargs))
+
+    assert isinstance(message, Request)
+    assert (message.method, message.id, message.is_notification) == (method, "7", False)
+    assert list(message.args) == args
+    assert dict(message.kwargs) == kwargs
+    assert repr(message.kwargs) == repr(kwargs)  # types and order too, which == does not see
+
+
+def test_a_request_is_what_any_json_rpc_server_reads() -> None:
+    assert orjson.loads(encode_request("7", "fib", [30], {})) == {
+        "jsonrpc": "2.0",
+        "id": "7",
+        "method": "fib",
+        "params": [30],
+    }
+    assert orjson.loads(encode_request("7", "fib", [], {"n": 30}))["params"] == {"n": 30}
+    assert orjson.loads(encode_request("7", "f", [1, 2], {"x": 3}))["params"] == {"*": [1, 2], "x": 3}
+
+
+def test_an_argument_that_cannot_travel_is_refused() -> None:
+    with pytest.raises(EncodingError, match="does not travel"):
+        encode_request("7", "echo", [object()], {})
+
+
+def test_a_keyword_that_means_positional_arguments_on_the_wire_is_refused() -> None:
+    with pytest.raises(EncodingError, match=r"cannot be named '\*'"):
+        encode_request("7", "echo", [], {"*": [1]})
+
+
+@pytest.mark.parametrize("method", ["\ud800", 5, None, b"fib"])
+def test_a_method_whose_name_is_no_text_is_refused(method: Any) -> None:
+    with pytest.raises(EncodingError, match="must be text"):
+        encode_request("7", method, [], {})
+
+
+def test_a_value_that_may_be_sent_may_be_nested_as_deeply_when_it_arrives() -> None:
+    """Every level that `values` allows is the caller's; those of the message around it do not count."""
+    args = _nested(values.MAX_NESTING)
+    as_batch = b"[" + encode_request("7", "echo", args, {}) + b"]"
+
+    message = parse(encode_request("7", "echo", args, {}))
+    batch = parse(as_batch)
+
+    assert isinstance(message, Request)
+    assert message.args == args
+    assert batch == Batch((message,))
+    assert jsonrpc.decode_response(jsonrpc.encode_result("7", args)) == args
+
+
+def test_a_body_nested_without_end_is_not_valid() -> None:
+    for body in (b"[" * 100_000, b'{"params":' * 100_000, _body(_nested(200))):
+        assert isinstance(_malformed(body).error, ParseError | InvalidRequest)
+
+
+# ---- what may be received ---------------------------------------------------------------------------------------
+
+
+@BOUNDED
+@given(st.binary(max_size=60))
+def test_any_bytes_are_some_message(body: bytes) -> None:
+    assert isinstance(parse(body), Request | Malformed | Bare | Batch)
+
+
+@settings(BOUNDED, max_examples=300)
+@given(JSON)
+@example({"jsonrpc": ARRAY, "method": "echo", "id": 1})
+@example({"jsonrpc": "2.0", "method": ARRAY, "id": 1})
+@example({"jsonrpc": "2.0", "method": "echo", "params": ARRAY, "id": 1})
+@example({"jsonrpc": "2.0", "method": "echo", "params": {"*": ARRAY}, "id": 1})
+@example({"jsonrpc": "2.0", "method": "echo", "id": ARRAY})
+@example({"$dict": [[{"$tuple": []}, 1]]})
+def test_any_json_is_some_message_and_can_be_answered(document: Any) -> None:
+    message = parse(_body(document))
+
+    assert isinstance(message, Request | Malformed | Bare | Batch)
+    for member in message.members if isinstance(message, Batch) else [message]:
+        if not isinstance(member, Bare):
+            assert orjson.loads(jsonrpc.encode_result(member.id, None))["id"] == member.id
+
+
+@pytest.mark.parametrize("call_id", ["", "7", 'a"b', 0, -1, 2**64 - 1, -(2**63), 1.5, -0.0, None])
+def test_an_id_of_the_kinds_that_the_specification_names_comes_back_as_it_was(call_id: Any) -> None:
+    message = parse(_request(id=call_id))
+
+    assert isinstance(message, Request)
+    assert repr(orjson.loads(jsonrpc.encode_result(message.id, None))["id"]) == repr(call_id)
+    assert not message.is_notification
+
+
+@pytest.mark.parametrize("call_id", [True, False, [], ["7"], {}, {"a": 1}, 2**64, {"$float": "nan"}, {"$bytes": ""}])
+def test_an_id_that_could_not_be_written_back_is_refused(call_id: Any) -> None:
+    message = _malformed(_request(id=call_id))
+
+    assert isinstance(message.error, InvalidRequest)
+    assert message.id is None
+    assert '"id"' in str(message.error)
+
+
+def test_a_request_without_an_id_is_a_notification() -> None:
+    assert parse(b'{"jsonrpc":"2.0","method":"echo"}') == Request("echo", [], {}, None, True)
+
+
+@pytest.mark.parametrize(
+    ("params", "args", "kwargs"),
+    [
+        ([], [], {}),
+        ([1, "a"], [1, "a"], {}),
+        ({}, [], {}),
+        ({"n": 30}, [], {"n": 30}),
+        ({"*": [1, 2], "n": 3}, [1, 2], {"n": 3}),
+        ({"*": []}, [], {}),
+        ({"*": {"$tuple": [1, 2]}}, [1, 2], {}),
+    ],
+)
+def test_arguments_are_positional_named_or_both(params: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    message = parse(_request(params=params))
+
+    assert isinstance(message, Request)
+    assert (list(message.args), message.kwargs) == (args, kwargs)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"method":"echo","id":1}', '"jsonrpc" must be "2.0"'),
+        (_request(jsonrpc="1.0"), '"jsonrpc" must be "2.0"'),
+        (_request(jsonrpc=2.0), '"jsonrpc" must be "2.0"'),
+        (_request(jsonrpc=ARRAY), '"jsonrpc" must be "2.0"'),
+        (b'{"jsonrpc":"2.0","id":1}', '"method" must be a string'),
+        (_request(method=1), '"method" must be a string'),
+        (_request(params=None), '"params" must be an array or an object'),
+        (_request(params="30"), '"params" must be an array or an object'),
+        (_request(params=ARRAY), '"params" must be an array or an object'),
+        (_request(params={"$tuple": []}), '"params" must be an array or an object'),
+        (_request(params={"*": 1}), 'under "*", as an array'),
+        (_request(params={"$dict": [[1, 2]]}), "names"),
+    ],
+)
+def test_a_malformed_request_is_told_what_is_wrong_under_its_own_id(body: bytes, sentence: str) -> None:
+    message = _malformed(body)
+
+    assert type(message.error) is InvalidRequest
+    assert sentence in str(message.error)
+    assert message.id == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[1", b"nul", b'{"$int":"x"}', b'"\\ud800"'])
+def test_a_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
+    assert type(_malformed(body).error) is ParseError
+
+
+@pytest.mark.parametrize("body", [b"null", b"true", b"false", b'{"$bytes":""}', b'{"$tuple":[]}'])
+def test_json_that_is_no_request_is_told_so(body: bytes) -> None:
+    assert type(_malformed(body).error) is InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [(b"30", 30), (b" 30\n", 30), (b"-1.5", -1.5), (b'"thirty"', "thirty"), (b"1" + b"0" * 40, 10**40)],
+)
+def test_one_number_or_string_is_a_bare_value(body: bytes, value: Any) -> None:
+    assert parse(body) == Bare(value)
+
+
+# ---- batches ----------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_keeps_the_order_and_judges_each_member_alone() -> None:
+    message = parse(b'[{"jsonrpc":"2.0","method":"a","id":1}, 7, {"id":2}, {"jsonrpc":"2.0","method":"b"}]')
+
+    assert isinstance(message, Batch)
+    first, number, without, last = message.members
+    assert first == Request("a", [], {}, 1, False)
+    assert isinstance(number, Malformed)
+    assert isinstance(without, Malformed)
+    assert (number.id, without.id) == (None, 2)
+    assert last == Request("b", [], {}, None, True)
+
+
+def test_an_empty_batch_is_one_error() -> None:
+    assert type(_malformed(b"[]").error) is InvalidRequest
+
+
+def test_a_batch_has_a_limit_and_says_it() -> None:
+    assert isinstance(parse(_body([1] * MAX_BATCH)), Batch)
+    assert str(MAX_BATCH) in str(_malformed(_body([1] * (MAX_BATCH + 1))).error)
+
+
+# ---- responses --------------------------------------------------------------------------------------------------
+
+
+@BOUNDED
+@given(TEXT | st.integers(-(2**63), 2**64 - 1) | st.none(), VALUES)
+def test_a_result_is_read_as_it_was_written(call_id: str | int | None, result: Any) -> None:
+    body = jsonrpc.encode_result(call_id, result)
+
+    assert repr(jsonrpc.decode_response(body)) == repr(result)
+    assert values.decode(body)["id"] == call_id
+    assert values.decode(body)["jsonrpc"] == "2.0"
+
+
+def test_a_result_of_none_is_a_result() -> None:
+    assert jsonrpc.decode_response(b'{"jsonrpc":"2.0","id":"7","result":null}') is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MethodNotFound("there is no function 'x' here"),
+        InvalidParams("argument 'n' must be int", data={"argument": "n"}),
+        FunctionRaised("f raised E", data={"type": "E", "message": "", "traceback": "Traceback …"}),
+        RemoteError("of another kind", code=-32050, data={"attempts": 3, "exact": 2**70}),
+    ],
+)
+def test_an_error_is_raised_as_it_was_written(error: RemoteError) -> None:
+    with pytest.raises(RemoteError) as caught:
+        jsonrpc.decode_response(jsonrpc.encode_error("7", error))
+
+    assert type(caught.value) is type(error)
+    assert (caught.value.code, caught.value.message, caught.value.data) == (error.code, error.message, error.data)
+
+
+def test_an_error_without_data_has_no_such_member() -> None:
+    assert orjson.loads(jsonrpc.encode_error(None, ParseError("no"))) == {
+        "jsonrpc": "2.0",
+        "id": None,
+        "error": {"code": -32700, "message": "no"},
+    }
+
+
+@BOUNDED
+@given(st.text(), st.text())
+@example("\ud800", "a\udfffb")
+def test_an_error_with_any_text_can_be_written(message: str, detail: str) -> None:
+    with pytest.raises(FunctionRaised) as caught:
+        jsonrpc.decode_response(jsonrpc.encode_error("7", FunctionRaised(message, data={"message": detail})))
+
+    assert caught.value.message == message.encode("utf-8", "backslashreplace").decode()
+    assert caught.value.exception_message == detail.encode("utf-8", "backslashreplace").decode()
+
+
+def test_no_text_of_an_error_makes_a_response_that_is_too_large_to_send() -> None:
+    body = jsonrpc.encode_error("7", FunctionRaised("x" * 10**7, data={"message": "\ud800" * 10**7}))
+
+    assert len(body) < 10 * MAX_ERROR_TEXT
+    with pytest.raises(FunctionRaised) as caught:
+        jsonrpc.decode_response(body)
+    assert caught.value.message == "x" * MAX_ERROR_TEXT + "[…]"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"7",
+        b"[]",
+        b"{}",
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"error":null}',
+        b'{"error":{}}',
+        b'{"error":{"code":"x","message":"m"}}',
+        b'{"error":{"code":true,"message":"m"}}',
+        b'{"error":{"code":1,"message":null}}',
+    ],
+)
+def test_a_reply_that_is_no_response_is_an_error_of_its_own(body: bytes) -> None:
+    with pytest.raises(DecodingError):
+        jsonrpc.decode_response(body)
+
+
+@BOUNDED
+@given(st.binary(max_size=60) | JSON.map(_body))
+def test_any_reply_is_a_result_or_a_typed_error(body: bytes) -> None:
+    try:
+        jsonrpc.decode_response(body)
+        outcome = None
+    except Exception as error:
+        outcome = error
+
+    assert outcome is None or isinstance(outcome, DecodingError | RemoteError)

@@ -1,0 +1,200 @@
+"""The floors of the package: imports go down, or stay on their floor, wherever in a module they stand."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rpcsvc
+
+PACKAGE = Path(rpcsvc.__file__).parent
+
+# Every module of the package, without the package's name; "amqp.*" stands for a package and all that is in it.
+FLOORS = {
+    0: ["errors", "deadline", "settings", "_version"],
+    1: ["values.*", "digits", "jsonrpc", "registry", "openrpc", "dispatch", "pending", "supervision", "functions.*"],
+    2: ["amqp.*", "workers.*", "broker.*", "loops"],
+    3: ["server", "aio", "client"],
+    4: ["cli.*", "__main__", ""],
+}
+# On an upper floor for its neighbours' sake, and pure all the same.
+PURE_BESIDES = ["workers.frames"]
+
+# What reads a clock, talks to the outside, or runs at a time of its own.
+IMPURE = {"asyncio", "concurrent", "multiprocessing", "queue", "sched", "signal", "subprocess", "threading", "time"}
+IMPURE |= {"io", "os", "pathlib", "pika", "psutil", "select", "selectors", "socket", "socketserver", "ssl", "uvloop"}
+# A function that sleeps needs `time`; a deadline is measured elsewhere.
+ALLOWED = {("functions.plain", "time")}
+STRANGERS = [({"client", "aio"}, {"server"})]
+
+
+def _matches(module: str, pattern: str) -> bool:
+    room = pattern.removesuffix(".*")
+    return module == room or (pattern.endswith(".*") and module.startswith(room + "."))
+
+
+def floor_of(module: str) -> int | None:
+    found = [floor for floor, patterns in FLOORS.items() for pattern in patterns if _matches(module, pattern)]
+    assert len(found) <= 1, f"{module} stands on more than one floor"
+    return found[0] if found else None
+
+
+def imported(module: str, source: str, known: set[str]) -> Iterator[tuple[str, bool]]:
+    """What a module imports: (name, whether it is one of ours). Ours come without the package's name.
+
+    TYPE_CHECKING blocks and function bodies count: a type that a module must know of is a dependency too.
+    """
+    is_package = module == "" or any(name.startswith(module + ".") for name in known)
+    here = module.split(".") if module else []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top, _, rest = alias.name.partition(".")
+                yield (rest, True) if top == "rpcsvc" else (alias.name, False)
+        elif isinstance(node, ast.ImportFrom):
+            name = node.module or ""
+            if node.level:
+                base = here[: len(here) - (node.level - (1 if is_package else 0))]
+                name = ".".join([*base, *name.split(".")] if name else base)
+            elif name.partition(".")[0] == "rpcsvc":
+                name = name.partition(".")[2]
+            else:
+                yield name, False
+                continue
+            for alias in node.names:
+                below = f"{name}.{alias.name}" if name else alias.name
+                yield (below if below in known else name), True
+
+
+def violations(module: str, source: str, known: set[str]) -> list[str]:
+    """Everything that a module imports and must not."""
+    floor = floor_of(module)
+    if floor is None:
+        return [f"{module} stands on no floor: add it to the table"]
+    wrong = []
+    for name, is_ours in imported(module, source, known):
+        if is_ours:
+            wrong += _wrong_among_ours(module, floor, name)
+            continue
+        top = name.partition(".")[0]
+        if floor == 0 and top not in sys.stdlib_module_names:
+            wrong.append(f"{module} imports {name}: floor 0 takes the standard library only")
+        if (floor == 1 or module in PURE_BESIDES) and top in IMPURE and (module, top) not in ALLOWED:
+            wrong.append(f"{module} imports {name}: a pure floor knows no clock and no outside")
+        if top == "pika" and not _matches(module, "amqp.*"):
+            wrong.append(f"{module} imports {name}: pika stops at amqp")
+    return wrong
+
+
+def _wrong_among_ours(module: str, floor: int, name: str) -> list[str]:
+    wrong = []
+    theirs = floor_of(name)
+    if theirs is None:
+        wrong.append(f"{module} imports {name}, which stands on no floor")
+    elif name == "":
+        wrong += [] if module == "" else [f"{module} imports the public names of its own package"]
+    elif theirs > floor:
+        wrong.append(f"{module} (floor {floor}) imports {name} (floor {theirs}): imports go down")
+    for one, other in STRANGERS:
+        if (module in one and name in other) or (module in other and name in one):
+            wrong.append(f"{module} imports {name}: client and server never know of each other")
+    return wrong
+
+
+def modules() -> dict[str, str]:
+    """The text of every module of the package."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
+    return found
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_downwards_only(module: str) -> None:
+    assert violations(module, MODULES[module], set(MODULES)) == []
+
+
+def test_every_room_of_the_table_is_in_the_package() -> None:
+    patterns = [pattern for rooms in FLOORS.values() for pattern in rooms]
+    assert [pattern for pattern in patterns if not any(_matches(module, pattern) for module in MODULES)] == []
+
+
+# ---- the check proves itself ------------------------------------------------------------------------------------
+
+KNOWN = {*MODULES, "values.encoding", "amqp.connection", "workers.pool", "functions.plain", "nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("errors", "import orjson", "standard library only"),
+        ("settings", "from . import values", "imports go down"),
+        ("deadline", "from .pending import PendingCalls", "imports go down"),
+        ("dispatch", "from .server import RpcServer", "imports go down"),
+        ("dispatch", "from rpcsvc.server import RpcServer", "imports go down"),
+        ("dispatch", "import rpcsvc.server", "imports go down"),
+        ("dispatch", "import time", "no clock"),
+        ("dispatch", "from asyncio import sleep", "no clock"),
+        ("pending", "from concurrent.futures import Future", "no clock"),
+        ("registry", "def f():\n    import socket", "no clock"),
+        ("functions.fibonacci", "import time", "no clock"),
+        ("workers.frames", "import socket", "no clock"),
+        ("values.encoding", "from ..workers.pool import WorkerPool", "imports go down"),
+        ("values", "from ..workers import pool", "imports go down"),
+        ("server", "import pika", "pika stops at amqp"),
+        ("jsonrpc", "import pika.spec", "pika stops at amqp"),
+        ("workers.pool", "from pika import spec", "pika stops at amqp"),
+        ("client", "from .server import RpcServer", "never know of each other"),
+        ("client", "from . import server", "never know of each other"),
+        ("aio", "def f():\n    from .server import RpcServer", "never know of each other"),
+        ("server", "from .client import RpcClient", "never know of each other"),
+        ("server", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .aio import X", "never know of each"),
+        (
+            "server",
+            "if True:\n    try:\n        from .cli import main\n    except ImportError: pass",
+            "imports go down",
+        ),
+        ("dispatch", "import rpcsvc", "public names"),
+        ("dispatch", "from rpcsvc import RpcError", "public names"),
+        ("dispatch", "from . import RpcError", "public names"),
+        ("cli.call", "from .. import RpcClient", "public names"),
+        ("dispatch", "from .nowhere import thing", "stands on no floor"),
+        ("nowhere", "", "stands on no floor"),
+    ],
+)
+def test_a_planted_violation_is_found(module: str, source: str, complaint: str) -> None:
+    found = violations(module, source, KNOWN)
+
+    assert len(found) >= 1
+    assert any(complaint in sentence for sentence in found)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("settings", "import os, json\nfrom .errors import RpcError\nfrom .deadline import Deadline"),
+        ("dispatch", "import orjson\nfrom . import jsonrpc, values\nfrom .errors import RpcError"),
+        (
+            "values.encoding",
+            "from ..errors import EncodingError\nfrom .limits import MAX_NESTING\nfrom .. import digits",
+        ),
+        ("values", "from .encoding import encode\nfrom . import decoding"),
+        ("functions.plain", "import time"),
+        ("amqp.connection", "import asyncio, pika.spec\nfrom ..settings import BrokerUrl\nfrom . import transport"),
+        ("workers.pool", "import socket\nfrom . import frames\nfrom ..dispatch import dispatch"),
+        ("server", "from .amqp import Connection\nfrom .workers.pool import WorkerPool"),
+        ("client", "from .aio import AsyncRpcClient"),
+        ("cli.call", "from ..client import RpcClient\nfrom .exits import ExitCode\nfrom .. import values"),
+        ("", "from .client import RpcClient\nfrom .server import RpcServer\nfrom ._version import __version__"),
+    ],
+)
+def test_a_module_that_keeps_the_rules_is_left_in_peace(module: str, source: str) -> None:
+    assert violations(module, source, KNOWN) == []

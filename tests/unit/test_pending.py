@@ -1,0 +1,218 @@
+"""Calls that wait: each ends exactly once, and nothing of them stays behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from rpcsvc.pending import REMEMBERED, PendingCalls, ReplyCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    deadline: float
+
+
+# ---- a model: every history of calls, replies, deadlines and losses ---------------------------------------------
+
+
+class EveryHistory(RuleBasedStateMachine):
+    """Compares the table with plain dictionaries. Ids are chosen from few, so replies often meet calls that ended."""
+
+    ids = st.integers(0, 30).map(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending: PendingCalls[Call] = PendingCalls()
+        self.now = 0.0
+        self.waiting: dict[str, Call] = {}
+        self.ended: dict[str, bool] = {}
+        self.expected = ReplyCounts()
+
+    def _end(self, correlation_id: str, *, answered: bool) -> Call:
+        assert correlation_id not in self.ended, "it ended before"
+        self.ended[correlation_id] = answered
+        return self.waiting.pop(correlation_id)
+
+    @initialize()
+    def nothing_waits_at_first(self) -> None:
+        assert len(self.pending) == 0
+        assert self.pending.next_deadline() is None
+
+    @rule(correlation_id=ids, timeout=st.integers(0, 20))
+    def call(self, correlation_id: str, timeout: int) -> None:
+        if correlation_id in self.waiting or correlation_id in self.ended:
+            return  # an id is used once
+        self.waiting[correlation_id] = Call(self.now + timeout)
+        self.pending.add(correlation_id, self.waiting[correlation_id])
+
+    @rule(correlation_id=ids)
+    def reply(self, correlation_id: str) -> None:
+        call = self.pending.pop(correlation_id, answered=True)
+        if correlation_id in self.waiting:
+            assert call is self._end(correlation_id, answered=True)
+            return
+        assert call is None
+        self.pending.count_dropped(correlation_id)
+        match self.ended.get(correlation_id):
+            case True:
+                self.expected.duplicate += 1
+            case False:
+                self.expected.late += 1
+            case None:
+                self.expected.unknown += 1
+
+    @rule(correlation_id=ids)
+    def give_up(self, correlation_id: str) -> None:
+        call = self.pending.pop(correlation_id, answered=False)
+        expected = self._end(correlation_id, answered=False) if correlation_id in self.waiting else None
+        assert call is expected
+
+    @rule(seconds=st.integers(0, 8))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+        due = {key: call for key, call in self.waiting.items() if call.deadline <= self.now}
+
+        expired = self.pending.expire(self.now)
+
+        assert dict(expired) == due
+        assert [call.deadline for _, call in expired] == sorted(call.deadline for call in due.values())
+        for correlation_id, _ in expired:
+            self._end(correlation_id, answered=False)
+
+    @rule()
+    def the_connection_is_lost(self) -> None:
+        drained = self.pending.drain()
+
+        assert dict(drained) == self.waiting
+        assert len(drained) == len(self.waiting)
+        for correlation_id, _ in drained:
+            self._end(correlation_id, answered=False)
+
+    @invariant()
+    def the_table_knows_who_waits(self) -> None:
+        assert self.pending.ids() == self.waiting.keys()
+        assert len(self.pending) == len(self.waiting)
+        assert all(correlation_id in self.pending for correlation_id in self.waiting)
+        assert {key: self.pending.get(key) for key in self.waiting} == self.waiting
+        assert not any(self.pending.get(key) for key in self.ended)
+        earliest = min((call.deadline for call in self.waiting.values()), default=None)
+        assert self.pending.next_deadline() == earliest
+        assert self.pending.dropped == self.expected
+
+
+TestEveryHistory = EveryHistory.TestCase
+TestEveryHistory.settings = settings(
+    max_examples=60, stateful_step_count=40, derandomize=True, deadline=None, database=None
+)
+
+
+# ---- single promises --------------------------------------------------------------------------------------------
+
+
+def test_a_reply_that_comes_twice_is_a_duplicate_and_one_after_the_deadline_is_late() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    pending.add("answered", Call(1.0))
+    pending.add("timed out", Call(1.0))
+    pending.add("given up", Call(9.0))
+    pending.pop("answered", answered=True)
+    pending.expire(1.0)
+    pending.pop("given up", answered=False)
+
+    for correlation_id in ["answered", "timed out", "given up", "never sent", "", None]:
+        pending.count_dropped(correlation_id)
+
+    assert pending.dropped == ReplyCounts(late=2, duplicate=1, unknown=3)
+
+
+def test_a_look_at_a_call_does_not_end_it() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    call = Call(1.0)
+    pending.add("a", call)
+
+    assert pending.get("a") is call
+    assert pending.get(None) is None
+    assert pending.pop("a", answered=True) is call
+
+
+def test_a_call_whose_deadline_is_now_has_expired() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    call = Call(5.0)
+    pending.add("a", call)
+
+    assert pending.expire(4.999) == []
+    assert pending.expire(5.0) == [("a", call)]
+    assert pending.expire(5.0) == []
+
+
+def test_the_next_deadline_is_that_of_a_call_that_still_waits() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    for number in range(10):
+        pending.add(str(number), Call(float(number)))
+    for number in range(7):
+        pending.pop(str(number), answered=True)
+
+    assert pending.next_deadline() == 7.0
+
+
+def test_calls_that_were_answered_long_before_their_deadlines_leave_nothing_behind() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    pending.add("slow", Call(1e9))
+
+    most = 0
+    for number in range(20_000):
+        pending.add(str(number), Call(30.0 + number))
+        pending.pop(str(number), answered=True)
+        most = max(most, len(pending._deadlines))
+
+    assert most < 100
+    assert pending.ids() == {"slow"}
+    assert pending.expire(1e9) == [("slow", Call(1e9))]
+
+
+def test_a_burst_that_was_answered_leaves_nothing_behind() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    for number in range(5_000):
+        pending.add(str(number), Call(30.0))
+    for number in range(5_000):
+        pending.pop(str(number), answered=True)
+
+    assert len(pending) == 0
+    assert len(pending._deadlines) < 100
+
+
+def test_calls_expire_in_order_after_many_others_were_answered() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    deadlines = [float(number * 7919 % 1009) for number in range(1009)]  # each once, in no order
+    for deadline in deadlines:
+        pending.add(str(deadline), Call(deadline))
+    for deadline in deadlines:
+        if deadline % 10:
+            pending.pop(str(deadline), answered=True)
+
+    assert [call.deadline for _, call in pending.expire(1e9)] == [float(tens) for tens in range(0, 1009, 10)]
+
+
+def test_only_so_many_ended_calls_are_remembered_the_latest_of_them() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    for number in range(REMEMBERED + 10):
+        pending.add(str(number), Call(0.0))
+    pending.expire(0.0)
+
+    for number in range(REMEMBERED + 10):
+        pending.count_dropped(str(number))
+    assert pending.dropped == ReplyCounts(late=REMEMBERED, unknown=10)
+    pending.count_dropped(str(REMEMBERED + 9))
+    pending.count_dropped("0")
+    assert pending.dropped == ReplyCounts(late=REMEMBERED + 1, unknown=11)
+
+
+def test_a_table_shows_how_many_wait_and_what_was_dropped() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    pending.add("a", Call(1.0))
+    pending.count_dropped("b")
+
+    assert repr(pending) == "<PendingCalls: 1 waiting, dropped ReplyCounts(late=0, duplicate=0, unknown=1)>"

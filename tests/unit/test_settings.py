@@ -1,0 +1,304 @@
+"""Where the broker is, who we are there, and how many CPUs this process may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rpcsvc.errors import ConfigurationError
+from rpcsvc.settings import (
+    FALLBACK_URL,
+    BrokerUrl,
+    _is_alive,
+    broker_folder,
+    find_url,
+    private_node_url,
+    state_folder,
+    usable_cpus,
+)
+
+BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+TEXT = st.text(st.characters(codec="utf-8"))
+PRIVATE_URL = "amqp://me:mine@127.0.0.1:5700/"
+
+
+# ---- the URL ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("amqp://localhost", BrokerUrl("localhost", 5672)),
+        ("amqp://localhost/", BrokerUrl("localhost", 5672)),
+        ("amqp://localhost/%2F", BrokerUrl("localhost", 5672)),
+        ("AMQP://LocalHost", BrokerUrl("localhost", 5672)),
+        ("amqps://mq.example.org", BrokerUrl("mq.example.org", 5671, tls=True)),
+        ("amqp://ann:secret@h:99/shop", BrokerUrl("h", 99, "ann", "secret", "shop")),
+        ("amqp://ann@h", BrokerUrl("h", 5672, "ann", "guest")),
+        ("amqp://:@h", BrokerUrl("h", 5672, "", "")),
+        ("amqp://a%40b:p%2Fq%3A%C3%A9@h/x%2Fy", BrokerUrl("h", 5672, "a@b", "p/q:é", "x/y")),
+        ("amqp://[::1]:5673/v", BrokerUrl("::1", 5673, vhost="v")),
+        ("amqp://h/?heartbeat=5", BrokerUrl("h", 5672, heartbeat=5)),
+        ("amqp://h?heartbeat=0", BrokerUrl("h", 5672, heartbeat=0)),
+        ("amqp://h/?heartbeat=65535", BrokerUrl("h", 5672, heartbeat=65535)),
+    ],
+)
+def test_a_url_is_read_as_rabbitmq_specifies(text: str, url: BrokerUrl) -> None:
+    assert BrokerUrl.parse(text) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("http://h", "begins with 'http:'"),
+        ("localhost:5672", "begins with ''"),
+        ("", "begins with ''"),
+        ("amqp://", "names no host"),
+        ("amqp://:5672", "names no host"),
+        ("amqp://h:many", "bad port or host"),
+        ("amqp://h:70000", "bad port or host"),
+        ("amqp://[::1", "bad port or host"),
+        ("amqp://h//", "%2F"),
+        ("amqp://h/a/b", "%2F"),
+        ("amqp://h/a#b", "%23"),
+        ("amqp://h/?heartbeat=soon", "whole seconds"),
+        ("amqp://h/?heartbeat=", "whole seconds"),
+        ("amqp://h/?heartbeat=-1", "whole seconds"),
+        ("amqp://h/?heartbeat=65536", "whole seconds"),
+        ("amqp://h/?heartbeat=" + "9" * 5000, "whole seconds"),
+        ("amqp://h/?frame_max=1", "'frame_max'"),
+        ("amqp://h/?frame_max", "'frame_max'"),
+    ],
+)
+def test_a_url_that_is_none_is_refused_with_what_is_wrong(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        BrokerUrl.parse(text)
+    assert sentence in str(caught.value)
+
+
+BROKER_URLS = st.builds(
+    BrokerUrl,
+    host=st.sampled_from(["localhost", "10.0.0.7", "::1", "mq.example.org"]),
+    port=st.integers(0, 65535),
+    user=TEXT,
+    password=TEXT,
+    vhost=TEXT.filter(bool),
+    tls=st.booleans(),
+    heartbeat=st.integers(0, 65535),
+)
+
+
+@BOUNDED
+@given(BROKER_URLS)
+@example(BrokerUrl("h", 1, password="p@ss/w:o#r?d[%41]\n é", vhost="x/y"))
+def test_a_revealed_url_is_read_back_as_it_was(url: BrokerUrl) -> None:
+    assert BrokerUrl.parse(url.reveal()) == url
+    assert pickle.loads(pickle.dumps(url)) == url
+
+
+@BOUNDED
+@given(TEXT, TEXT.filter(bool))
+@example("hunter2", "/")
+def test_a_password_is_never_shown(password: str, vhost: str) -> None:
+    url = BrokerUrl("mq", 5672, "ann", password, vhost)
+    without = BrokerUrl("mq", 5672, "ann", "", vhost)
+
+    assert str(url) == without.reveal().replace("ann:@", "ann:***@", 1)
+    assert f"{url}" == str(url)
+    assert repr(url) == repr(without)
+
+
+# Passwords pasted as they are: each holds a character that ends the part of a URL in which a password stands.
+@pytest.mark.parametrize("place", ["hunter{}secret", "{}hunter2secret", "1{}secret", "1@a{}secret", "a@1{}secret"])
+@pytest.mark.parametrize("character", ["/", "?", "#", "[", "]", "?secret=", "?heartbeat=", "\u2100"])
+def test_an_unescaped_password_is_not_shown_by_the_refusal(place: str, character: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        BrokerUrl.parse(f"amqp://ann:{place.format(character)}@mq/shop")
+
+    shown = "".join(traceback.format_exception(caught.value))  # with what urllib said, if that is chained to ours
+    assert "secret" not in shown
+    assert "hunter" not in shown
+
+
+# ---- which broker -----------------------------------------------------------------------------------------------
+
+
+def _node(folder: Path, **content: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "node.json").write_text(json.dumps(content))
+    return folder
+
+
+def _environ(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"XDG_STATE_HOME": str(tmp_path), **more}
+
+
+def test_the_url_given_in_code_goes_before_everything(tmp_path: Path) -> None:
+    _node(tmp_path / "rpcsvc" / "broker", pid=os.getpid(), url=PRIVATE_URL)
+    assert find_url("amqp://code", _environ(tmp_path, RPCSVC_URL="amqp://variable")).host == "code"
+
+
+def test_the_variable_goes_before_the_private_node(tmp_path: Path) -> None:
+    _node(tmp_path / "rpcsvc" / "broker", pid=os.getpid(), url=PRIVATE_URL)
+    assert find_url(None, _environ(tmp_path, RPCSVC_URL="amqp://variable")).host == "variable"
+
+
+@pytest.mark.parametrize("variable", [{}, {"RPCSVC_URL": ""}])
+def test_the_private_node_that_runs_is_found_without_being_told(tmp_path: Path, variable: dict[str, str]) -> None:
+    _node(tmp_path / "rpcsvc" / "broker", pid=os.getpid(), url=PRIVATE_URL)
+    assert find_url(None, _environ(tmp_path, **variable)).reveal() == PRIVATE_URL
+
+
+def test_where_nothing_is_known_it_is_rabbitmqs_own_default(tmp_path: Path) -> None:
+    assert find_url(None, _environ(tmp_path)) == BrokerUrl.parse(FALLBACK_URL)
+
+
+def test_a_malformed_variable_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        find_url(None, _environ(tmp_path, RPCSVC_URL="mq.example.org"))
+
+
+def test_a_node_whose_process_has_ended_is_not_found(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    assert private_node_url(_node(tmp_path, pid=ended.pid, url=PRIVATE_URL)) is None
+
+
+def test_a_node_of_another_user_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, signal_number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)  # as root, no process of this machine would refuse
+    assert private_node_url(_node(tmp_path, pid=1, url=PRIVATE_URL)) == PRIVATE_URL
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": 1}', b'{"pid": "x", "url": "amqp://h"}'])
+def test_a_file_that_tells_of_no_node_is_no_node(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "node.json").write_bytes(content)
+    assert private_node_url(tmp_path) is None
+
+
+def test_a_process_number_that_none_can_have_is_no_node(tmp_path: Path) -> None:
+    assert private_node_url(_node(tmp_path, pid=2**70, url=PRIVATE_URL)) is None
+
+
+def test_no_folder_is_no_node(tmp_path: Path) -> None:
+    assert private_node_url(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("environ", [{}, {"XDG_STATE_HOME": ""}, {"XDG_STATE_HOME": "here/and/there"}])
+def test_state_is_kept_in_the_home_folder_unless_an_absolute_path_says_otherwise(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+
+    assert state_folder(environ) == Path("/home/ann/.local/state/rpcsvc")
+    assert broker_folder({"XDG_STATE_HOME": "/var/ann"}) == Path("/var/ann/rpcsvc/broker")
+
+
+# ---- CPUs -------------------------------------------------------------------------------------------------------
+
+
+def _root(folder: Path, membership: str, files: dict[str, str]) -> Path:
+    """A machine's /proc and /sys, with this process in the cgroups that `membership` lists."""
+    for name, content in {"proc/self/cgroup": membership, **files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+V2 = "0::/shop/web\n"
+V1 = "12:cpuset:/\n5:cpu,cpuacct:/docker/ab12\n1:name=systemd:/docker/ab12\n"
+CPU = "sys/fs/cgroup/cpu,cpuacct"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "cpus"),
+    [
+        pytest.param(V2, {"sys/fs/cgroup/shop/web/cpu.max": "200000 100000\n"}, 2, id="v2"),
+        pytest.param(V2, {"sys/fs/cgroup/shop/web/cpu.max": "150000 100000\n"}, 2, id="v2, a part counts"),
+        pytest.param(V2, {"sys/fs/cgroup/shop/web/cpu.max": "5000 100000\n"}, 1, id="v2, never none"),
+        pytest.param(V2, {"sys/fs/cgroup/shop/web/cpu.max": "9900000 100000\n"}, 8, id="v2, more than there are"),
+        pytest.param(V2, {"sys/fs/cgroup/shop/web/cpu.max": "max 100000\n"}, 8, id="v2, no limit"),
+        pytest.param(V2, {"sys/fs/cgroup/shop/web/cpu.max": "lots\n"}, 8, id="v2, not understood"),
+        pytest.param(
+            V2,
+            {"sys/fs/cgroup/shop/web/cpu.max": "400000 100000\n", "sys/fs/cgroup/shop/cpu.max": "300000 100000\n"},
+            3,
+            id="v2, the parent's is tighter",
+        ),
+        pytest.param("0::/\n", {"sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2, id="v2, a container's own root"),
+        pytest.param(
+            V1,
+            {f"{CPU}/docker/ab12/cpu.cfs_quota_us": "200000\n", f"{CPU}/docker/ab12/cpu.cfs_period_us": "100000\n"},
+            2,
+            id="v1",
+        ),
+        pytest.param(
+            V1,
+            {f"{CPU}/cpu.cfs_quota_us": "100000\n", f"{CPU}/cpu.cfs_period_us": "50000\n"},
+            2,
+            id="v1, in a container that sees its own group as the root",
+        ),
+        pytest.param(
+            V1,
+            {f"{CPU}/docker/ab12/cpu.cfs_quota_us": "-1\n", f"{CPU}/docker/ab12/cpu.cfs_period_us": "100000\n"},
+            8,
+            id="v1, no limit",
+        ),
+        pytest.param(
+            "12:cpuset:/\n",
+            {"sys/fs/cgroup/cpuset/cpu.max": "100000 100000\n"},
+            8,
+            id="v1, another controller's files do not count",
+        ),
+        pytest.param(V2, {"cpu.max": "100000 100000\n"}, 8, id="nothing above the mount counts"),
+        pytest.param(V2, {}, 8, id="no quota anywhere"),
+    ],
+)
+def test_a_quota_cuts_down_the_cpus(tmp_path: Path, membership: str, files: dict[str, str], cpus: int) -> None:
+    assert usable_cpus(_root(tmp_path, membership, files), affinity=8) == cpus
+
+
+def test_a_machine_without_cgroups_has_no_quota(tmp_path: Path) -> None:
+    assert usable_cpus(tmp_path, affinity=6) == 6
+
+
+def test_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 3, 5}, raising=False)
+    assert usable_cpus(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("count", "cpus"), [(6, 6), (None, 1)])
+def test_where_there_is_no_affinity_the_cpus_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int | None, cpus: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert usable_cpus(tmp_path) == cpus
+
+
+def test_a_process_that_has_ended_and_is_not_waited_for_yet_is_no_running_node(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert private_node_url(_node(tmp_path, pid=child.pid, url=PRIVATE_URL)) is None
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_a_pid_that_names_a_process_group_is_no_running_node(tmp_path: Path, pid: int) -> None:
+    assert private_node_url(_node(tmp_path, pid=pid, url=PRIVATE_URL)) is None
+
+
+def test_where_there_is_no_proc_a_living_process_counts_as_running(tmp_path: Path) -> None:
+    assert _is_alive(os.getpid(), tmp_path)

@@ -1,0 +1,62 @@
+"""Frames between server and worker, however the stream is cut."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpcsvc.workers.frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+
+BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+FRAMES = st.lists(st.tuples(st.sampled_from([CALL, READY, RESULT, NO_RESPONSE]), st.binary(max_size=30)), max_size=8)
+
+
+@BOUNDED
+@given(FRAMES, st.data())
+def test_frames_arrive_whole_and_in_order_however_the_stream_is_cut(
+    frames: list[tuple[int, bytes]], data: st.DataObject
+) -> None:
+    stream = b"".join(frame(kind, payload) for kind, payload in frames)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=10).map(sorted))
+
+    reader = FrameReader()
+    arrived = []
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        arrived += reader.feed(stream[start:end])
+
+    assert arrived == frames
+
+
+def test_a_frame_is_announced_by_the_byte_that_completes_it_and_not_before() -> None:
+    reader = FrameReader()
+    stream = frame(RESULT, b"832040")
+
+    before = [list(reader.feed(stream[i : i + 1])) for i in range(len(stream) - 1)]
+
+    assert before == [[]] * (HEADER.size + 5)
+    assert list(reader.feed(stream[-1:])) == [(RESULT, b"832040")]
+
+
+def test_a_payload_is_not_changed_by_what_comes_after_it() -> None:
+    reader = FrameReader()
+    ((_, payload),) = reader.feed(frame(RESULT, b"first"))
+
+    list(reader.feed(frame(RESULT, b"other")))
+
+    assert payload == b"first"
+    assert type(payload) is bytes
+
+
+def test_a_reader_who_fails_in_the_middle_gets_the_rest_and_nothing_twice() -> None:
+    reader = FrameReader()
+
+    for first in reader.feed(frame(RESULT, b"1") + frame(RESULT, b"2")):
+        assert first == (RESULT, b"1")
+        break  # as an exception in the loop would end it
+
+    assert list(reader.feed(frame(RESULT, b"3"))) == [(RESULT, b"2"), (RESULT, b"3")]
+
+
+def test_a_header_is_a_kind_and_a_length_in_network_order() -> None:
+    assert frame(CALL, b"ab") == b"\x01\x00\x00\x00\x02ab"
+    assert frame(READY) == b"\x02\x00\x00\x00\x00"

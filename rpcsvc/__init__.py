@@ -13,7 +13,8 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .aio import AsyncRpcClient
-    from .client import RpcClient, RpcFuture
+    from .calling.thread import RpcFuture
+    from .client import RpcClient
     from .errors import (
         AccessRefused,
         AuthenticationFailed,
@@ -51,7 +52,7 @@ _HOMES = {
     "AsyncRpcClient": "aio",
     "Registry": "registry",
     "RpcClient": "client",
-    "RpcFuture": "client",
+    "RpcFuture": "calling.thread",
     "RpcServer": "server",
 }
 

@@ -1,49 +1,22 @@
-"""The client for ordinary, threaded programs: `AsyncRpcClient`'s machinery on an event loop in a thread of its own.
-
-    any thread: make and encode the call -> inbox -> wake the loop
-    the client's thread: publish, match replies, keep time -> resolve the future -> the calling thread goes on
-
-All calls that are made before the loop comes round travel behind one wake-up.
-"""
+"""The client for ordinary, threaded programs."""
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import concurrent.futures
-import contextlib
 import ctypes
 import os
-import threading
 import weakref
-from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal, Self
 
-from .aio import CallFactory, CallLink, ClientOptions, PendingCall
+from .bulk.request import METHOD
+from .calling.calls import DEFAULT_MAX_IN_FLIGHT, CallFactory, ClientOptions
+from .calling.mapping import MapResults
+from .calling.thread import LinkThread, RpcFuture
 from .errors import ClientClosed
-from .loops import new_event_loop
 from .pending import ReplyCounts
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, BrokerUrl, find_url
-
-T = TypeVar("T")
-
-
-class RpcFuture(concurrent.futures.Future[Any]):
-    """The future of one call.
-
-    Attributes:
-        method: the method's name.
-        call_id: the call's id (its JSON-RPC id and AMQP correlation_id).
-    """
-
-    def __init__(self, method: str, call_id: str) -> None:
-        super().__init__()
-        self.method = method
-        self.call_id = call_id
-
-    def __repr__(self) -> str:
-        return f"<RpcFuture {self._state.lower()} of {self.method!r} (call {self.call_id})>"
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_url
 
 
 class RpcClient:
@@ -62,6 +35,10 @@ class RpcClient:
         connect_timeout: seconds to open the connection.
         wait_for_server: seconds a call waits for a server to appear on the queue before it ends with NoServer; by
             default none beyond the moment that tells a missing server from a reconnecting one.
+        max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
+        pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
+            message, a few milliseconds of work at most. Each keeps its own time-out, error and outcome; what changes is
+            that a quick call may wait for the other quick ones of its message.
 
     Raises:
         ConnectionFailed: no broker can be reached; AuthenticationFailed and AccessRefused are kinds of it.
@@ -76,12 +53,14 @@ class RpcClient:
         timeout: float = DEFAULT_TIMEOUT,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+        pack: bool = False,
     ) -> None:
         self._url = find_url(url)
-        self._options = ClientOptions(queue, timeout, connect_timeout, wait_for_server)
+        self._options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, max_in_flight, pack)
         self._calls = CallFactory(self._options)
         self._closed = False
-        self._thread = _LinkThread(self._url, self._options)
+        self._thread = LinkThread(self._url, self._options, self._calls)
         _clients.add(self)
         try:
             self._thread.connect()
@@ -131,10 +110,47 @@ class RpcClient:
         call = self._calls.make(method, args, kwargs, timeout, lambda call_id: RpcFuture(method, call_id))
         future = call.outcome
         assert isinstance(future, RpcFuture)
-        thread = self._thread
-        thread.send(call)
-        future.add_done_callback(thread.forget_if_cancelled)
+        future.request_bytes = len(call.params)
+        self._thread.send(call)
         return future
+
+    def map(
+        self,
+        method: str,
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+        ordered: bool = True,
+        return_exceptions: bool = False,
+    ) -> MapResults:
+        """Call a function for each item of an iterable (or of several, side by side), and iterate over the results.
+
+        Results stream in while arguments are still being read; only a bounded number of calls is under way. Tiny calls
+        travel many to a message, long ones alone.
+
+        Args:
+            method: the function's name.
+            iterables: the positional arguments; the shortest one ends it.
+            timeout: seconds for each message, as for `call`.
+            chunksize: calls to a message; "auto" measures, and aims at a few milliseconds of work.
+            ordered: whether results come in the order of the arguments, or as they are ready.
+            return_exceptions: whether a failed item is given as its exception, rather than raised at its place; after
+                a raise, the next item is there all the same.
+
+        Raises:
+            ConfigurationError: no iterable, or a chunksize out of range.
+        """
+        return MapResults(
+            partial(self.submit, METHOD),
+            method,
+            iterables,
+            timeout=timeout,
+            chunksize=chunksize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            window=lambda: 2 * self._thread.link.workers() + 2,
+        )
 
     @property
     def proxy(self) -> Proxy:
@@ -164,7 +180,7 @@ class RpcClient:
     def _start_anew(self) -> None:
         """In a forked child: leave the parent's thread and connection alone, and take new ones when needed."""
         _never_free(self._thread)
-        self._thread = _LinkThread(self._url, self._options)
+        self._thread = LinkThread(self._url, self._options, self._calls)
 
     def __repr__(self) -> str:
         return f"<RpcClient {self._thread!r}>"
@@ -185,112 +201,6 @@ class Proxy:
 
     def __repr__(self) -> str:
         return f"<Proxy of {self._name!r}>"
-
-
-class _LinkThread:
-    """A CallLink on an event loop in a daemon thread, which starts at the first use."""
-
-    def __init__(self, url: BrokerUrl, options: ClientOptions) -> None:
-        self.link = CallLink(url, options)
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._inbox: deque[PendingCall] = deque()
-        self._waking = False
-        self._closed = False
-
-    @property
-    def pending(self) -> int:
-        """How many calls wait, those included that the loop has not seen yet."""
-        return len(self._inbox) + self.link.pending
-
-    def __repr__(self) -> str:
-        return f"{self.link!r}, {len(self._inbox)} in the inbox" if self._inbox else repr(self.link)
-
-    def connect(self) -> None:
-        """Open the connection now."""
-        self._run(self.link.connect())
-
-    def send(self, call: PendingCall) -> None:
-        """Hand a call over to the loop."""
-        self._inbox.append(call)
-        if not self._waking:
-            self._waking = True
-            self._wake()
-
-    def forget_if_cancelled(self, future: concurrent.futures.Future[Any]) -> None:
-        """A future's done callback."""
-        if future.cancelled():
-            assert isinstance(future, RpcFuture)
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._started().call_soon_threadsafe(self.link.forget, future.call_id)
-
-    def close(self) -> None:
-        """End every call, the connection and the thread."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            self._end_inbox()
-            return
-        self._run_on(loop, self.link.close())
-        loop.call_soon_threadsafe(loop.stop)
-        if thread is not threading.current_thread():
-            thread.join()
-
-    def _wake(self) -> None:
-        try:
-            self._started().call_soon_threadsafe(self._take_inbox)
-        except (RuntimeError, ClientClosed):  # closed in between
-            self._end_inbox()
-
-    def _take_inbox(self) -> None:
-        # Cleared first: a call that arrives from here on wakes the loop again.
-        self._waking = False
-        inbox = self._inbox
-        while inbox:
-            self.link.send(inbox.popleft())
-
-    def _end_inbox(self) -> None:
-        while self._inbox:
-            with contextlib.suppress(concurrent.futures.InvalidStateError, IndexError):
-                self._inbox.popleft().outcome.set_exception(ClientClosed("the client is closed"))
-
-    # ---- the thread
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        if self._loop is not None:
-            return self._loop
-        with self._lock:
-            if self._closed:
-                raise ClientClosed("the client is closed")
-            if self._loop is None:
-                loop = new_event_loop()
-                self._thread = threading.Thread(target=self._live, args=(loop,), name="rpcsvc-client", daemon=True)
-                self._thread.start()
-                self._loop = loop
-        return self._loop
-
-    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-        finally:
-            self._end_inbox()
-            loop.close()
-
-    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            loop = self._started()
-        except ClientClosed:
-            coroutine.close()
-            raise
-        return self._run_on(loop, coroutine)
-
-    def _run_on(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
 # ---- fork -------------------------------------------------------------------------------------------------------

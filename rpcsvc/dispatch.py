@@ -7,28 +7,27 @@ request that no worker could finish, and runs in the server process.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import jsonrpc, values
 from ._version import __version__
+from .bulk.answer import encode_response
+from .bulk.compute import Progress, compute
+from .bulk.request import METHOD, read
+from .deadline import Clock
 from .errors import (
     EncodingError,
-    FunctionRaised,
-    InternalError,
     InvalidRequest,
     MethodNotFound,
     RemoteError,
     ResultNotEncodable,
 )
 from .openrpc import describe
+from .raising import function_raised, server_failed
 from .registry import Registry
 from .settings import MAX_BODY
-
-MAX_TRACEBACK = 16 * 1024
-"""Characters of a remote traceback that travel; the end of it says most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,28 @@ class Rules:
 _DEFAULT_RULES = Rules()
 
 
-def dispatch(registry: Registry, body: bytes, rules: Rules = _DEFAULT_RULES) -> bytes | None:
+def dispatch(
+    registry: Registry,
+    body: bytes,
+    rules: Rules = _DEFAULT_RULES,
+    progress: Progress | None = None,
+    clock: Clock = lambda: 0.0,
+) -> bytes | None:
     """Compute what `body` asks for.
+
+    Args:
+        registry: the functions.
+        body: the request.
+        rules: what they may do.
+        progress: its first item is set to the index of the call that is running, in an `rpc.map`.
+        clock: in seconds, for the time that the calls of an `rpc.map` take.
 
     Returns:
         The body of the response, or None where none is wanted (notifications).
     """
     message = jsonrpc.parse(body)
+    if isinstance(message, jsonrpc.Request) and message.method == METHOD:
+        return _answer_map(registry, message, rules, [0] if progress is None else progress, clock)
     if isinstance(message, jsonrpc.Batch):
         responses = [answer for member in message.members if (answer := _answer(registry, member, rules)) is not None]
         if not responses:
@@ -92,6 +106,21 @@ def _answer(registry: Registry, message: jsonrpc.Request | jsonrpc.Malformed, ru
     return None if message.is_notification else answer
 
 
+def _answer_map(
+    registry: Registry, request: jsonrpc.Request, rules: Rules, progress: Progress, clock: Clock
+) -> bytes | None:
+    def compute_all() -> bytes:
+        asked = read(request.args, request.kwargs)
+        function = registry.get(asked.method)
+        if function is None:
+            raise _not_found(registry, asked.method)
+        outcome = compute(asked, function, progress, clock, send_tracebacks=rules.send_tracebacks)
+        return encode_response(request.id, outcome)
+
+    answer = _guarded(request, rules, compute_all)
+    return None if request.is_notification else answer
+
+
 def _answer_bare(registry: Registry, message: jsonrpc.Bare, rules: Rules) -> bytes:
     """A tutorial's client sends a bare value and gets the bare result; an error is a JSON-RPC error all the same."""
     if registry.default is None:
@@ -104,8 +133,13 @@ def _answer_bare(registry: Registry, message: jsonrpc.Bare, rules: Rules) -> byt
 def _respond(
     registry: Registry, request: jsonrpc.Request, rules: Rules, encode: Callable[[jsonrpc.RequestId, Any], bytes]
 ) -> bytes:
+    return _guarded(request, rules, lambda: encode(request.id, _compute(registry, request, rules)))
+
+
+def _guarded(request: jsonrpc.Request, rules: Rules, answer_it: Callable[[], bytes]) -> bytes:
+    """The answer, or the error that says why there is none."""
     try:
-        answer = encode(request.id, _compute(registry, request, rules))
+        answer = answer_it()
     except RemoteError as error:
         return jsonrpc.encode_error(request.id, error)
     except EncodingError as error:
@@ -113,9 +147,7 @@ def _respond(
             request.id, ResultNotEncodable(f"{request.method}: the result cannot be carried: {error}")
         )
     except BaseException as error:
-        return jsonrpc.encode_error(
-            request.id, InternalError(f"the server failed: {_qualified_name(type(error))}: {_text(error)}")
-        )
+        return jsonrpc.encode_error(request.id, server_failed(error))
     return answer if len(answer) <= rules.max_result else _too_large(request.id, len(answer), rules)
 
 
@@ -127,7 +159,7 @@ def _compute(registry: Registry, request: jsonrpc.Request, rules: Rules) -> Any:
     try:
         return function.call(*request.args, **request.kwargs)
     except BaseException as error:
-        raise _raised(request.method, error, rules) from None
+        raise function_raised(request.method, error, send_traceback=rules.send_tracebacks) from None
 
 
 def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
@@ -137,48 +169,14 @@ def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
         case "rpc.discover":
             return describe(registry, __version__)
         case _:
-            known = ", ".join(function.name for function in registry)
-            raise MethodNotFound(f"there is no function {request.method[:100]!r} here; there are: {known[:1000]}")
+            raise _not_found(registry, request.method)
+
+
+def _not_found(registry: Registry, method: str) -> MethodNotFound:
+    known = ", ".join(function.name for function in registry)
+    return MethodNotFound(f"there is no function {method[:100]!r} here; there are: {known[:1000]}")
 
 
 def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:
     error = ResultNotEncodable(f"the result takes {size} bytes; this server sends at most {rules.max_result}")
     return jsonrpc.encode_error(call_id, error)
-
-
-# ---- exceptions of functions, however hostile -------------------------------------------------------------------
-
-
-def _raised(method: str, error: BaseException, rules: Rules) -> FunctionRaised:
-    kind = _qualified_name(type(error))
-    message = _text(error)
-    data: dict[str, Any] = {"type": kind, "message": message}
-    if rules.send_tracebacks:
-        data["traceback"] = _traceback(error)
-    return FunctionRaised(f"{method} raised {kind}: {message}" if message else f"{method} raised {kind}", data=data)
-
-
-def _qualified_name(cls: type[BaseException]) -> str:
-    try:
-        module, name = cls.__module__, cls.__qualname__
-    except BaseException:  # a metaclass may do anything
-        return "<an exception without a name>"
-    return _text(name) if _text(module) == "builtins" else f"{_text(module)}.{_text(name)}"
-
-
-def _text(thing: object) -> str:
-    try:
-        # `str` may give a subclass, whose methods may do anything; `str.__str__` makes it a str and nothing else.
-        return str.__str__(str(thing))
-    except BaseException:
-        return "<its __str__ raised>"
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        # The frames of this module, at the top, tell the caller nothing.
-        own = error.__traceback__.tb_next if error.__traceback__ is not None else None
-        text = "".join(traceback.format_exception(type(error), error, own))
-    except BaseException:
-        return ""
-    return text if len(text) <= MAX_TRACEBACK else "[…]\n" + text[-MAX_TRACEBACK:]

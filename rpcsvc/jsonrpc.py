@@ -32,7 +32,7 @@ MAX_ERROR_TEXT = 32 * 1024
 """Characters of an error's message, and of each text in its data, that travel."""
 
 # A value may be nested as deeply as `values` lets it; the document around it adds levels of its own.
-_RESPONSE_NESTING = values.MAX_NESTING + 1
+_RESPONSE_NESTING = values.MAX_NESTING + 3  # in the result of an rpc.map
 _REQUEST_NESTING = values.MAX_NESTING + 2  # in a batch
 
 RequestId: TypeAlias = str | int | float | None
@@ -77,18 +77,26 @@ Message: TypeAlias = Request | Malformed | Bare | Batch
 # ---- requests ---------------------------------------------------------------------------------------------------
 
 
-def encode_request(call_id: str, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-    """The body of a request.
+def encode_params(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+    """The arguments of a call: an array, an object, or both.
 
     Raises:
         EncodingError: an argument cannot be carried exactly, or a keyword is "*".
     """
-    head = b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method)
     if not kwargs:
-        return head + values.encode(list(args)) + b"}"
+        return values.encode(list(args))
     if POSITIONAL in kwargs:
         raise EncodingError(f"a keyword argument cannot be named {POSITIONAL!r}: positional arguments travel under it")
-    return head + values.encode({POSITIONAL: list(args), **kwargs} if args else dict(kwargs)) + b"}"
+    return values.encode({POSITIONAL: list(args), **kwargs} if args else dict(kwargs))
+
+
+def encode_request(call_id: str, method: str, params: bytes) -> bytes:
+    """The body of a request, around params that are encoded already.
+
+    Raises:
+        EncodingError: the method's name cannot be carried.
+    """
+    return b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method) + params + b"}"
 
 
 @lru_cache(maxsize=1024)
@@ -114,6 +122,18 @@ def parse(body: bytes) -> Message:
     if isinstance(document, int | float | str) and not isinstance(document, bool):
         return Bare(document)
     return Malformed(InvalidRequest("a request is a JSON object, or an array of them"))
+
+
+def methods(body: bytes) -> list[str]:
+    """The methods that a body calls; those of an `rpc.map` are the one that it is about. Never raises."""
+    message = parse(body)
+    members = message.members if isinstance(message, Batch) else (message,)
+    called = []
+    for member in members:
+        if isinstance(member, Request):
+            inner = member.kwargs.get("method") if member.method == "rpc.map" else None
+            called.append(inner if isinstance(inner, str) else member.method)
+    return called
 
 
 def _batch(members: list[Any]) -> Message:
@@ -177,17 +197,27 @@ def encode_result(call_id: RequestId, result: Any) -> bytes:
     Raises:
         EncodingError: the result cannot be carried exactly.
     """
-    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"result":' + values.encode(result) + b"}"
+    return wrap_result(call_id, values.encode(result))
+
+
+def wrap_result(call_id: RequestId, encoded: bytes) -> bytes:
+    """The body of a response around a result that is encoded already."""
+    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"result":' + encoded + b"}"
 
 
 def encode_error(call_id: RequestId, error: RemoteError) -> bytes:
-    """The body of a response that carries an error (section 5.1)."""
+    """The body of a response that carries an error."""
+    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"error":' + values.encode(error_object(error)) + b"}"
+
+
+def error_object(error: RemoteError) -> dict[str, Any]:
+    """An error as a response carries it (section 5.1)."""
     document: dict[str, Any] = {"code": error.code, "message": _error_text(error.message)}
     if error.data:
         document["data"] = {
             name: _error_text(value) if isinstance(value, str) else value for name, value in error.data.items()
         }
-    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"error":' + values.encode(document) + b"}"
+    return document
 
 
 def encode_batch(responses: Iterable[bytes]) -> bytes:
@@ -213,10 +243,15 @@ def decode_response(body: bytes) -> Any:
     """
     document = values.decode(body, max_nesting=_RESPONSE_NESTING)
     if type(document) is not dict:
-        raise DecodingError("the reply is not a JSON-RPC 2.0 response: not an object")
+        raise not_a_response("it is not an object")
     if "result" in document:
         return document["result"]
     error = document.get("error")
     if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
-        raise DecodingError('the reply is not a JSON-RPC 2.0 response: neither "result" nor a proper "error"')
+        raise not_a_response('it has neither "result" nor a proper "error"')
     raise remote_error(error["code"], error["message"], error.get("data"))
+
+
+def not_a_response(why: str) -> DecodingError:
+    """The error for a reply that is none."""
+    return DecodingError(f"the reply is not a proper response: {why}")

@@ -16,8 +16,6 @@ from typing import Any, TypeVar, overload
 from .errors import InvalidParams, RegistrationError
 
 F = TypeVar("F", bound=Callable[..., Any])
-Check = Callable[[Any], str | None]
-"""Says what is wrong with a value, or None."""
 
 RESERVED_PREFIX = "rpc."
 """JSON-RPC 2.0 section 4.3 reserves these method names for the protocol's own use."""
@@ -26,6 +24,19 @@ MAX_NAME_BYTES = 255
 
 _UNIONS = (typing.Union, types.UnionType)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check of values against one annotation.
+
+    Attributes:
+        wrong: says what is wrong with a value, or None.
+        exact: types whose values need no look, where those suffice to tell; None where they do not.
+    """
+
+    wrong: Callable[[Any], str | None]
+    exact: frozenset[type] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Function:
         if not kwargs and self._required <= len(args) <= len(self._by_position):
             # The common call binds by counting; inspect's own binding costs several microseconds.
             for position, (value, check) in enumerate(zip(args, self._by_position, strict=False)):
-                if check is not None and (wrong := check(value)):
+                if check is not None and (wrong := check.wrong(value)):
                     raise self._wrong_argument(list(self.signature.parameters)[position], wrong)
             return
         try:
@@ -70,6 +81,19 @@ class Function:
             raise InvalidParams(f"{self.name}: {error}; it is declared {self.name}{self.signature}") from None
         for name, value in bound.arguments.items():
             self._check_bound(name, value)
+
+    def accepts(self, columns: Sequence[Sequence[Any]]) -> bool:
+        """Whether every row of these columns fits, as far as the exact types of the values can tell.
+
+        Args:
+            columns: for each positional argument, its values for all the calls.
+        """
+        if not self._required <= len(columns) <= len(self._by_position):
+            return False
+        return all(
+            check is None or (check.exact is not None and check.exact.issuperset(map(type, column)))
+            for column, check in zip(columns, self._by_position, strict=False)
+        )
 
     def _check_bound(self, name: str, value: Any) -> None:
         check = self._checks.get(name)
@@ -84,7 +108,7 @@ class Function:
             else (value,)
         )
         for item in values:
-            if wrong := check(item):
+            if wrong := check.wrong(item):
                 raise self._wrong_argument(name, wrong)
 
     def _wrong_argument(self, name: str, wrong: str) -> InvalidParams:
@@ -262,16 +286,16 @@ def _class_check(classes: tuple[type, ...]) -> Check:
     accepted = tuple(each for cls in classes for each in tower.get(cls, (cls,)))
     names = " or ".join("None" if cls is type(None) else cls.__name__ for cls in classes)
 
-    def check(value: Any) -> str | None:
+    def wrong(value: Any) -> str | None:
         if isinstance(value, accepted):
             return None
         return f"must be {names}, not {type(value).__name__}"
 
-    return check
+    return Check(wrong, exact=frozenset(accepted))
 
 
 def _hint_check(hint: Any) -> Check:
-    def check(value: Any) -> str | None:
+    def wrong(value: Any) -> str | None:
         # Imported by the first call that needs it: most registries name plain classes only.
         import typeguard  # noqa: PLC0415
 
@@ -289,4 +313,4 @@ def _hint_check(hint: Any) -> Check:
             return "does not fit its annotation"
         return None
 
-    return check
+    return Check(wrong)

@@ -1,27 +1,14 @@
-"""The server: deliveries from the broker to the workers, answers back.
-
-    rpc_queue --consumer k, prefetch 1--> delivery --body--> WorkerPool --> outcome --> reply, then ack --> broker
-
-Rules: the server never looks into a body (only to answer for a worker that died). A delivery is acked after its reply
-was published, on the same channel, so whatever takes the server away before that gives the delivery to another one.
-Nothing in here waits for a worker or for the broker while others could go on.
-"""
+"""The server: a pool of workers, and one connection after the other that brings them deliveries."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fnmatch
 import logging
 import random
 import signal
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
-from functools import partial
 
-from .amqp import Channel, Connection, Delivery
-from .deadline import Deadline
-from .dispatch import Rules, failure
+from .dispatch import Rules
 from .errors import (
     AccessRefused,
     AuthenticationFailed,
@@ -31,12 +18,11 @@ from .errors import (
     PoolFailed,
     QueueMismatch,
     RpcError,
-    WorkerLost,
 )
 from .loops import new_event_loop
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
-from .supervision import WorkerExit
-from .workers.pool import Answer, Expired, Lost, Outcome, WorkerPool
+from .serving.session import ServerCounts, Service, Session
+from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
+from .workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -44,25 +30,6 @@ BUILT_IN = "rpcsvc.functions:registry"
 CALLBACK_QUEUES = ("amq.gen-*", "amq.rabbitmq.reply-to.*")
 """Where replies may go: names that the broker gives (server-named queues, direct reply-to), which nobody can choose."""
 _BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 5.0
-
-
-@dataclass(slots=True)
-class ServerCounts:
-    """What happened to deliveries since the start.
-
-    Attributes:
-        answered: a reply was published, or none was wanted.
-        lost: a worker died during them; the caller was told.
-        expired: nobody waited for them any more; they did not start.
-        refused: their callback queue is none that replies may go to; they did not start.
-        abandoned: the connection was lost before they could be acked; the broker delivers them again.
-    """
-
-    answered: int = 0
-    lost: int = 0
-    expired: int = 0
-    refused: int = 0
-    abandoned: int = 0
 
 
 class RpcServer:
@@ -106,7 +73,7 @@ class RpcServer:
         )
         self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
         self._pool: WorkerPool | None = None
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._failure: RpcError | None = None
         self._force = False
@@ -114,7 +81,7 @@ class RpcServer:
     @property
     def function_names(self) -> list[str]:
         """What is served; empty before the registry is loaded."""
-        return [] if self._pool is None else self._pool.names
+        return [] if self._pool is None else list(self._pool.functions)
 
     @property
     def was_forced(self) -> bool:
@@ -197,11 +164,13 @@ class RpcServer:
 
     async def _serve_sessions(self, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None
+        assert self._pool is not None
+        service = Service(self.queue, self.prefetch, self._pool, self.counts, self._callback_queues)
         back_off = _BACK_OFF_FROM
         first = True
         while not self._stop.is_set():
             try:
-                await self._unless_stopped(self._open_session())
+                await self._unless_stopped(self._open_session(service))
             except (AuthenticationFailed, AccessRefused, QueueMismatch):
                 raise  # another attempt would end the same way
             except (ConnectionFailed, ConnectionLost) as error:
@@ -223,152 +192,11 @@ class RpcServer:
             else:
                 await self._session.drain()
 
-    async def _open_session(self) -> None:
-        connection = await Connection.open(self.url, role="rpcsvc server", timeout=DEFAULT_CONNECT_TIMEOUT)
-        try:
-            channel = await connection.channel()
-            await channel.declare_queue(self.queue, durable=True)
-            await channel.prefetch(self.prefetch)
-            session = _Session(self, connection, channel)
-            for _ in range(self.workers):
-                await session.consume()
-        except BaseException:
-            connection.abort()
-            raise
-        self._session = session
-
-    def _may_reply_to(self, queue: str) -> bool:
-        return any(fnmatch.fnmatchcase(queue, pattern) for pattern in self._callback_queues)
+    async def _open_session(self, service: Service) -> None:
+        self._session = await Session.open(self.url, service, consumers=self.workers)
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"
-
-
-@dataclass(slots=True, eq=False)
-class _Consumer:
-    """One consumer: its tag, and how many of its deliveries are not acked yet."""
-
-    tag: str = ""
-    unacked: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Session:
-    """One connection of the server: its channel, its consumers, the deliveries that came through it."""
-
-    server: RpcServer
-    connection: Connection
-    channel: Channel
-    consumers: list[_Consumer] = field(default_factory=list)
-    reason: RpcError | None = None
-    draining: bool = False
-    unacked: int = 0
-    _idle: asyncio.Event = field(default_factory=asyncio.Event)
-    _lost: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._idle.set()
-        self.channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
-        self.channel.on_cancelled(
-            lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
-        )
-
-    def _end(self, reason: RpcError) -> None:
-        self.reason = self.reason or reason
-        self._lost.set()
-
-    async def consume(self) -> None:
-        """Start one more consumer."""
-        consumer = _Consumer()
-        self.consumers.append(consumer)
-        consumer.tag = await self.channel.consume(self.server.queue, partial(self._delivered, consumer))
-
-    async def wait_until_lost(self) -> None:
-        """Return when the session cannot be used any more."""
-        await self._lost.wait()
-
-    async def drain(self) -> None:
-        """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost.
-
-        With a prefetch count of 1 a busy consumer cannot be given more, so it stays until its call is answered: whoever
-        looks at the queue meanwhile sees that there is still a server.
-        """
-        self.draining = True
-        for consumer in self.consumers:
-            if consumer.unacked == 0 or self.server.prefetch > 1:
-                await self._cancel(consumer)
-        answered = asyncio.ensure_future(self._idle.wait())
-        lost = asyncio.ensure_future(self._lost.wait())
-        await asyncio.wait((answered, lost), return_when=asyncio.FIRST_COMPLETED)
-        answered.cancel()
-        lost.cancel()
-
-    # ---- one delivery
-
-    def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
-        counts = self.server.counts
-        pool = self.server._pool
-        assert pool is not None
-        consumer.unacked += 1
-        self.unacked += 1
-        self._idle.clear()
-        if delivery.reply_to is not None and not self.server._may_reply_to(delivery.reply_to):
-            counts.refused += 1
-            log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
-            self._finish(consumer, delivery)
-            return
-        pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
-
-    def _ended(self, consumer: _Consumer, delivery: Delivery, outcome: Outcome) -> None:
-        counts = self.server.counts
-        response: bytes | None = None
-        match outcome:
-            case Answer(body):
-                counts.answered += 1
-                response = body
-            case Lost(exit_):
-                counts.lost += 1
-                response = failure(delivery.body, _worker_lost(exit_))
-            case Expired():
-                counts.expired += 1
-        if response is not None and delivery.reply_to is not None:
-            with contextlib.suppress(RpcError):  # noted when the ack fails too
-                self.channel.publish(delivery.reply_to, response, correlation_id=delivery.correlation_id)
-        self._finish(consumer, delivery)
-
-    def _finish(self, consumer: _Consumer, delivery: Delivery) -> None:
-        if self.draining and consumer.unacked == 1 and self.server.prefetch == 1:
-            # First the consumer, then the ack: in the other order the broker would deliver once more.
-            task = asyncio.ensure_future(self._cancel(consumer))
-            task.add_done_callback(lambda _: self._ack(consumer, delivery))
-        else:
-            self._ack(consumer, delivery)
-
-    def _ack(self, consumer: _Consumer, delivery: Delivery) -> None:
-        try:
-            self.channel.ack(delivery.delivery_tag)
-        except RpcError:
-            self.server.counts.abandoned += 1
-        consumer.unacked -= 1
-        self.unacked -= 1
-        if self.unacked == 0:
-            self._idle.set()
-
-    async def _cancel(self, consumer: _Consumer) -> None:
-        with contextlib.suppress(RpcError):
-            await self.channel.cancel(consumer.tag)
-
-
-def _deadline(expiration: str | None) -> Deadline | None:
-    """When nobody waits any more: a message's `expiration` counts from its publication, so from now at the latest."""
-    if expiration is None or not expiration.isdecimal():
-        return None
-    return Deadline.after(int(expiration) / 1000)
-
-
-def _worker_lost(exit_: WorkerExit) -> WorkerLost:
-    data = {"exit_code": exit_.exit_code, "signal": exit_.signal_number}
-    return WorkerLost(f"{exit_} while it computed this call", data=data)
 
 
 def _within(name: str, value: int, least: int, most: int) -> int:

@@ -211,6 +211,10 @@ class Channel:
         )
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
 
+    async def delete_queue(self, name: str) -> None:
+        """Delete a queue, whatever is in it or consumes it. One that is not there is fine (RabbitMQ's own rule)."""
+        await self._operation(lambda done: self._pika.queue_delete(name, callback=done))
+
     async def prefetch(self, count: int) -> None:
         """How many unacked deliveries each consumer started after this may hold (basic.qos)."""
         await self._operation(lambda done: self._pika.basic_qos(prefetch_count=count, callback=done))

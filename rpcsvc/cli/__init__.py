@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import RpcError
-from . import broker, call, serve
+from . import bench, broker, call, serve
 from .exits import ExitCode, exit_code
 
 __all__ = ["ExitCode", "main"]
@@ -40,6 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rpcsvc {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, call, broker):
+    for module in (serve, call, bench, broker):
         module.add_parser(subparsers)
     return parser

@@ -48,7 +48,7 @@ class ForkServer:
         self._rules = rules
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._loaded: asyncio.Future[list[str]] = self._loop.create_future()
+        self._loaded: asyncio.Future[dict[str, bool]] = self._loop.create_future()
         self._received = b""
         self._stopping = False
         self._control, theirs = socket.socketpair()
@@ -68,20 +68,20 @@ class ForkServer:
         """The fork server's process id."""
         return self._process.pid
 
-    async def load(self, workers: int, taken_fd: int) -> list[str]:
-        """Have the registry imported; the names of its functions.
+    async def load(self, workers: int, progress_fd: int) -> dict[str, bool]:
+        """Have the registry imported; the names of its functions, and whether each is idempotent.
 
         Args:
             workers: how many numbers there will be.
-            taken_fd: the descriptor of their `TakenCounters`, which this closes on our side.
+            progress_fd: the descriptor of their `Progress`, which this closes on our side.
 
         Raises:
             RegistryFailed: it cannot be imported.
         """
         try:
-            self._send({"target": self._target, "rules": asdict(self._rules), "workers": workers}, taken_fd)
+            self._send({"target": self._target, "rules": asdict(self._rules), "workers": workers}, progress_fd)
         finally:
-            os.close(taken_fd)
+            os.close(progress_fd)
         return await self._loaded
 
     def spawn(self, number: int, channel: socket.socket) -> None:
@@ -134,9 +134,9 @@ class ForkServer:
                 self._events.spawned(number, pid)
             case {"exited": int(pid), "code": int(code)}:
                 self._events.exited(WorkerExit.from_wait_status(pid, code))
-            case {"loaded": list(names)}:
+            case {"loaded": dict(functions)}:
                 if not self._loaded.done():
-                    self._loaded.set_result(names)
+                    self._loaded.set_result(functions)
             case {"failed": str(text)}:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))

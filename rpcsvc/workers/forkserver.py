@@ -6,13 +6,13 @@ tells how each ended.
 
 On the control socket, JSON lines. From the pool:
 
-    {"target": "MODULE:NAME", "rules": {…}, "workers": 4}   once, first, with the descriptor of the TakenCounters
+    {"target": "MODULE:NAME", "rules": {…}, "workers": 4}   once, first, with the descriptor of Progress
     {"spawn": 3}                                            with the worker's end of a socket pair as ancillary data
     {"kill": 4711}                                          SIGKILL, by pid; only a worker not reaped yet is signalled
 
 To the pool:
 
-    {"loaded": ["fib", …]} | {"failed": "traceback…"}       once
+    {"loaded": {"fib": true, …}} | {"failed": "traceback…"} once; the names, and whether they are idempotent
     {"spawned": 3, "pid": 4711}
     {"exited": 4711, "code": -9}                            as os.waitstatus_to_exitcode gives it
 
@@ -34,14 +34,13 @@ import socket
 import sys
 import traceback
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NoReturn
 
 from ..dispatch import Rules
 from ..errors import ConfigurationError
 from ..registry import Registry
 from . import worker
-from .progress import TakenCounters
+from .progress import Progress
 
 _PR_SET_PDEATHSIG = 1
 _MAX_FDS = 16
@@ -88,7 +87,7 @@ class _ForkServer:
         self._wakeup, self._signalled = socket.socketpair()
         self._registry: Registry | None = None
         self._rules = Rules()
-        self._taken: TakenCounters | None = None
+        self._progress: Progress | None = None
 
     def run(self) -> _Birth | None:
         """Serve the pool. Returns None when the server is gone, or, in a forked child, what it needs to go on."""
@@ -116,8 +115,8 @@ class _ForkServer:
     def become_worker(self, birth: _Birth) -> NoReturn:
         """In the forked child."""
         assert self._registry is not None
-        assert self._taken is not None
-        worker.serve(birth.channel, self._registry, self._rules, partial(self._taken.count, birth.number))
+        assert self._progress is not None
+        worker.serve(birth.channel, self._registry, self._rules, self._progress.of(birth.number))
         sys.exit(0)
 
     # ---- the control socket
@@ -151,9 +150,9 @@ class _ForkServer:
 
     def _load(self, order: dict[str, Any]) -> None:
         self._rules = Rules(**order["rules"])
-        taken_fd = self._fds.pop(0)
-        self._taken = TakenCounters(taken_fd, order["workers"])
-        os.close(taken_fd)
+        progress_fd = self._fds.pop(0)
+        self._progress = Progress(progress_fd, order["workers"])
+        os.close(progress_fd)
         try:
             self._registry = load_registry(order["target"])
         except ConfigurationError as error:
@@ -164,7 +163,7 @@ class _ForkServer:
             # What is loaded now lives as long as its workers: the collector need not touch, and so copy, those pages.
             gc.collect()
             gc.freeze()
-            self._tell({"loaded": [function.name for function in self._registry]})
+            self._tell({"loaded": {function.name: function.idempotent for function in self._registry}})
 
     # ---- workers
 

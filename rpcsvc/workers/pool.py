@@ -2,142 +2,41 @@
 
 `submit` hands over the body of a request; `done` is called once with the `Outcome`. Work waits here while no worker is
 idle. Nothing in here blocks, whatever a worker does: what it does not read stays in its transport's buffer, and that is
-bounded because a worker is given one call at a time.
+bounded by what is given to a worker ahead.
 
-A worker's life: starting -> idle <-> busy -> ending -> gone; a gone one leaves its number to its replacement.
+A worker is given one message at a time. While messages are found to be quick and more of them wait (which takes a
+prefetch count above 1), it is given a few ahead, up to some milliseconds of work: the next one is there when it has
+finished one, and several share a wake-up.
+
+A worker that has gone leaves its number to its replacement.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 import os
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TypeAlias, cast
 
 from ..deadline import Deadline
 from ..dispatch import Rules
 from ..errors import PoolFailed
 from ..supervision import GiveUp, Supervisor, WorkerExit
 from .forking import ForkServer, ForkServerEvents
-from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
-from .progress import TakenCounters
+from .handle import Answer, Done, Expired, State, Work, Worker
+from .progress import Progress
 
 log = logging.getLogger(__name__)
 
 _LAST_WORDS = 0.25
 """Seconds that the socket of a worker that has ended is still read from."""
-_JOIN_BELOW = 64 * 1024
-"""Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A worker answered; `body` is the response, or None where the request wants none."""
-
-    body: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The worker ended before it answered."""
-
-    exit: WorkerExit
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """The deadline passed before a worker was free; nothing has run."""
-
-
-Outcome: TypeAlias = Answer | Lost | Expired
-Done: TypeAlias = Callable[[Outcome], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One call for a worker, not to be started after `deadline`."""
-
-    body: bytes
-    done: Done
-    deadline: Deadline | None
-
-
-class State(enum.Enum):
-    """Where a worker is in its life."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    ENDING = "ending"
-    """Its socket is closed; how it ended is not known yet."""
-    GONE = "gone"
-
-
-class Worker(asyncio.Protocol):
-    """One worker process: its socket, its state, and what it is working on."""
-
-    def __init__(self, pool: WorkerPool, number: int) -> None:
-        self._pool = pool
-        self._frames = FrameReader()
-        self._transport: asyncio.Transport | None = None
-        self.number = number
-        self.pid: int | None = None
-        self.state = State.STARTING
-        self.work: Work | None = None
-        self.sent = 0
-        self.was_ready = False
-        self.exit: WorkerExit | None = None
-
-    def start_work(self, work: Work) -> None:
-        """Send a call to this idle worker."""
-        assert self.state is State.IDLE
-        assert self._transport is not None
-        self.state = State.BUSY
-        self.work = work
-        self.sent += 1
-        if len(work.body) <= _JOIN_BELOW:
-            self._transport.write(frame(CALL, work.body))
-        else:
-            self._transport.writelines((HEADER.pack(CALL, len(work.body)), work.body))
-
-    def finish_work(self) -> Work | None:
-        """Take back what it was working on."""
-        work, self.work = self.work, None
-        return work
-
-    def close(self) -> None:
-        """Close its socket, which ends the process once it has nothing to do."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        for kind, payload in self._frames.feed(data):
-            if kind == READY:
-                self._pool._ready(self)
-            else:
-                assert kind in (RESULT, NO_RESPONSE)
-                self._pool._answered(self, Answer(payload if kind == RESULT else None))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._pool._disconnected(self)
-
-    @property
-    def is_deaf(self) -> bool:
-        """Whether its socket is known to be closed, even if the event loop has not said so yet."""
-        return self._transport is None or self._transport.is_closing()
-
-    def __repr__(self) -> str:
-        return f"<Worker {self.number} pid={self.pid} {self.state.value}>"
+_MOST_AHEAD, _WORK_AHEAD = 16, 0.002
+"""Messages, and seconds of work, that a worker may be given ahead."""
 
 
 class WorkerPool:
@@ -161,12 +60,14 @@ class WorkerPool:
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
         self._fork_server: ForkServer | None = None
-        self._taken: TakenCounters | None = None
+        self._progress: Progress | None = None
+        self._seconds = 1.0
+        self._ahead = 1
         self._tasks: set[asyncio.Task[None]] = set()
         self._full = asyncio.Event()
         self._empty = asyncio.Event()
         self._stopping = False
-        self.names: list[str] = []
+        self.functions: dict[str, bool] = {}
 
     # ---- for the server
 
@@ -182,7 +83,7 @@ class WorkerPool:
                 await self._start_fork_server()
                 await self._full.wait()
         except TimeoutError:
-            what = "workers are not ready" if self.names else f"the registry {self._target!r} is not imported"
+            what = "workers are not ready" if self.functions else f"the registry {self._target!r} is not imported"
             raise PoolFailed(f"{what} after {timeout:g} s; does its import wait for something?") from None
 
     def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> None:
@@ -240,30 +141,58 @@ class WorkerPool:
     # ---- work
 
     def _assign(self) -> None:
-        while self._waiting and self._idle:
+        while self._waiting:
+            worker = self._next_worker()
+            if worker is None:
+                return
             work = self._waiting.popleft()
             if work.deadline is not None and work.deadline.expired:
+                self._put_back(worker)
                 work.done(Expired())
-                continue
-            worker = self._idle.popleft()
-            if worker.is_deaf:
+            elif worker.is_deaf:
                 worker.state = State.ENDING
                 self._waiting.appendleft(work)
             else:
-                worker.start_work(work)
+                worker.give(work)
 
-    def _ready(self, worker: Worker) -> None:
+    def _next_worker(self) -> Worker | None:
+        """One that is idle, else the one that was given least, if messages are quick; None if work has to wait."""
+        if self._idle:
+            return self._idle.popleft()
+        if self._ahead <= 1:
+            return None
+        busy = [worker for worker in self._workers.values() if worker.state is State.BUSY and not worker.is_deaf]
+        worker = min(busy, key=lambda each: len(each.given), default=None)
+        return worker if worker is not None and len(worker.given) < self._ahead else None
+
+    def _put_back(self, worker: Worker) -> None:
+        if worker.state is State.IDLE:
+            self._idle.appendleft(worker)
+
+    def became_ready(self, worker: Worker) -> None:
         self._supervisor.became_ready()
         worker.was_ready = True
         self._make_idle(worker)
         if self.ready == self._size:
             self._full.set()
 
-    def _answered(self, worker: Worker, answer: Answer) -> None:
-        work = worker.finish_work()
-        self._make_idle(worker)
-        if work is not None:
-            work.done(answer)
+    def answered(self, worker: Worker, answer: Answer) -> None:
+        now = time.monotonic()
+        self._learn(now - worker.last_event)
+        worker.last_event = now
+        worker.answered += 1
+        work = worker.given.popleft()
+        if not worker.given:
+            self._make_idle(worker)
+        work.done(answer)
+
+    def _learn(self, seconds: float) -> None:
+        """A message took so long; how many may be given ahead follows from that."""
+        if seconds > self._seconds:
+            self._seconds = seconds  # slow ones are believed at once
+        else:
+            self._seconds += (seconds - self._seconds) / 16
+        self._ahead = min(_MOST_AHEAD, int(_WORK_AHEAD / max(self._seconds, 1e-6)))
 
     def _make_idle(self, worker: Worker) -> None:
         worker.state = State.IDLE
@@ -275,8 +204,8 @@ class WorkerPool:
     async def _start_fork_server(self) -> None:
         events = ForkServerEvents(spawned=self._spawned, exited=self._exited, lost=self._fork_server_lost)
         self._fork_server = ForkServer(self._target, self._rules, events)
-        self._taken, fd = TakenCounters.create(self._size)
-        self.names = await self._fork_server.load(self._size, fd)
+        self._progress, fd = Progress.create(self._size)
+        self.functions = await self._fork_server.load(self._size, fd)
         for number in range(self._size):
             await self._spawn(number)
 
@@ -284,11 +213,11 @@ class WorkerPool:
         if self._stopping:
             return
         assert self._fork_server is not None
-        assert self._taken is not None
+        assert self._progress is not None
         ours, theirs = socket.socketpair()
-        worker = Worker(self, number)
+        worker = Worker(self, number, self._progress.of(number))
+        worker.progress.reset()
         self._workers[number] = worker
-        self._taken[number] = 0
         # The transport first: a worker that dies at once must be noticed.
         await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
         self._fork_server.spawn(number, theirs)
@@ -309,7 +238,7 @@ class WorkerPool:
             # What it wrote before it ended is still to be read; but a process that it started may hold its socket open.
             asyncio.get_running_loop().call_later(_LAST_WORDS, worker.close)
 
-    def _disconnected(self, worker: Worker) -> None:
+    def disconnected(self, worker: Worker) -> None:
         if worker.state is State.GONE:
             return
         if worker.state is State.IDLE:
@@ -331,22 +260,21 @@ class WorkerPool:
                 self._empty.set()
             return
         decision = self._supervisor.ended(worker.exit, was_ready=worker.was_ready)
-        self._end_work_of(worker, worker.exit)
+        self._end_work_of(worker)
         if isinstance(decision, GiveUp):
             self._gave_up(decision.reason)
         else:
             self._run(self._spawn(worker.number))
 
-    def _end_work_of(self, worker: Worker, exit_: WorkerExit) -> None:
-        """A lost worker's call is lost with it, unless it was not taken yet: then it is the next to be assigned."""
-        work = worker.finish_work()
-        running = self._taken is not None and self._taken[worker.number] == worker.sent
-        log.warning("%s %s", exit_, "during a call" if work and running else "between calls")
-        if work is not None and running:
-            work.done(Lost(exit_))
-        elif work is not None:
-            self._waiting.appendleft(work)
-            self._assign()
+    def _end_work_of(self, worker: Worker) -> None:
+        """What a lost worker was given is lost with it, but for what it had not taken: that is the next to be given."""
+        back = worker.take_back()
+        log.warning("%s %s", worker.exit, "during a call" if any(lost for _, lost in back) else "between calls")
+        self._waiting.extendleft(work for work, lost in reversed(back) if lost is None)
+        for work, lost in back:
+            if lost is not None:
+                work.done(lost)
+        self._assign()
 
     def _fork_server_lost(self) -> None:
         """Its workers are orphans (Linux kills them, elsewhere we do): every one is lost, and all begins anew."""
@@ -360,7 +288,8 @@ class WorkerPool:
             worker.close()
             if worker.pid is not None:
                 _kill_quietly(worker.pid)
-            self._end_work_of(worker, WorkerExit(worker.pid or 0, None, int(signal.SIGKILL)))
+            worker.exit = WorkerExit(worker.pid or 0, None, int(signal.SIGKILL))
+            self._end_work_of(worker)
         self._run(self._start_fork_server())
 
     def _run(self, coroutine: Coroutine[None, None, None]) -> None:

@@ -1,7 +1,8 @@
-"""One counter for each worker in memory that the server and the workers share: how many calls it has taken.
+"""Two numbers for each worker in memory that the server and the workers share: how far it has come.
 
-When a worker is lost, this tells a call that was running, which ends with the worker, from one that still lay in the
-socket of a worker already dead, which has not run and can go to another.
+When a worker is lost, they tell a call that was running, which ends with the worker, from one that still lay in the
+socket of a worker already dead, which has not run and can go to another. For a message of many calls they tell which
+of them was running.
 """
 
 from __future__ import annotations
@@ -11,30 +12,52 @@ import os
 import tempfile
 from typing import Self
 
-_COUNTER_BYTES = 8
+_NUMBERS = 2
+_TAKEN, _ITEM = range(_NUMBERS)
+_NUMBER_BYTES = 8
 
 
-class TakenCounters:
-    """The counters, over a file descriptor that both sides have."""
+class Progress:
+    """The numbers of all workers, over a file descriptor that both sides have."""
 
-    def __init__(self, fd: int, size: int) -> None:
-        """Map the counters of `size` workers; the descriptor stays the caller's."""
-        self._map = mmap.mmap(fd, size * _COUNTER_BYTES)
-        self._counters = memoryview(self._map).cast("Q")
+    def __init__(self, fd: int, workers: int) -> None:
+        """Map the numbers of `workers` workers; the descriptor stays the caller's."""
+        self._map = mmap.mmap(fd, workers * _NUMBERS * _NUMBER_BYTES)
+        self._numbers = memoryview(self._map).cast("Q")
 
     @classmethod
-    def create(cls, size: int) -> tuple[Self, int]:
-        """New counters, all zero, and a descriptor to hand to the workers; the caller closes it."""
+    def create(cls, workers: int) -> tuple[Self, int]:
+        """New numbers, all zero, and a descriptor to hand to the workers; the caller closes it."""
         with tempfile.TemporaryFile() as file:
-            file.truncate(size * _COUNTER_BYTES)
-            return cls(file.fileno(), size), os.dup(file.fileno())
+            file.truncate(workers * _NUMBERS * _NUMBER_BYTES)
+            return cls(file.fileno(), workers), os.dup(file.fileno())
 
-    def count(self, number: int) -> None:
-        """Worker `number` has taken one more call."""
-        self._counters[number] += 1
+    def of(self, worker: int) -> WorkerProgress:
+        """The numbers of one worker."""
+        return WorkerProgress(self._numbers[worker * _NUMBERS : (worker + 1) * _NUMBERS])
 
-    def __getitem__(self, number: int) -> int:
-        return self._counters[number]
 
-    def __setitem__(self, number: int, count: int) -> None:
-        self._counters[number] = count
+class WorkerProgress:
+    """How far one worker has come.
+
+    Attributes:
+        item: the index of the running call in a message of many, as a sequence of one number.
+    """
+
+    def __init__(self, numbers: memoryview[int]) -> None:
+        self._numbers = numbers
+        self.item = numbers[_ITEM:]
+
+    @property
+    def taken(self) -> int:
+        """How many messages it has taken from its socket."""
+        return self._numbers[_TAKEN]
+
+    def take(self) -> None:
+        """It has taken one more."""
+        self.item[0] = 0
+        self._numbers[_TAKEN] += 1
+
+    def reset(self) -> None:
+        """A new worker takes over the number."""
+        self._numbers[_TAKEN] = self.item[0] = 0

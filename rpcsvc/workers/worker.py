@@ -1,7 +1,6 @@
 """The main loop of a worker process: take a call, compute it, answer; until the server closes the socket.
 
-The worker blocks on its socket. It never reads two calls ahead of what it has answered, holds no state between calls,
-and touches no broker.
+The worker blocks on its socket, holds no state between calls, and touches no broker.
 """
 
 from __future__ import annotations
@@ -10,32 +9,49 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections import deque
 from types import FrameType
 
 from ..dispatch import Rules, dispatch
 from ..registry import Registry
-from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, frame
+from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .progress import WorkerProgress
 
 _JOIN_BELOW = 64 * 1024
 """Payloads up to this many bytes are copied behind their header, to be sent by one system call."""
 _CHUNK = 256 * 1024
+_WAIT_FOR_MORE = 0.0005
+"""Seconds that an answer may wait for those of the calls that came with its own."""
 
 
-def serve(channel: socket.socket, registry: Registry, rules: Rules, took_one: Callable[[], None]) -> None:
-    """Answer calls until the other end closes; `took_one` is called before each call runs."""
+def serve(channel: socket.socket, registry: Registry, rules: Rules, progress: WorkerProgress) -> None:
+    """Answer calls until the other end closes."""
     _become_a_worker()
     channel.sendall(frame(READY))
-    while (call := _receive(channel)) is not None:
-        took_one()
-        response = dispatch(registry, call, rules)
+    calls = _Calls(channel)
+    answers: list[bytes] = []
+    size = 0
+    while (call := calls.next()) is not None:
+        progress.take()
+        response = dispatch(registry, call, rules, progress.item, time.perf_counter)
         if response is None:
-            channel.sendall(frame(NO_RESPONSE))
-        elif len(response) <= _JOIN_BELOW:
-            channel.sendall(frame(RESULT, response))
+            answers.append(frame(NO_RESPONSE))
         else:
-            channel.sendall(HEADER.pack(RESULT, len(response)))
-            channel.sendall(response)
+            answers += (HEADER.pack(RESULT, len(response)), response)
+            size += len(response)
+        # Calls that came together are answered together, but none waits for a slow one behind it.
+        if size > _JOIN_BELOW or not calls.has_more() or calls.age() > _WAIT_FOR_MORE:
+            _send(channel, answers, size)
+            answers, size = [], 0
+
+
+def _send(channel: socket.socket, answers: list[bytes], size: int) -> None:
+    if size <= _JOIN_BELOW:
+        channel.sendall(b"".join(answers))
+    else:
+        for each in answers:
+            channel.sendall(each)
 
 
 def _become_a_worker() -> None:
@@ -54,27 +70,31 @@ def _ignore(_signal: int, _frame: FrameType | None) -> None:
     pass
 
 
-def _receive(channel: socket.socket) -> bytes | None:
-    """The payload of the next call frame, or None at the end of the stream."""
-    first = channel.recv(_CHUNK)
-    while 0 < len(first) < HEADER.size:
-        more = channel.recv(_CHUNK)
-        if not more:
-            return None
-        first += more
-    if not first:
-        return None
-    kind, length = HEADER.unpack_from(first)
-    assert kind == CALL, f"a server sends calls only, not {kind}"
-    if len(first) == HEADER.size + length:
-        return first[HEADER.size :]
-    payload = bytearray(length)
-    got = len(first) - HEADER.size
-    payload[:got] = first[HEADER.size :]
-    view = memoryview(payload)
-    while got < length:
-        count = channel.recv_into(view[got:])
-        if count == 0:
-            return None
-        got += count
-    return bytes(payload)
+class _Calls:
+    """The calls that come through the socket."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._frames = FrameReader()
+        self._here: deque[bytes] = deque()
+        self._received = 0.0
+
+    def next(self) -> bytes | None:
+        """The next call, waiting for it; None at the end of the stream."""
+        while not self._here:
+            data = self._channel.recv(_CHUNK)
+            if not data:
+                return None
+            for kind, payload in self._frames.feed(data):
+                assert kind == CALL, f"a server sends calls only, not {kind}"
+                self._here.append(payload)
+            self._received = time.perf_counter()
+        return self._here.popleft()
+
+    def has_more(self) -> bool:
+        """Whether another call is here already."""
+        return bool(self._here)
+
+    def age(self) -> float:
+        """Seconds since the last bytes were received."""
+        return time.perf_counter() - self._received

@@ -10,7 +10,7 @@ import pytest
 from rpcsvc import values
 from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import RemoteError
-from rpcsvc.jsonrpc import decode_response, encode_request
+from rpcsvc.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.registry import Registry
 
 
@@ -22,7 +22,7 @@ def serving(function: Callable[..., Any], *, default: str | None = None, **optio
 
 def call(registry: Registry, *args: Any, rules: Rules | None = None, **kwargs: Any) -> Any:
     """Call `f` as a client does: its result, or the typed error."""
-    body = dispatch(registry, encode_request("7", "f", args, kwargs), rules or Rules())
+    body = dispatch(registry, request_body("7", "f", args, kwargs), rules or Rules())
     assert body is not None
     assert values.decode(body)["id"] == "7"
     return decode_response(body)
@@ -39,3 +39,8 @@ def raising(error: BaseException) -> Registry:
         raise error
 
     return serving(f)
+
+
+def request_body(call_id: str, method: str, args: Any, kwargs: Any) -> bytes:
+    """The body of a request."""
+    return encode_request(call_id, method, encode_params(args, kwargs))

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from calling import call, error_of, serving
+from calling import call, error_of, request_body, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ from rpcsvc.errors import (
     WorkerLost,
 )
 from rpcsvc.functions import registry as built_in
-from rpcsvc.jsonrpc import decode_response, encode_request
+from rpcsvc.jsonrpc import decode_response
 from rpcsvc.registry import Registry
 
 BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
@@ -147,7 +147,7 @@ def _without_sentences(response: Any) -> Any:
 @BOUNDED
 @given(VALUES)
 def test_a_call_through_the_wire_is_the_call_itself(value: Any) -> None:
-    result = decode_response(dispatch(built_in, encode_request("7", "echo", [value], {})) or b"")
+    result = decode_response(dispatch(built_in, request_body("7", "echo", [value], {})) or b"")
 
     assert result == value
     assert type(result) is type(value)
@@ -163,14 +163,14 @@ def test_positional_and_named_arguments_reach_the_function_together(args: list[A
 
 
 def test_a_ping_is_answered_without_any_function() -> None:
-    assert decode_response(dispatch(Registry(), encode_request("7", "rpc.ping", [], {})) or b"") == "pong"
+    assert decode_response(dispatch(Registry(), request_body("7", "rpc.ping", [], {})) or b"") == "pong"
 
 
 def test_discovery_describes_what_is_served() -> None:
     def f(n: int) -> str:
         return str(n)
 
-    document = decode_response(dispatch(serving(f), encode_request("7", "rpc.discover", [], {})) or b"")
+    document = decode_response(dispatch(serving(f), request_body("7", "rpc.discover", [], {})) or b"")
 
     assert sorted(document) == ["info", "methods", "openrpc"]
     assert [method["name"] for method in document["methods"]] == ["f"]
@@ -178,7 +178,7 @@ def test_discovery_describes_what_is_served() -> None:
 
 
 def test_an_unknown_method_is_told_what_there_is() -> None:
-    body = dispatch(built_in, encode_request("7", "fibb" * 1000, [], {})) or b""
+    body = dispatch(built_in, request_body("7", "fibb" * 1000, [], {})) or b""
 
     with pytest.raises(MethodNotFound, match="there are: fib, is_prime") as caught:
         decode_response(body)
@@ -224,7 +224,7 @@ def test_a_result_that_cannot_travel_is_an_error_that_says_so(result: Any) -> No
 def test_a_result_that_is_too_large_is_an_error_with_both_sizes() -> None:
     registry = serving(lambda size: "x" * size, default="f")
     rules = Rules(max_result=1000)
-    around = len(dispatch(registry, encode_request("7", "f", [0], {})) or b"")
+    around = len(dispatch(registry, request_body("7", "f", [0], {})) or b"")
 
     assert call(registry, 1000 - around, rules=rules) == "x" * (1000 - around)
     error = error_of(registry, 1001 - around, rules=rules)
@@ -239,7 +239,7 @@ def test_a_result_that_is_too_large_is_an_error_with_both_sizes() -> None:
 
 def test_a_batch_whose_results_are_too_large_together_is_oneerror_of() -> None:
     registry = serving(lambda: "x" * 400)
-    request = encode_request("7", "f", [], {})
+    request = request_body("7", "f", [], {})
     rules = Rules(max_result=1000)
 
     two = dispatch(registry, b"[" + request + b"," + request + b"]", rules)
@@ -336,7 +336,7 @@ def test_a_default_that_is_not_there_is_an_unknown_method() -> None:
 @pytest.mark.parametrize(
     ("body", "call_id"),
     [
-        (encode_request("7", "f", [1], {}), "7"),
+        (request_body("7", "f", [1], {}), "7"),
         (b'{"jsonrpc":"2.0","method":"f","id":null}', None),
         (b"30", None),
         (b"{", None),
@@ -355,9 +355,9 @@ def test_a_request_whose_worker_died_is_answered_under_its_id(body: bytes, call_
 
 def test_of_a_batch_whose_worker_died_every_member_that_waits_is_answered() -> None:
     body = b"[%b,7,%b,%b]" % (
-        encode_request("1", "f", [], {}),
+        request_body("1", "f", [], {}),
         b'{"jsonrpc":"2.0","method":"f"}',
-        encode_request("2", "f", [], {}),
+        request_body("2", "f", [], {}),
     )
 
     answer = failure(body, LOST)

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 import pytest
-from calling import error_of, raising, serving
+from calling import error_of, raising, request_body, serving
 
-from rpcsvc.dispatch import MAX_TRACEBACK, Rules, dispatch
+from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import (
     EncodingError,
     FunctionRaised,
@@ -20,7 +20,8 @@ from rpcsvc.errors import (
     RemoteError,
     ResultNotEncodable,
 )
-from rpcsvc.jsonrpc import MAX_ERROR_TEXT, decode_response, encode_request
+from rpcsvc.jsonrpc import MAX_ERROR_TEXT, decode_response
+from rpcsvc.raising import MAX_TRACEBACK
 
 # ---- functions that raise ---------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ def test_causes_are_part_of_the_traceback() -> None:
 
 
 def test_a_server_may_keep_its_tracebacks_to_itself() -> None:
-    body = dispatch(raising(SoldOut("no")), encode_request("7", "f", [], {}), Rules(send_tracebacks=False)) or b""
+    body = dispatch(raising(SoldOut("no")), request_body("7", "f", [], {}), Rules(send_tracebacks=False)) or b""
 
     assert __file__.encode() not in body
     assert orjson.loads(body)["error"]["data"] == {"type": f"{__name__}.SoldOut", "message": "no"}
@@ -86,7 +87,7 @@ def test_of_a_long_traceback_the_end_travels() -> None:
 
 
 def test_a_message_without_end_is_cut() -> None:
-    body = dispatch(raising(SoldOut("x" * 10**7)), encode_request("7", "f", [], {})) or b""
+    body = dispatch(raising(SoldOut("x" * 10**7)), request_body("7", "f", [], {})) or b""
 
     assert len(body) < 10 * MAX_ERROR_TEXT
     with pytest.raises(FunctionRaised) as caught:
@@ -117,7 +118,7 @@ def test_whatever_is_raised_the_worker_answers_and_goes_on(function: Callable[..
 
     assert isinstance(error, FunctionRaised)
     assert error.exception_type == kind
-    assert decode_response(dispatch(registry, encode_request("7", "rpc.ping", [], {})) or b"") == "pong"
+    assert decode_response(dispatch(registry, request_body("7", "rpc.ping", [], {})) or b"") == "pong"
 
 
 @pytest.mark.parametrize("error", [InvalidParams("mine"), EncodingError("mine"), MethodNotFound("mine")])
@@ -236,7 +237,7 @@ def _outcome(function: Callable[..., Any], rules: Rules | None = None) -> Remote
     """The error that the caller gets; a failure of dispatch is told without the exception, which pytest cannot show."""
     body = None
     try:
-        body = dispatch(serving(function), encode_request("7", "f", [], {}), rules or Rules())
+        body = dispatch(serving(function), request_body("7", "f", [], {}), rules or Rules())
     except BaseException:
         escaped = True
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from calling import request_body
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from rpcsvc.errors import (
     ParseError,
     RemoteError,
 )
-from rpcsvc.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, encode_request, parse
+from rpcsvc.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, parse
 
 BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -85,7 +86,7 @@ def _nested(levels: int) -> list[Any]:
 @example("f", [1], {"$int": 5})
 @example('"', [], {"": None})
 def test_a_request_is_read_as_it_was_written(method: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    message = parse(encode_request("7", method, args, kwargs))
+    message = parse(request_body("7", method, args, kwargs))
 
     assert isinstance(message, Request)
     assert (message.method, message.id, message.is_notification) == (method, "7", False)
@@ -95,38 +96,38 @@ def test_a_request_is_read_as_it_was_written(method: str, args: list[Any], kwarg
 
 
 def test_a_request_is_what_any_json_rpc_server_reads() -> None:
-    assert orjson.loads(encode_request("7", "fib", [30], {})) == {
+    assert orjson.loads(request_body("7", "fib", [30], {})) == {
         "jsonrpc": "2.0",
         "id": "7",
         "method": "fib",
         "params": [30],
     }
-    assert orjson.loads(encode_request("7", "fib", [], {"n": 30}))["params"] == {"n": 30}
-    assert orjson.loads(encode_request("7", "f", [1, 2], {"x": 3}))["params"] == {"*": [1, 2], "x": 3}
+    assert orjson.loads(request_body("7", "fib", [], {"n": 30}))["params"] == {"n": 30}
+    assert orjson.loads(request_body("7", "f", [1, 2], {"x": 3}))["params"] == {"*": [1, 2], "x": 3}
 
 
 def test_an_argument_that_cannot_travel_is_refused() -> None:
     with pytest.raises(EncodingError, match="does not travel"):
-        encode_request("7", "echo", [object()], {})
+        request_body("7", "echo", [object()], {})
 
 
 def test_a_keyword_that_means_positional_arguments_on_the_wire_is_refused() -> None:
     with pytest.raises(EncodingError, match=r"cannot be named '\*'"):
-        encode_request("7", "echo", [], {"*": [1]})
+        request_body("7", "echo", [], {"*": [1]})
 
 
 @pytest.mark.parametrize("method", ["\ud800", 5, None, b"fib"])
 def test_a_method_whose_name_is_no_text_is_refused(method: Any) -> None:
     with pytest.raises(EncodingError, match="must be text"):
-        encode_request("7", method, [], {})
+        request_body("7", method, [], {})
 
 
 def test_a_value_that_may_be_sent_may_be_nested_as_deeply_when_it_arrives() -> None:
     """Every level that `values` allows is the caller's; those of the message around it do not count."""
     args = _nested(values.MAX_NESTING)
-    as_batch = b"[" + encode_request("7", "echo", args, {}) + b"]"
+    as_batch = b"[" + request_body("7", "echo", args, {}) + b"]"
 
-    message = parse(encode_request("7", "echo", args, {}))
+    message = parse(request_body("7", "echo", args, {}))
     batch = parse(as_batch)
 
     assert isinstance(message, Request)

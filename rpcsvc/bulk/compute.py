@@ -1,0 +1,53 @@
+"""The calls of an `rpc.map`, made one after the other in a worker."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .. import jsonrpc
+from ..deadline import Clock
+from ..errors import InvalidParams
+from ..raising import function_raised
+from ..registry import Function
+from .answer import ErrorObject, MapResult
+from .request import MapRequest
+
+
+class Progress(Protocol):
+    """Where the index of the running call is noted, at place 0: a list, or shared memory."""
+
+    def __setitem__(self, place: int, index: int, /) -> None: ...
+
+
+def compute(
+    asked: MapRequest, function: Function, progress: Progress, clock: Clock, *, send_tracebacks: bool
+) -> MapResult:
+    """Make the calls, one after the other.
+
+    Args:
+        asked: what to call.
+        function: the method's.
+        progress: its first item is set to the index of the call that is running.
+        clock: seconds, for the time that it takes.
+        send_tracebacks: whether errors carry the traceback.
+    """
+    call, check = function.call, function.check
+    needs_check = asked.columns is None or not function.accepts(asked.columns)
+    results: list[Any] = []
+    errors: list[tuple[int, ErrorObject]] = []
+    started = clock()
+    for index, args in enumerate(asked.each()):
+        progress[0] = index
+        try:
+            if needs_check:
+                check(args, {})
+            results.append(call(*args))
+        except BaseException as error:
+            told = (
+                error
+                if isinstance(error, InvalidParams)
+                else function_raised(function.name, error, send_traceback=send_tracebacks)
+            )
+            errors.append((index, jsonrpc.error_object(told)))
+            results.append(None)
+    return MapResult(results, errors, clock() - started, not function.idempotent)

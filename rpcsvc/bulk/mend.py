@@ -1,0 +1,44 @@
+"""When the worker died over an `rpc.map`: its calls one by one, and their answers as one again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import jsonrpc
+from ..errors import InvalidParams, RemoteError
+from .answer import ErrorObject, MapResult, encode_response
+from .request import METHOD, read
+
+
+def split(body: bytes) -> list[bytes] | None:
+    """The requests that an `rpc.map` of several calls stands for, one by one; None if `body` is no such thing."""
+    message = jsonrpc.parse(body)
+    if not isinstance(message, jsonrpc.Request) or message.method != METHOD:
+        return None
+    try:
+        asked = read(message.args, message.kwargs)
+    except InvalidParams:
+        return None
+    if asked.count == 1:
+        return None
+    return [
+        jsonrpc.encode_request(str(index), asked.method, jsonrpc.encode_params(list(args), {}))
+        for index, args in enumerate(asked.each())
+    ]
+
+
+def join(body: bytes, responses: Sequence[bytes]) -> bytes:
+    """The response to the `rpc.map` in `body`, from the responses to what `split` made of it."""
+    request = jsonrpc.parse(body)
+    assert isinstance(request, jsonrpc.Request)
+    results: list[Any] = []
+    errors: list[tuple[int, ErrorObject]] = []
+    for index, response in enumerate(responses):
+        try:
+            results.append(jsonrpc.decode_response(response))
+        except RemoteError as error:
+            results.append(None)
+            errors.append((index, jsonrpc.error_object(error)))
+    # What the calls took is not known; calls of this method had better come alone for now.
+    return encode_response(request.id, MapResult(results, errors, 0.0, True))

@@ -1,0 +1,56 @@
+"""What an `rpc.map` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import values
+from ..errors import InvalidParams
+
+METHOD = "rpc.map"
+MAX_CALLS = 10_000
+"""The most calls in one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapRequest:
+    """What is asked for: one method, and the positional arguments of each call, by column or by row."""
+
+    method: str
+    count: int
+    columns: Sequence[Sequence[Any]] | None
+    rows: Sequence[Sequence[Any]] | None
+
+    def each(self) -> Iterator[Sequence[Any]]:
+        """The arguments of each call."""
+        if self.rows is not None:
+            return iter(self.rows)
+        assert self.columns is not None
+        return zip(*self.columns, strict=True)
+
+
+def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> MapRequest:
+    """The params of an `rpc.map` request.
+
+    Raises:
+        InvalidParams: they are not as they should be.
+    """
+    method, columns, rows = kwargs.get("method"), kwargs.get("columns"), kwargs.get("rows")
+    given = columns if rows is None else rows
+    if args or not isinstance(method, str) or (columns is None) == (rows is None):
+        raise InvalidParams(f'{METHOD} takes "method" and either "columns" or "rows"')
+    if not isinstance(given, list) or not all(isinstance(each, list) for each in given):
+        raise InvalidParams(f"{METHOD}: columns and rows are arrays of arrays")
+    count = len(given) if columns is None else len(columns[0]) if columns else 0
+    if not 0 < count <= MAX_CALLS:
+        raise InvalidParams(f"{METHOD} takes 1 to {MAX_CALLS} calls in one message, not {count}")
+    if columns is not None and any(len(column) != count for column in columns):
+        raise InvalidParams(f"{METHOD}: the columns must be of one length")
+    return MapRequest(method, count, columns, rows)
+
+
+def params(method: str, rows: Sequence[bytes]) -> bytes:
+    """The params of an `rpc.map`, from the arguments of each call as they are encoded already."""
+    return b'{"method":' + values.encode(method) + b',"rows":[' + b",".join(rows) + b"]}"

@@ -1,0 +1,113 @@
+"""One call of a client, made ready in the caller's thread; and what a client may be told about calls."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .. import jsonrpc
+from ..deadline import check_timeout
+from ..errors import ConfigurationError, EncodingError
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, MAX_BODY
+
+now = time.monotonic
+"""The clock of calls. Not the loop's own: uvloop's stands still within an iteration and counts whole milliseconds."""
+DEFAULT_MAX_IN_FLIGHT = 10_000
+_MAX_PARAMS = MAX_BODY - 1024
+"""What a request's other members take is far less than the rest."""
+
+
+class Outcome(Protocol):
+    """Where the outcome of a call goes: an asyncio or a concurrent.futures Future."""
+
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+    def done(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class PendingCall:
+    """A call on its way.
+
+    Attributes:
+        call_id: its JSON-RPC id and correlation_id.
+        method: the method's name.
+        params: its arguments, encoded.
+        is_positional: whether they are positional only.
+        timeout: seconds.
+        started: when it was made, in seconds on the monotonic clock.
+        outcome: where its result or error goes.
+    """
+
+    call_id: str
+    method: str
+    params: bytes
+    is_positional: bool
+    timeout: float
+    started: float
+    outcome: Outcome
+
+    @property
+    def deadline(self) -> float:
+        """When it times out, in seconds on the monotonic clock."""
+        return self.started + self.timeout
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """What the two clients have in common; see RpcClient for what each option means."""
+
+    queue: str = DEFAULT_QUEUE
+    timeout: float = DEFAULT_TIMEOUT
+    connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
+    wait_for_server: float = 0.0
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    pack: bool = False
+
+    def __post_init__(self) -> None:
+        check_timeout(self.timeout)
+        check_timeout(self.connect_timeout)
+        if self.wait_for_server:
+            check_timeout(self.wait_for_server)
+        if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
+            raise ConfigurationError("max_in_flight must be a whole number of at least 1")
+        if not self.queue or len(self.queue.encode()) > 255:
+            raise ConfigurationError("queue must be a name of 1 to 255 bytes")
+
+
+class CallFactory:
+    """Makes calls ready to send: numbered, checked and encoded. Any thread may use it."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._options = options
+        self._numbers = itertools.count(1)
+
+    def make(
+        self,
+        method: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        timeout: float | None,
+        outcome: Callable[[str], Outcome],
+    ) -> PendingCall:
+        """One call.
+
+        Raises:
+            ConfigurationError: the time-out is no time-out.
+            EncodingError: the method's name or an argument cannot be carried, or the request is too large.
+        """
+        seconds = self._options.timeout if timeout is None else check_timeout(timeout)
+        if not isinstance(method, str) or not 0 < len(method.encode("utf-8", "replace")) <= 255:
+            raise EncodingError("a method's name is text of 1 to 255 bytes")
+        call_id = self.number()
+        params = jsonrpc.encode_params(args, kwargs)
+        if len(params) > _MAX_PARAMS:
+            raise EncodingError(f"the arguments take {len(params)} bytes; at most {_MAX_PARAMS} are sent")
+        return PendingCall(call_id, method, params, not kwargs, seconds, now(), outcome(call_id))
+
+    def number(self) -> str:
+        """A fresh call id."""
+        return str(next(self._numbers))

@@ -1,0 +1,208 @@
+"""`RpcClient.map`: one method over many arguments, as an iterator of results that stream in.
+
+    iterables -> chunk of arguments -> one rpc.map message ... result -> one item after the other
+                 |  a bounded number of chunks is under way; the input is read no further than they need  |
+
+The size of a chunk follows from the measured time of the calls, so that a message holds a few milliseconds of work:
+many tiny calls travel together, long ones alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
+
+from ..bulk.answer import read_answer
+from ..bulk.request import MAX_CALLS
+from ..bulk.sizing import ChunkSizer
+from ..errors import ConfigurationError, EncodingError, ResultNotEncodable, RpcError
+
+
+class Submit(Protocol):
+    """Sends one `rpc.map`: `RpcClient.submit` with its method filled in."""
+
+    def __call__(self, *, timeout: float | None, method: str, columns: list[list[Any]]) -> Future[Any]: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Chunk:
+    """Arguments that travel together, and the future of their results."""
+
+    columns: list[list[Any]]
+    future: Future[Any]
+
+    @property
+    def count(self) -> int:
+        return len(self.columns[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An item that is an error."""
+
+    error: BaseException
+
+
+class MapResults(Iterator[Any]):
+    """The results, in the order of the arguments (or as they come).
+
+    An item that failed raises its error when its turn comes; the next item is there all the same. Closing it, or
+    leaving a `with` block, gives up what is under way.
+    """
+
+    def __init__(
+        self,
+        submit: Submit,
+        method: str,
+        iterables: tuple[Iterable[Any], ...],
+        *,
+        timeout: float | None,
+        chunksize: int | Literal["auto"],
+        ordered: bool,
+        return_exceptions: bool,
+        window: Callable[[], int],
+    ) -> None:
+        """For `RpcClient.map`, which see. `window`: how many chunks may be under way."""
+        if not iterables:
+            raise ConfigurationError("map needs at least one iterable of arguments")
+        if chunksize != "auto" and (isinstance(chunksize, bool) or not 1 <= int(chunksize) <= MAX_CALLS):
+            raise ConfigurationError(f'chunksize must be "auto" or 1 to {MAX_CALLS}, not {chunksize!r}')
+        self._submit = submit
+        self._method = method
+        self._timeout = timeout
+        self._ordered = ordered
+        self._return_exceptions = return_exceptions
+        self._window = window
+        self._single = len(iterables) == 1
+        self._arguments: Iterator[Any] = iter(iterables[0]) if self._single else zip(*iterables, strict=False)
+        self._input_error: BaseException | None = None
+        self._exhausted = False
+        self._sizer = ChunkSizer()
+        self._fixed = None if chunksize == "auto" else int(chunksize)
+        self._under_way: deque[_Chunk] = deque()
+        self._done: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
+        self._current: Iterator[Any] = iter(())
+        self._may_raise = False
+        self._fill()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                item = next(self._current)
+            except StopIteration:
+                self._advance()
+                continue
+            if self._may_raise and type(item) is _Raised:
+                if self._return_exceptions:
+                    return item.error
+                raise item.error
+            return item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what is under way; the iterator ends."""
+        self._exhausted = True
+        self._input_error = None
+        self._current = iter(())
+        while self._under_way:
+            self._under_way.popleft().future.cancel()
+
+    # ---- chunks
+
+    def _advance(self) -> None:
+        """Make the next chunk's items current.
+
+        Raises:
+            StopIteration: there is none.
+        """
+        if not self._under_way:
+            error, self._input_error = self._input_error, None
+            if error is not None:
+                raise error
+            raise StopIteration
+        if self._ordered:
+            chunk = self._under_way.popleft()
+        else:
+            chunk = self._done.get()
+            self._under_way.remove(chunk)
+        try:
+            items = self._items(chunk)
+        finally:
+            self._fill()
+        self._current = iter(items)
+
+    def _items(self, chunk: _Chunk) -> list[Any]:
+        try:
+            answer = read_answer(chunk.future.result(), chunk.count)
+        except (ResultNotEncodable, EncodingError) as error:
+            if chunk.count == 1:
+                return self._all_raise([error])
+            return self._one_by_one(chunk)  # together too large; alone they may not be
+        except RpcError as error:
+            return self._all_raise([error] * chunk.count)
+        self._sizer.learn(answer, getattr(chunk.future, "request_bytes", 0))
+        self._may_raise = bool(answer.errors)
+        for index, failed in answer.errors.items():
+            answer.results[index] = _Raised(failed)
+        return answer.results
+
+    def _all_raise(self, errors: list[RpcError]) -> list[Any]:
+        self._may_raise = True
+        return [_Raised(error) for error in errors]
+
+    def _one_by_one(self, chunk: _Chunk) -> list[Any]:
+        items: list[Any] = []
+        may_raise = False
+        for row in zip(*chunk.columns, strict=True):
+            items += self._items(self._send([[value] for value in row]))
+            may_raise = may_raise or self._may_raise
+        self._may_raise = may_raise
+        return items
+
+    def _fill(self) -> None:
+        """Read arguments and send them, as far as the window goes."""
+        while not self._exhausted and len(self._under_way) < self._window():
+            columns = self._read(self._fixed or self._sizer.size)
+            if columns is None:
+                return
+            chunk = self._send(columns)
+            self._under_way.append(chunk)
+            if not self._ordered:
+                chunk.future.add_done_callback(lambda _, chunk=chunk: self._done.put(chunk))  # type: ignore[misc]
+
+    def _read(self, count: int) -> list[list[Any]] | None:
+        rows: list[Any] = []
+        try:
+            rows.extend(itertools.islice(self._arguments, count))
+        except Exception as error:
+            # It is raised at its place: behind the results of what was read before it.
+            self._input_error, self._exhausted = error, True
+        if len(rows) < count:
+            self._exhausted = True
+        if not rows:
+            return None
+        return [rows] if self._single else [list(column) for column in zip(*rows, strict=True)]
+
+    def _send(self, columns: list[list[Any]]) -> _Chunk:
+        try:
+            return _Chunk(columns, self._submit(timeout=self._timeout, method=self._method, columns=columns))
+        except RpcError as error:
+            failed: Future[Any] = Future()
+            failed.set_exception(error)
+            return _Chunk(columns, failed)
+
+    def __repr__(self) -> str:
+        return f"<MapResults of {self._method!r}: {len(self._under_way)} chunks under way, {self._sizer!r}>"

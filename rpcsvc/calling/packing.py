@@ -1,0 +1,164 @@
+"""Packing: tiny calls of one method that wait to be sent at the same time travel as one message.
+
+A message costs the broker more than a tiny call costs a worker. So calls that come in one tick of the event loop go out
+as one `rpc.map`, as long as they are measured to be quick and their function is idempotent. Each call keeps its own
+time-out, error and outcome; the calls of a tick are spread over the workers before they are packed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+from ..bulk.answer import read_answer
+from ..bulk.request import params as map_params
+from ..bulk.sizing import ChunkSizer
+from ..errors import DecodingError, ResultNotEncodable, RpcTimeout
+
+PACK_TARGET = 0.002
+"""Seconds of work in one message, at most."""
+_PROBE_EVERY = 256
+_REMEMBERED_METHODS = 1000
+
+
+class Packable(Protocol):
+    """What is packed: a call that is pending already, with its positional arguments encoded."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def params(self) -> bytes: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def started(self) -> float: ...
+
+
+class Carrier(Protocol):
+    """Who sends, and ends calls."""
+
+    def workers(self) -> int:
+        """How many workers there are to spread calls over, as far as is known."""
+        ...
+
+    def send_alone(self, call: Any) -> None:
+        """Send one call as a message of its own."""
+        ...
+
+    def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
+        """Send an `rpc.map`, whose result or error goes to `outcome`."""
+        ...
+
+    def resolve(self, call: Any, result: Any) -> None:
+        """A call has its result."""
+        ...
+
+    def fail(self, call: Any, error: BaseException) -> None:
+        """A call has its error."""
+        ...
+
+
+class Packer:
+    """Collects the calls of a tick, and sends them in as few messages as is right."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._waiting: dict[tuple[str, float], list[Packable]] = {}
+        self._sizers: dict[str, _MethodSizer] = {}
+
+    def add(self, call: Packable) -> bool:
+        """Take a call; whether it is the first of this tick, so that a `flush` has to be planned."""
+        first = not self._waiting
+        # Calls of one time-out made at one time share a deadline, so a message may expire with any of them.
+        self._waiting.setdefault((call.method, call.timeout), []).append(call)
+        return first
+
+    def flush(self) -> None:
+        """Send what was taken in this tick."""
+        waiting, self._waiting = self._waiting, {}
+        for (method, _), calls in waiting.items():
+            sizer = self._sizer(method)
+            share = math.ceil(len(calls) / max(1, self._carrier.workers()))
+            size = min(sizer.size, share)
+            start = 0
+            if size == 1 and sizer.wants_probe(len(calls)):
+                self._send(calls[:1], sizer)
+                start = 1
+            for place in range(start, len(calls), size):
+                if size == 1:
+                    self._carrier.send_alone(calls[place])
+                else:
+                    self._send(calls[place : place + size], sizer)
+
+    def _send(self, calls: list[Packable], sizer: ChunkSizer) -> None:
+        params = map_params(calls[0].method, [call.params for call in calls])
+        started = min(call.started for call in calls)
+        self._carrier.send_pack(params, calls[0].timeout, started, Pack(self._carrier, calls, sizer, len(params)))
+
+    def _sizer(self, method: str) -> _MethodSizer:
+        sizer = self._sizers.get(method)
+        if sizer is None:
+            if len(self._sizers) >= _REMEMBERED_METHODS:
+                self._sizers.clear()
+            sizer = self._sizers[method] = _MethodSizer()
+        return sizer
+
+
+class _MethodSizer(ChunkSizer):
+    """How many calls of one method to a message; asks for a probe while that is one, lest it stay so for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(target=PACK_TARGET)
+        self._unprobed = _PROBE_EVERY
+
+    def wants_probe(self, calls: int) -> bool:
+        """Whether one of these calls should travel so that its time is measured."""
+        self._unprobed += calls
+        if self._unprobed < _PROBE_EVERY:
+            return False
+        self._unprobed = 0
+        return True
+
+
+class Pack:
+    """The outcome of one message of several calls, given out to them. It is used like a future."""
+
+    def __init__(self, carrier: Carrier, calls: list[Packable], sizer: ChunkSizer, request_bytes: int) -> None:
+        self._carrier = carrier
+        self._calls = calls
+        self._sizer = sizer
+        self._request_bytes = request_bytes
+
+    def done(self) -> bool:
+        """Never: the pending table sees to it that an outcome comes once."""
+        return False
+
+    def set_result(self, result: Any, /) -> None:
+        """The message was answered."""
+        try:
+            answer = read_answer(result, len(self._calls))
+        except DecodingError as error:
+            self.set_exception(error)
+            return
+        self._sizer.learn(answer, self._request_bytes)
+        if not answer.errors:
+            for call, value in zip(self._calls, answer.results, strict=True):
+                self._carrier.resolve(call, value)
+            return
+        for index, (call, value) in enumerate(zip(self._calls, answer.results, strict=True)):
+            failed = answer.errors.get(index)
+            if failed is not None:
+                self._carrier.fail(call, failed)
+            else:
+                self._carrier.resolve(call, value)
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """The message as a whole failed."""
+        if isinstance(exception, RpcTimeout):
+            return  # each call keeps its own time, and says so in its own name
+        if isinstance(exception, ResultNotEncodable) and len(self._calls) > 1:
+            for call in self._calls:  # together too large; alone they may not be, and they may run again
+                self._carrier.send_alone(call)
+            return
+        for call in self._calls:
+            self._carrier.fail(call, exception)

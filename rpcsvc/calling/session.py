@@ -1,0 +1,88 @@
+"""One connection of a client with its callback queue, and what is known of the servers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..amqp import Channel, Connection, Delivery, Returned
+from ..errors import QueueNotFound
+from ..settings import BrokerUrl
+from .calls import now
+
+EVIDENCE_LASTS = 1.0
+"""Seconds for which a reply, or a look at the queue, is evidence of a server."""
+
+
+class Session:
+    """One connection with its callback queue, and what is known of the servers through it."""
+
+    def __init__(self, connection: Connection, channel: Channel, callback_queue: str, queue: str) -> None:
+        self.connection = connection
+        self.channel = channel
+        self.callback_queue = callback_queue
+        self._queue = queue
+        self.consumers = 1
+        self._seen = float("-inf")
+        # A look at a queue that does not exist costs its channel, so looks have a channel of their own.
+        self._looking: Channel | None = None
+
+    def saw_server(self) -> None:
+        """Something came from a server just now."""
+        self._seen = now()
+
+    def lost_evidence(self) -> None:
+        """What was known of a server holds no longer."""
+        self._seen = float("-inf")
+
+    def has_evidence(self, within: float = EVIDENCE_LASTS) -> bool:
+        """Whether a server was there in the last `within` seconds."""
+        return now() - self._seen < within
+
+    @classmethod
+    async def open(
+        cls,
+        url: BrokerUrl,
+        queue: str,
+        *,
+        timeout: float,
+        delivered: Callable[[Delivery], None],
+        returned: Callable[[Returned], None],
+    ) -> Session:
+        """Connect, and consume an exclusive, server-named callback queue.
+
+        Args:
+            url: the broker's.
+            queue: where the servers listen.
+            timeout: seconds to connect.
+            delivered: called with each reply.
+            returned: called with each call that no queue took.
+        """
+        connection = await Connection.open(url, role="rpcsvc client", timeout=timeout)
+        try:
+            channel = await connection.channel()
+            callback_queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+            channel.on_return(returned)
+            await channel.consume(callback_queue.name, delivered, no_ack=True)
+        except BaseException:
+            connection.abort()
+            raise
+        return cls(connection, channel, callback_queue.name, queue)
+
+    async def look_for_server(self, *, has_calls: bool = False) -> str | None:
+        """None if somebody consumes the queue; else what is missing.
+
+        Args:
+            has_calls: calls of ours went to the queue. If it is empty, somebody took them, and may be a server that
+                finishes them before it stops; the broker puts back what a dead one held.
+        """
+        try:
+            if self._looking is None or self._looking.lost.done():
+                self._looking = await self.connection.channel()
+            state = await self._looking.declare_queue(self._queue, passive=True)
+        except QueueNotFound:
+            return "the queue does not exist"
+        if state.consumers > 0:
+            self.consumers = state.consumers
+            self.saw_server()
+            return None
+        return None if has_calls and state.messages == 0 else "nobody consumes the queue"

@@ -1,0 +1,164 @@
+"""`rpcsvc bench`: load on a pool, measured.
+
+What it needs besides the library is imported when it runs, so that the other subcommands do without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from ..bench.load import Load, encode_arguments, parse_sweep
+from ..errors import ConfigurationError
+from ..server import BUILT_IN
+from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from .call import parse_arguments
+from .exits import ExitCode
+
+_EXTRA = {"hdrh", "pyhdrh", "rich"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this subcommand."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="put load on a pool and measure it",
+        description="Call a function again and again, and measure throughput, latency, CPU and memory. A closed loop "
+        "keeps calls under way (--in-flight); an open loop starts them at a rate (--rate), and counts each latency "
+        "from when the call was meant to start.",
+    )
+    parser.add_argument("method", nargs="?", metavar="METHOD", help="the function's name (fib, with the argument 30)")
+    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, or text; NAME=VALUE for a keyword")
+    _add_load(parser.add_argument_group("the load"))
+    _add_pool(parser.add_argument_group("the pool"))
+    results = parser.add_argument_group("the results")
+    results.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    results.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with plots")
+    results.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="NAME=V,V,…",
+        help="measure also with these values, in turn: workers=1,2,4 (with --serve), in-flight=1,10,100, or "
+        "payload=0,1k,64k,1M (bytes to echo and back); may be given several times",
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_load(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--clients", type=int, default=1, metavar="C", help="client processes (%(default)s)")
+    group.add_argument("--threads", type=int, default=1, metavar="T", help="threads of each that call (%(default)s)")
+    group.add_argument(
+        "--in-flight",
+        type=int,
+        metavar="K",
+        help="calls that each thread keeps under way (1: a plain call after the other); with --rate, the most it may "
+        "have under way (10000, less for large arguments)",
+    )
+    group.add_argument("--rate", type=float, metavar="R", help="calls to start per second, of all threads together")
+    group.add_argument(
+        "--arrivals",
+        choices=("poisson", "constant"),
+        default="poisson",
+        help="with --rate: spaced as from independent callers, or evenly (%(default)s)",
+    )
+    group.add_argument(
+        "--warm-up", type=float, default=1.0, metavar="SECONDS", help="load before it counts (%(default)s)"
+    )
+    group.add_argument("--duration", type=float, default=5.0, metavar="SECONDS", help="what is measured (%(default)s)")
+    group.add_argument(
+        "--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="of a call (%(default)s)"
+    )
+
+
+def _add_pool(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    group.add_argument("--queue", help=f"the queue that is served ({DEFAULT_QUEUE}; with --serve one of its own)")
+    group.add_argument(
+        "--serve",
+        type=int,
+        metavar="N",
+        help="start a pool of N workers for this, and a private broker if none answers; both are stopped at the end",
+    )
+    group.add_argument(
+        "--prefetch", type=int, default=1, metavar="N", help="with --serve, as of rpcsvc serve (%(default)s)"
+    )
+    group.add_argument(
+        "--registry",
+        default=BUILT_IN,
+        metavar="MODULE:REGISTRY",
+        help="with --serve: the functions (the built-in ones)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, show, write."""
+    try:
+        from ..bench import command, report, terminal  # noqa: PLC0415 the extra may be missing
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigurationError(f"this needs {error.name}, which is not here: pip install 'rpcsvc[bench]'") from None
+    load, sweeps = _load(options), [parse_sweep(text) for text in options.sweep]
+    for path in (options.json, options.report):
+        _check_writable(path)
+    with _signals_end_it():
+        stage = command.Stage(
+            url=options.url,
+            queue=options.queue,
+            serve=options.serve,
+            prefetch=options.prefetch,
+            registry=options.registry,
+        )
+        result = command.bench(load, sweeps, stage)
+        terminal.show(result)
+        for path, text in ((options.json, command.as_json), (options.report, report.page)):
+            if path is not None:
+                path.write_text(text(result), "utf-8")
+                terminal.say(f"written: {path}")
+    if result.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if result.run.total.succeeded else ExitCode.FAILED
+
+
+def _load(options: argparse.Namespace) -> Load:
+    words = options.arguments if options.method is not None else ["30"]
+    args, kwargs = parse_arguments(words)
+    return Load(
+        method=options.method or "fib",
+        arguments=encode_arguments(args, {name: value for name, value in kwargs.items() if name != "timeout"}),
+        clients=options.clients,
+        threads=options.threads,
+        in_flight=options.in_flight,
+        rate=options.rate,
+        arrivals=options.arrivals,
+        warm_up=options.warm_up,
+        duration=options.duration,
+        timeout=kwargs.get("timeout", options.timeout),  # as in `rpcsvc call`
+    )
+
+
+def _check_writable(path: Path | None) -> None:
+    """Better before the measurement than after it."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise ConfigurationError(f"{str(path)!r} cannot be written")
+
+
+@contextlib.contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """SIGTERM and SIGHUP do what Ctrl-C does: what was started is stopped, what was measured is shown."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

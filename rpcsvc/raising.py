@@ -1,0 +1,56 @@
+"""Exceptions of functions, however hostile, as the error that their caller gets.
+
+An exception's `__str__`, its class and its metaclass are the author's own code and may raise, lie or return oddities;
+nothing in here lets that out.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from .errors import FunctionRaised, InternalError
+
+MAX_TRACEBACK = 16 * 1024
+"""Characters of a remote traceback that travel; the end of it says most."""
+
+
+def function_raised(method: str, error: BaseException, *, send_traceback: bool) -> FunctionRaised:
+    """What the caller of `method` gets when it raised `error`."""
+    kind = _qualified_name(type(error))
+    message = _text(error)
+    data: dict[str, Any] = {"type": kind, "message": message}
+    if send_traceback:
+        data["traceback"] = _traceback(error)
+    return FunctionRaised(f"{method} raised {kind}: {message}" if message else f"{method} raised {kind}", data=data)
+
+
+def server_failed(error: BaseException) -> InternalError:
+    """What a caller gets when the server itself raised `error`."""
+    return InternalError(f"the server failed: {_qualified_name(type(error))}: {_text(error)}")
+
+
+def _qualified_name(cls: type[BaseException]) -> str:
+    try:
+        module, name = cls.__module__, cls.__qualname__
+    except BaseException:  # a metaclass may do anything
+        return "<an exception without a name>"
+    return _text(name) if _text(module) == "builtins" else f"{_text(module)}.{_text(name)}"
+
+
+def _text(thing: object) -> str:
+    try:
+        # `str` may give a subclass, whose methods may do anything; `str.__str__` makes it a str and nothing else.
+        return str.__str__(str(thing))
+    except BaseException:
+        return "<its __str__ raised>"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        # The frames of this module, at the top, tell the caller nothing.
+        own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        text = "".join(traceback.format_exception(type(error), error, own))
+    except BaseException:
+        return ""
+    return text if len(text) <= MAX_TRACEBACK else "[…]\n" + text[-MAX_TRACEBACK:]

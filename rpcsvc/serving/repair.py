@@ -1,0 +1,51 @@
+"""A message of many calls whose worker died: the one that was running pays, the others are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ..dispatch import failure
+from ..errors import WorkerLost
+from ..supervision import WorkerExit
+from ..workers.handle import Answer, Lost, Outcome
+from ..workers.pool import WorkerPool
+
+
+class OneByOne:
+    """Computes the calls of one message one by one, but for the one that took a worker down."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        requests: list[bytes],
+        culprit: int,
+        error: WorkerLost,
+        done: Callable[[list[bytes]], None],
+    ) -> None:
+        self._requests = requests
+        self._answers: dict[int, bytes] = {}
+        self._done = done
+        for index, request in enumerate(requests):
+            if index != culprit:
+                pool.submit(request, partial(self._ended, index))
+        self._answered(culprit, failure(requests[culprit], error))
+
+    def _ended(self, index: int, outcome: Outcome) -> None:
+        match outcome:
+            case Answer(body):
+                self._answered(index, body)
+            case Lost(exit_):
+                self._answered(index, failure(self._requests[index], worker_lost(exit_)))
+
+    def _answered(self, index: int, answer: bytes | None) -> None:
+        assert answer is not None, "these requests are no notifications"
+        self._answers[index] = answer
+        if len(self._answers) == len(self._requests):
+            self._done([self._answers[place] for place in range(len(self._requests))])
+
+
+def worker_lost(exit_: WorkerExit) -> WorkerLost:
+    """What the caller of a call gets whose worker ended."""
+    data = {"exit_code": exit_.exit_code, "signal": exit_.signal_number}
+    return WorkerLost(f"{exit_} while it computed this call", data=data)

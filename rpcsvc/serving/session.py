@@ -1,0 +1,233 @@
+"""One connection of a server: its consumers, and the deliveries that come through it.
+
+    rpc_queue --consumer k, prefetch 1--> delivery --body--> WorkerPool --> outcome --> reply, then ack --> broker
+
+Rules: a body is not looked into (only to answer for a worker that died). A delivery is acked after its reply was
+published, on the same channel, so whatever takes the server away before that gives the delivery to another one. Nothing
+in here waits for a worker or for the broker while others could go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+
+from .. import jsonrpc
+from ..amqp import Channel, Connection, Delivery
+from ..bulk.mend import join, split
+from ..deadline import Deadline
+from ..dispatch import failure
+from ..errors import ConnectionLost, RpcError
+from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
+from ..workers.handle import Answer, Expired, Lost, Outcome
+from ..workers.pool import WorkerPool
+from .repair import OneByOne, worker_lost
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ServerCounts:
+    """What happened to deliveries since the start.
+
+    Attributes:
+        answered: a reply was published, or none was wanted.
+        lost: a worker died during them; the caller was told.
+        expired: nobody waited for them any more; they did not start.
+        refused: their callback queue is none that replies may go to; they did not start.
+        abandoned: the connection was lost before they could be acked; the broker delivers them again.
+    """
+
+    answered: int = 0
+    lost: int = 0
+    expired: int = 0
+    refused: int = 0
+    abandoned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a session serves, and with what.
+
+    Attributes:
+        queue: the queue's name.
+        prefetch: how many deliveries each consumer may hold.
+        pool: who computes.
+        counts: what happened to deliveries, over all sessions.
+        callback_queues: patterns of the queues that replies may go to.
+    """
+
+    queue: str
+    prefetch: int
+    pool: WorkerPool
+    counts: ServerCounts
+    callback_queues: tuple[str, ...]
+
+    def may_reply_to(self, queue: str) -> bool:
+        """Whether replies may go to a queue of that name."""
+        return any(fnmatch.fnmatchcase(queue, pattern) for pattern in self.callback_queues)
+
+
+@dataclass(slots=True, eq=False)
+class _Consumer:
+    """One consumer: its tag, and how many of its deliveries are not acked yet."""
+
+    tag: str = ""
+    unacked: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connection of the server: its channel, its consumers, the deliveries that came through it."""
+
+    service: Service
+    connection: Connection
+    channel: Channel
+    consumers: list[_Consumer] = field(default_factory=list)
+    reason: RpcError | None = None
+    draining: bool = False
+    unacked: int = 0
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._idle.set()
+        self.channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
+        self.channel.on_cancelled(
+            lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
+        )
+
+    def _end(self, reason: RpcError) -> None:
+        self.reason = self.reason or reason
+        self._lost.set()
+
+    @classmethod
+    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int) -> Session:
+        """Connect, declare the queue, and start consumers.
+
+        Raises:
+            ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
+        """
+        connection = await Connection.open(url, role="rpcsvc server", timeout=DEFAULT_CONNECT_TIMEOUT)
+        try:
+            channel = await connection.channel()
+            await channel.declare_queue(service.queue, durable=True)
+            await channel.prefetch(service.prefetch)
+            session = cls(service, connection, channel)
+            for _ in range(consumers):
+                await session.consume()
+        except BaseException:
+            connection.abort()
+            raise
+        return session
+
+    async def consume(self) -> None:
+        """Start one more consumer."""
+        consumer = _Consumer()
+        self.consumers.append(consumer)
+        consumer.tag = await self.channel.consume(self.service.queue, partial(self._delivered, consumer))
+
+    async def wait_until_lost(self) -> None:
+        """Return when the session cannot be used any more."""
+        await self._lost.wait()
+
+    async def drain(self) -> None:
+        """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost.
+
+        With a prefetch count of 1 a busy consumer cannot be given more, so it stays until its call is answered: whoever
+        looks at the queue meanwhile sees that there is still a server.
+        """
+        self.draining = True
+        for consumer in self.consumers:
+            if consumer.unacked == 0 or self.service.prefetch > 1:
+                await self._cancel(consumer)
+        answered = asyncio.ensure_future(self._idle.wait())
+        lost = asyncio.ensure_future(self._lost.wait())
+        await asyncio.wait((answered, lost), return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+        lost.cancel()
+
+    # ---- one delivery
+
+    def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
+        counts = self.service.counts
+        pool = self.service.pool
+        consumer.unacked += 1
+        self.unacked += 1
+        self._idle.clear()
+        if delivery.reply_to is not None and not self.service.may_reply_to(delivery.reply_to):
+            counts.refused += 1
+            log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
+            self._finish(consumer, delivery)
+            return
+        pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
+
+    def _ended(self, consumer: _Consumer, delivery: Delivery, outcome: Outcome) -> None:
+        counts = self.service.counts
+        match outcome:
+            case Answer(body):
+                counts.answered += 1
+                self._reply(consumer, delivery, body)
+            case Lost():
+                counts.lost += 1
+                self._mend(consumer, delivery, outcome)
+            case Expired():
+                counts.expired += 1
+                self._finish(consumer, delivery)
+
+    def _mend(self, consumer: _Consumer, delivery: Delivery, lost: Lost) -> None:
+        """A worker died. The call that was running pays; what can do no harm is computed again."""
+        pool = self.service.pool
+        error = worker_lost(lost.exit)
+        harmless = all(pool.functions.get(method, True) for method in jsonrpc.methods(delivery.body))
+        if not lost.running and harmless:
+            pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
+        elif lost.running and harmless and (requests := split(delivery.body)) is not None:
+            OneByOne(
+                pool,
+                requests,
+                lost.item,
+                error,
+                lambda answers: self._reply(consumer, delivery, join(delivery.body, answers)),
+            )
+        else:
+            self._reply(consumer, delivery, failure(delivery.body, error))
+
+    def _reply(self, consumer: _Consumer, delivery: Delivery, response: bytes | None) -> None:
+        if response is not None and delivery.reply_to is not None:
+            with contextlib.suppress(RpcError):  # noted when the ack fails too
+                self.channel.publish(delivery.reply_to, response, correlation_id=delivery.correlation_id)
+        self._finish(consumer, delivery)
+
+    def _finish(self, consumer: _Consumer, delivery: Delivery) -> None:
+        if self.draining and consumer.unacked == 1 and self.service.prefetch == 1:
+            # First the consumer, then the ack: in the other order the broker would deliver once more.
+            task = asyncio.ensure_future(self._cancel(consumer))
+            task.add_done_callback(lambda _: self._ack(consumer, delivery))
+        else:
+            self._ack(consumer, delivery)
+
+    def _ack(self, consumer: _Consumer, delivery: Delivery) -> None:
+        try:
+            self.channel.ack(delivery.delivery_tag)
+        except RpcError:
+            self.service.counts.abandoned += 1
+        consumer.unacked -= 1
+        self.unacked -= 1
+        if self.unacked == 0:
+            self._idle.set()
+
+    async def _cancel(self, consumer: _Consumer) -> None:
+        with contextlib.suppress(RpcError):
+            await self.channel.cancel(consumer.tag)
+
+
+def _deadline(expiration: str | None) -> Deadline | None:
+    """When nobody waits any more: a message's `expiration` counts from its publication, so from now at the latest."""
+    if expiration is None or not expiration.isdecimal():
+        return None
+    return Deadline.after(int(expiration) / 1000)

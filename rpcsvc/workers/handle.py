@@ -1,0 +1,162 @@
+"""One worker process, seen from the server's event loop: its socket, its state, and the messages it was given.
+
+A worker's life: starting -> idle <-> busy -> ending -> gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, cast
+
+from ..deadline import Deadline
+from ..supervision import WorkerExit
+from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .progress import WorkerProgress
+
+_JOIN_BELOW = 64 * 1024
+"""Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A worker answered; `body` is the response, or None where the request wants none."""
+
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker ended before it answered.
+
+    Attributes:
+        exit: how it ended.
+        running: whether the message was being computed when it ended; if not, it had been computed, and its answer
+            was lost on the way.
+        item: in a message of many calls, the index of the one that was running.
+    """
+
+    exit: WorkerExit
+    running: bool
+    item: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The deadline passed before a worker was free; nothing has run."""
+
+
+Outcome: TypeAlias = Answer | Lost | Expired
+Done: TypeAlias = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One call for a worker, not to be started after `deadline`."""
+
+    body: bytes
+    done: Done
+    deadline: Deadline | None
+
+
+class State(enum.Enum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    ENDING = "ending"
+    """Its socket is closed; how it ended is not known yet."""
+    GONE = "gone"
+
+
+class Owner(Protocol):
+    """Who is told what happens to a worker."""
+
+    def became_ready(self, worker: Worker) -> None:
+        """It has started and can compute."""
+        ...
+
+    def answered(self, worker: Worker, answer: Answer) -> None:
+        """It has answered the first of what it was given."""
+        ...
+
+    def disconnected(self, worker: Worker) -> None:
+        """Its socket is closed."""
+        ...
+
+
+class Worker(asyncio.Protocol):
+    """One worker process: its socket, its state, and what it is working on."""
+
+    def __init__(self, owner: Owner, number: int, progress: WorkerProgress) -> None:
+        self._owner = owner
+        self._frames = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self.number = number
+        self.progress = progress
+        self.pid: int | None = None
+        self.state = State.STARTING
+        self.given: deque[Work] = deque()
+        self.answered = 0
+        self.last_event = 0.0
+        self.was_ready = False
+        self.exit: WorkerExit | None = None
+
+    def give(self, work: Work) -> None:
+        """Send it a message."""
+        assert self.state in (State.IDLE, State.BUSY)
+        assert self._transport is not None
+        if self.state is State.IDLE:
+            self.state = State.BUSY
+            self.last_event = time.monotonic()
+        self.given.append(work)
+        if len(work.body) <= _JOIN_BELOW:
+            self._transport.write(frame(CALL, work.body))
+        else:
+            self._transport.writelines((HEADER.pack(CALL, len(work.body)), work.body))
+
+    def take_back(self) -> list[tuple[Work, Lost | None]]:
+        """What it was given and has not answered, each with how it was lost, or None where it was not taken yet.
+
+        For a worker that has ended.
+        """
+        assert self.exit is not None
+        running = self.progress.taken - self.answered - 1
+        back = [
+            (work, None if place > running else Lost(self.exit, place == running, self.progress.item[0]))
+            for place, work in enumerate(self.given)
+        ]
+        self.given.clear()
+        return back
+
+    def close(self) -> None:
+        """Close its socket, which ends the process once it has nothing to do."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        for kind, payload in self._frames.feed(data):
+            if kind == READY:
+                self._owner.became_ready(self)
+            else:
+                assert kind in (RESULT, NO_RESPONSE)
+                self._owner.answered(self, Answer(payload if kind == RESULT else None))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.disconnected(self)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether its socket is known to be closed, even if the event loop has not said so yet."""
+        return self._transport is None or self._transport.is_closing()
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.number} pid={self.pid} {self.state.value}>"

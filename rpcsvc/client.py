@@ -8,12 +8,12 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from .bulk.request import METHOD
 from .calling.calls import DEFAULT_MAX_IN_FLIGHT, CallFactory, ClientOptions
 from .calling.mapping import MapResults
-from .calling.thread import LinkThread, RpcFuture
+from .calling.thread import LinkThread, RpcFuture, Waiter
 from .errors import ClientClosed
 from .pending import ReplyCounts
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_url
@@ -91,12 +91,10 @@ class RpcClient:
             EncodingError, ResultNotEncodable: an argument, or the result, cannot be carried exactly.
             ConnectionLost, ClientClosed: no reply can come any more.
         """
-        future = self.submit(method, *args, timeout=timeout, **kwargs)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # Ctrl-C: nobody waits for it any more
-            raise
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        answer = Waiter()
+        return self._thread.call(self._calls.make(method, args, kwargs, timeout, lambda _: answer), answer)
 
     def submit(self, method: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> RpcFuture:
         """Call a function and return the future of its result at once.
@@ -108,10 +106,9 @@ class RpcClient:
         if self._closed:
             raise ClientClosed("the client is closed")
         call = self._calls.make(method, args, kwargs, timeout, lambda call_id: RpcFuture(method, call_id))
-        future = call.outcome
-        assert isinstance(future, RpcFuture)
+        future = cast(RpcFuture, call.outcome)
         future.request_bytes = len(call.params)
-        self._thread.send(call)
+        self._thread.send(call, future)
         return future
 
     def map(

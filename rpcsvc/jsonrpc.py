@@ -246,10 +246,18 @@ def decode_response(body: bytes) -> Any:
         raise not_a_response("it is not an object")
     if "result" in document:
         return document["result"]
-    error = document.get("error")
+    raise read_error(document.get("error"))
+
+
+def read_error(error: Any) -> RemoteError:
+    """The typed error that an error object stands for.
+
+    Raises:
+        DecodingError: it is no error object.
+    """
     if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
         raise not_a_response('it has neither "result" nor a proper "error"')
-    raise remote_error(error["code"], error["message"], error.get("data"))
+    return remote_error(error["code"], error["message"], error.get("data"))
 
 
 def not_a_response(why: str) -> DecodingError:

@@ -116,7 +116,9 @@ class RpcServer:
     async def serve(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """What `run` does, on the running event loop and without signal handlers; `stop` ends it."""
         self._stop = asyncio.Event()
-        self._pool = WorkerPool(self.registry, self.workers, rules=self._rules, gave_up=self._pool_gave_up)
+        self._pool = WorkerPool(
+            self.registry, self.workers, rules=self._rules, gave_up=self._pool_gave_up, paused=self._flush
+        )
         try:
             if await self._unless_stopped(self._pool.start()):
                 await self._serve_sessions(ready)
@@ -139,6 +141,10 @@ class RpcServer:
         else:
             log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.busy)
         self._stop.set()
+
+    def _flush(self) -> None:
+        if self._session is not None:
+            self._session.connection.flush()
 
     def _pool_gave_up(self, reason: str) -> None:
         self._failure = PoolFailed(reason)

@@ -94,6 +94,10 @@ class Connection:
         """Whether it can be used."""
         return self._opened.done() and not self.lost.done()
 
+    def flush(self) -> None:
+        """Let what was published and acked in this tick of the loop go out now, rather than at its end."""
+        self._stream.flush()
+
     async def channel(self) -> Channel:
         """Open a channel."""
         if self.lost.done():

@@ -82,6 +82,7 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
             if self.is_open and not self._frame_buffer:
                 self.bytes_received += len(data)  # pika's heartbeat checker looks at this
                 self._parser.feed(data)
+                self.flush()
             else:
                 self._on_data_available(data)
         except Exception as error:  # what cannot be decoded would otherwise leave a half-dead connection

@@ -96,7 +96,7 @@ class _Submitter:
         self._stop = stop
         self._most = load.most_under_way
         self._ended: queue.SimpleQueue[tuple[Future, float, float]] = queue.SimpleQueue()
-        self._under_way: dict[int, float] = {}
+        self._under_way: dict[Future, float] = {}
         self._not_before = 0.0
         self._starts: Iterator[float] | None = None
         self._next = 0.0
@@ -148,7 +148,7 @@ class _Submitter:
             self._note(intended, _clock(), error)
             self._not_before = _clock() + _BACK_OFF
             return False
-        self._under_way[id(future)] = intended
+        self._under_way[future] = intended
         ended = self._ended.put
         future.add_done_callback(lambda done: ended((done, intended, _clock())))
         return True
@@ -174,7 +174,7 @@ class _Submitter:
             return
 
     def _take_one(self, future: Future, intended: float, ended: float) -> None:
-        del self._under_way[id(future)]
+        del self._under_way[future]
         self._note(intended, ended, future.exception())
 
     def _note(self, intended: float, ended: float, error: BaseException | None) -> None:

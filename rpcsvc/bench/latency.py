@@ -64,7 +64,9 @@ class Latencies:
         """The sum of encoded histograms."""
         total = cls()
         for text in encoded:
-            total._histogram.decode_and_add(text.encode("ascii"))
+            other = HdrHistogram.decode(text.encode("ascii"))
+            if other.get_total_count():  # an empty one would add its minimum, which is 0
+                total._histogram.add(other)
         return total
 
     def summary(self) -> LatencySummary:

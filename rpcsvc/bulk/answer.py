@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeAlias
 
 from .. import jsonrpc, values
-from ..errors import EncodingError, RemoteError, ResultNotEncodable, remote_error
+from ..errors import EncodingError, RemoteError, ResultNotEncodable
 from .request import METHOD
 
 ErrorObject: TypeAlias = dict[str, Any]
@@ -70,11 +71,16 @@ def read_answer(result: Any, count: int) -> MapAnswer:
     """
     try:
         results, seconds, size, alone = (result[name] for name in ("results", "seconds", "bytes", "alone"))
-        errors = {
-            index: remote_error(told["code"], told["message"], told.get("data")) for index, told in result["errors"]
-        }
-        if isinstance(results, list) and len(results) == count:
-            return MapAnswer(results, errors, float(seconds), int(size), bool(alone))
-    except (TypeError, KeyError, ValueError, AttributeError):
+        errors = {index: jsonrpc.read_error(told) for index, told in result["errors"]}
+        if (
+            isinstance(results, list)
+            and len(results) == count
+            and all(type(index) is int and 0 <= index < count for index in errors)
+            and isinstance(seconds, int | float)
+            and 0 <= seconds < inf
+            and isinstance(size, int)
+        ):
+            return MapAnswer(results, errors, seconds, size, bool(alone))
+    except (TypeError, KeyError, ValueError):
         pass
     raise jsonrpc.not_a_response(f"it is no result of {METHOD} for {count} calls")

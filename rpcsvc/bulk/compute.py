@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from .. import jsonrpc
 from ..deadline import Clock
-from ..errors import InvalidParams
-from ..raising import function_raised
+from ..errors import InvalidParams, RemoteError
+from ..raising import function_raised, server_failed
 from ..registry import Function
 from .answer import ErrorObject, MapResult
 from .request import MapRequest
@@ -38,16 +38,20 @@ def compute(
     started = clock()
     for index, args in enumerate(asked.each()):
         progress[0] = index
+        told: RemoteError
         try:
             if needs_check:
                 check(args, {})
-            results.append(call(*args))
-        except BaseException as error:
-            told = (
-                error
-                if isinstance(error, InvalidParams)
-                else function_raised(function.name, error, send_traceback=send_tracebacks)
-            )
-            errors.append((index, jsonrpc.error_object(told)))
-            results.append(None)
+        except InvalidParams as error:
+            told = error
+        except BaseException as error:  # a class in an annotation may do anything
+            told = server_failed(error)
+        else:
+            try:
+                results.append(call(*args))
+                continue
+            except BaseException as error:
+                told = function_raised(function.name, error, send_traceback=send_tracebacks)
+        errors.append((index, jsonrpc.error_object(told)))
+        results.append(None)
     return MapResult(results, errors, clock() - started, not function.idempotent)

@@ -97,6 +97,11 @@ class CallLink:
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
+    def flush(self) -> None:
+        """Let what was sent in this tick go out now."""
+        if self._session is not None:
+            self._session.connection.flush()
+
     def forget(self, call_id: str) -> None:
         """Somebody gave the call up: its reply, if one comes, is late."""
         self._pending.pop(call_id, answered=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
@@ -20,7 +20,8 @@ from typing import Any, Literal, Protocol, Self
 from ..bulk.answer import read_answer
 from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
-from ..errors import ConfigurationError, EncodingError, ResultNotEncodable, RpcError
+from ..deadline import check_timeout
+from ..errors import ConfigurationError, EncodingError, ResultNotEncodable, RpcError, RpcTimeout
 
 
 class Submit(Protocol):
@@ -70,8 +71,10 @@ class MapResults(Iterator[Any]):
         """For `RpcClient.map`, which see. `window`: how many chunks may be under way."""
         if not iterables:
             raise ConfigurationError("map needs at least one iterable of arguments")
-        if chunksize != "auto" and (isinstance(chunksize, bool) or not 1 <= int(chunksize) <= MAX_CALLS):
+        if chunksize != "auto" and (type(chunksize) is not int or not 1 <= chunksize <= MAX_CALLS):
             raise ConfigurationError(f'chunksize must be "auto" or 1 to {MAX_CALLS}, not {chunksize!r}')
+        if timeout is not None:
+            check_timeout(timeout)  # here, not at each item
         self._submit = submit
         self._method = method
         self._timeout = timeout
@@ -83,7 +86,7 @@ class MapResults(Iterator[Any]):
         self._input_error: BaseException | None = None
         self._exhausted = False
         self._sizer = ChunkSizer()
-        self._fixed = None if chunksize == "auto" else int(chunksize)
+        self._fixed = None if chunksize == "auto" else chunksize
         self._under_way: deque[_Chunk] = deque()
         self._done: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
         self._current: Iterator[Any] = iter(())
@@ -151,6 +154,9 @@ class MapResults(Iterator[Any]):
             if chunk.count == 1:
                 return self._all_raise([error])
             return self._one_by_one(chunk)  # together too large; alone they may not be
+        except RpcTimeout as error:
+            told = RpcTimeout(self._method, error.timeout, error.call_id)  # not in the name of rpc.map
+            return self._all_raise([told] * chunk.count)
         except RpcError as error:
             return self._all_raise([error] * chunk.count)
         self._sizer.learn(answer, getattr(chunk.future, "request_bytes", 0))
@@ -159,7 +165,7 @@ class MapResults(Iterator[Any]):
             answer.results[index] = _Raised(failed)
         return answer.results
 
-    def _all_raise(self, errors: list[RpcError]) -> list[Any]:
+    def _all_raise(self, errors: Sequence[RpcError]) -> list[Any]:
         self._may_raise = True
         return [_Raised(error) for error in errors]
 

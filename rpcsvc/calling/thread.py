@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from ..errors import ClientClosed, RpcTimeout
+from ..errors import ClientClosed, RpcError, RpcTimeout
 from ..loops import new_event_loop
 from ..settings import BrokerUrl
 from .calls import CallFactory, ClientOptions, PendingCall
@@ -45,6 +45,39 @@ class RpcFuture(concurrent.futures.Future[Any]):
         return f"<RpcFuture {self._state.lower()} of {self.method!r} (call {self.call_id})>"
 
 
+class Waiter:
+    """The outcome of a call whose thread waits for it: what a future is, without what that thread does not need."""
+
+    __slots__ = ("_error", "_lock", "_result")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def done(self) -> bool:
+        """Whether there is an outcome."""
+        return not self._lock.locked()
+
+    def set_result(self, result: Any, /) -> None:
+        """The call has its result."""
+        self._result = result
+        self._lock.release()
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """The call has its error."""
+        self._error = exception
+        self._lock.release()
+
+    def wait(self) -> Any:
+        """The result, when there is one; or raise the error."""
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            return self._result
+
+
 class LinkThread:
     """A CallLink on an event loop in a daemon thread, which starts at the first use."""
 
@@ -57,6 +90,7 @@ class LinkThread:
         self._inbox: deque[PendingCall] = deque()
         self._waking = False
         self._closed = False
+        self._is_over = False
 
     @property
     def pending(self) -> int:
@@ -70,15 +104,38 @@ class LinkThread:
         """Open the connection now."""
         self._run(self.link.connect())
 
-    def send(self, call: PendingCall) -> None:
-        """Hand a call over to the loop, when there is room for it."""
-        future = cast(RpcFuture, call.outcome)
+    def send(self, call: PendingCall, future: RpcFuture) -> None:
+        """Begin a call, when there is room for it; its outcome comes to `future`."""
         if not self._room.enter(call.deadline, is_loop=threading.current_thread() is self._thread):
-            future.set_exception(RpcTimeout(call.method, call.timeout, call.call_id))
+            future.set_exception(self._no_room(call))
             return
         future.add_done_callback(self._ended)
+        self._put(call)
+
+    def call(self, call: PendingCall, answer: Waiter) -> Any:
+        """Begin a call, and wait for its outcome, which comes to `answer`."""
+        if not self._room.enter(call.deadline, is_loop=threading.current_thread() is self._thread):
+            raise self._no_room(call)
+        try:
+            self._put(call)
+            return answer.wait()
+        except BaseException:
+            if not answer.done():  # Ctrl-C: nobody waits for it any more
+                self._forget(call.call_id)
+            raise
+        finally:
+            self._room.leave()
+
+    def _no_room(self, call: PendingCall) -> RpcError:
+        if self._closed:
+            return ClientClosed("the client was closed while the call waited to be sent")
+        return RpcTimeout(call.method, call.timeout, call.call_id)
+
+    def _put(self, call: PendingCall) -> None:
         self._inbox.append(call)
-        if not self._waking:
+        if self._is_over:
+            self._end_inbox()
+        elif not self._waking:
             self._waking = True
             self._wake()
 
@@ -86,8 +143,11 @@ class LinkThread:
         """A future's done callback."""
         self._room.leave()
         if future.cancelled():
-            with contextlib.suppress(RuntimeError, ClientClosed):  # the loop is closed
-                self._started().call_soon_threadsafe(self.link.forget, cast(RpcFuture, future).call_id)
+            self._forget(cast(RpcFuture, future).call_id)
+
+    def _forget(self, call_id: str) -> None:
+        with contextlib.suppress(RuntimeError, ClientClosed):  # the loop is closed
+            self._started().call_soon_threadsafe(self.link.forget, call_id)
 
     def close(self) -> None:
         """End every call, the connection and the thread."""
@@ -96,6 +156,7 @@ class LinkThread:
                 return
             self._closed = True
             loop, thread = self._loop, self._thread
+        self._room.close()
         if loop is None or thread is None:
             self._end_inbox()
             return
@@ -116,6 +177,7 @@ class LinkThread:
         inbox = self._inbox
         while inbox:
             self.link.send(inbox.popleft())
+        self.link.flush()
 
     def _end_inbox(self) -> None:
         while self._inbox:
@@ -142,8 +204,10 @@ class LinkThread:
         try:
             loop.run_forever()
         finally:
-            self._end_inbox()
             loop.close()
+            # In this order: who puts a call into the inbox after this sees the flag, and ends the call itself.
+            self._is_over = True
+            self._end_inbox()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
@@ -165,6 +229,7 @@ class _Room:
         self._count = 0
         self._changed = threading.Condition(threading.Lock())
         self._queueing = 0
+        self._closed = False
 
     def enter(self, deadline: float, *, is_loop: bool) -> bool:
         """Take a place, waiting for one until `deadline` on the monotonic clock; whether there was one.
@@ -177,7 +242,8 @@ class _Room:
                 self._queueing += 1
                 try:
                     remaining = deadline - time.monotonic()
-                    if not self._changed.wait_for(lambda: self._count < self._limit, max(0.0, remaining)):
+                    self._changed.wait_for(lambda: self._count < self._limit or self._closed, max(0.0, remaining))
+                    if self._count >= self._limit or self._closed:
                         return False
                 finally:
                     self._queueing -= 1
@@ -190,3 +256,9 @@ class _Room:
             self._count -= 1
             if self._queueing:
                 self._changed.notify()
+
+    def close(self) -> None:
+        """Send everybody away who waits for a place."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

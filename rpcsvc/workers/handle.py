@@ -85,6 +85,10 @@ class Owner(Protocol):
         """It has answered the first of what it was given."""
         ...
 
+    def answered_for_now(self) -> None:
+        """All answers that came together have been told."""
+        ...
+
     def disconnected(self, worker: Worker) -> None:
         """Its socket is closed."""
         ...
@@ -149,6 +153,7 @@ class Worker(asyncio.Protocol):
             else:
                 assert kind in (RESULT, NO_RESPONSE)
                 self._owner.answered(self, Answer(payload if kind == RESULT else None))
+        self._owner.answered_for_now()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.disconnected(self)

@@ -47,13 +47,23 @@ class WorkerPool:
         size: how many workers.
         rules: what they may do.
         gave_up: called with a reason when workers cannot be kept running.
+        paused: called when all answers that came together were given to their `done`: a time to flush.
     """
 
-    def __init__(self, target: str, size: int, *, rules: Rules | None = None, gave_up: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        target: str,
+        size: int,
+        *,
+        rules: Rules | None = None,
+        gave_up: Callable[[str], None],
+        paused: Callable[[], None] = lambda: None,
+    ) -> None:
         self._target = target
         self._size = size
         self._rules = rules or Rules()
         self._gave_up = gave_up
+        self.answered_for_now = paused
         self._supervisor = Supervisor()
         self._workers: dict[int, Worker] = {}
         self._by_pid: dict[int, Worker] = {}

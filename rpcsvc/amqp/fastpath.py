@@ -50,6 +50,8 @@ _MORE_FLAGS = 1
 
 _REMEMBERED_KEYS = 1000
 """A server answers to as many callback queues as it has clients; their method frames are kept up to this many."""
+_VIEW_FROM = 4096
+"""Bytes of a body's piece from which a view costs less than a copy."""
 _TEXT = "surrogateescape"
 """How bytes that are not UTF-8 pass through a property: a correlation_id goes back as it came."""
 
@@ -164,12 +166,14 @@ class _Arriving:
     def __init__(self, consumer_tag: bytes, delivery: Delivery) -> None:
         self.consumer_tag = consumer_tag
         self.delivery = delivery
-        self.parts: list[bytes] | None = None  # None until the content header came
+        self.parts: list[bytes | memoryview] | None = None  # None until the content header came
         self.missing = 0
 
 
 class FrameParser:
     """Cuts the incoming stream, split anywhere, into frames: deliveries are assembled here, the rest is handed on.
+
+    A large body is copied once: its pieces stay views of what was received until it is complete.
 
     Args:
         frame: called with each complete frame that is not part of a delivery, as it came.
@@ -180,8 +184,12 @@ class FrameParser:
         self._frame = frame
         self._deliver = deliver
         self._arriving: dict[int, _Arriving] = {}
+        # A frame that is not all here: its beginning, and how many bytes more must come before it is looked at again.
         self._pieces: list[bytes] = []
         self._wanted = 0
+        # A body frame that is not all here: its channel, and what is left of its payload and its end byte.
+        self._body_channel = 0
+        self._body_left = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the stream.
@@ -189,6 +197,7 @@ class FrameParser:
         Raises:
             MalformedFrame: they are no frames.
         """
+        position = 0
         if self._wanted:
             # The rest of a frame: joined once, when it is all here, however many pieces it comes in.
             self._pieces.append(data)
@@ -198,7 +207,9 @@ class FrameParser:
             data = b"".join(self._pieces)
             self._pieces.clear()
             self._wanted = 0
-        size, position = len(data), 0
+        elif self._body_left:
+            position = self._go_on_with_body(data)
+        size = len(data)
         while size - position >= _OVERHEAD:
             kind, channel, length = _FRAME.unpack_from(data, position)
             end = position + _FRAME.size + length
@@ -212,15 +223,41 @@ class FrameParser:
                 raise MalformedFrame(f"a frame is cut short: {error}") from error
             position = end + 1
         if position < size:
-            self._keep(data[position:] if position else data)
+            self._keep(data, position)
 
-    def _keep(self, rest: bytes) -> None:
-        self._pieces.append(rest)
-        if len(rest) >= _FRAME.size:
-            _, _, length = _FRAME.unpack_from(rest)
-            self._wanted = max(1, length + _OVERHEAD - len(rest))
-        else:
-            self._wanted = _FRAME.size - len(rest)
+    def _keep(self, data: bytes, position: int) -> None:
+        """The beginning of a frame, whose rest is still to come."""
+        here = len(data) - position
+        if here < _FRAME.size:
+            self._pieces.append(data[position:])
+            self._wanted = _FRAME.size - here
+            return
+        kind, channel, length = _FRAME.unpack_from(data, position)
+        arriving = self._arriving.get(channel) if kind == _BODY_FRAME else None
+        if arriving is None or arriving.parts is None or length < _VIEW_FROM:
+            self._pieces.append(data[position:])
+            self._wanted = max(1, length + _OVERHEAD - here)
+            return
+        arriving.missing -= length
+        arriving.parts.append(memoryview(data)[position + _FRAME.size : position + _FRAME.size + length])
+        self._body_channel = channel
+        self._body_left = length + _OVERHEAD - here
+
+    def _go_on_with_body(self, data: bytes) -> int:
+        """The rest of a body frame, or a part of it; where the next frame begins."""
+        arriving = self._arriving[self._body_channel]
+        assert arriving.parts is not None
+        left = self._body_left
+        if left > 1:
+            arriving.parts.append(memoryview(data)[: left - 1])
+        self._body_left = max(0, left - len(data))
+        if self._body_left:
+            return len(data)
+        if data[left - 1] != _END_BYTE:
+            raise MalformedFrame("a frame does not end with 0xCE")
+        if arriving.missing <= 0:
+            self._complete(self._body_channel, arriving)
+        return left
 
     def _take(self, kind: int, channel: int, data: bytes, start: int, end: int) -> None:
         first = start + _FRAME.size
@@ -244,7 +281,7 @@ class FrameParser:
         else:
             if arriving.parts is None:
                 raise MalformedFrame("a body without a content header")
-            arriving.parts.append(data[first:end])
+            arriving.parts.append(memoryview(data)[first:end] if end - first >= _VIEW_FROM else data[first:end])
             arriving.missing -= end - first
         if arriving.missing <= 0:
             self._complete(channel, arriving)
@@ -256,7 +293,7 @@ class FrameParser:
             raise MalformedFrame("a body is longer than its content header says")
         del self._arriving[channel]
         delivery = arriving.delivery
-        delivery.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        delivery.body = parts[0] if len(parts) == 1 and type(parts[0]) is bytes else b"".join(parts)
         self._deliver(channel, arriving.consumer_tag, delivery)
 
 

@@ -7,7 +7,6 @@ time and answers in order, so frames need no ids.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 HEADER = struct.Struct("!BI")
 
@@ -27,24 +26,45 @@ def frame(kind: int, payload: bytes = b"") -> bytes:
 
 
 class FrameReader:
-    """Cuts a stream of bytes, which may be split anywhere, into frames."""
+    """Cuts a stream of bytes, which may be split anywhere, into frames. A large payload is copied once."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._head = b""
+        self._kind = 0
+        self._missing: int | None = None  # of the payload; None within a header
+        self._parts: list[memoryview] = []
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take bytes from the stream; yield each frame they complete, as (kind, payload)."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        try:
-            while len(buffer) - start >= HEADER.size:
-                kind, length = HEADER.unpack_from(buffer, start)
-                end = start + HEADER.size + length
-                if len(buffer) < end:
-                    break
-                payload = bytes(memoryview(buffer)[start + HEADER.size : end])
-                start = end
-                yield kind, payload
-        finally:  # whoever stops in the middle of the loop must not get the same frames again
-            del buffer[:start]
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take bytes from the stream; the frames they complete, as (kind, payload)."""
+        frames: list[tuple[int, bytes]] = []
+        position, size = 0, len(data)
+        while position < size:
+            if self._missing is None:
+                position = self._read_header(data, position)
+            if self._missing is not None:
+                position = self._read_payload(data, position, frames)
+        return frames
+
+    def _read_header(self, data: bytes, position: int) -> int:
+        end = position + HEADER.size - len(self._head)
+        self._head += data[position:end]
+        if len(self._head) == HEADER.size:
+            self._kind, self._missing = HEADER.unpack(self._head)
+            self._head = b""
+        return end
+
+    def _read_payload(self, data: bytes, position: int, frames: list[tuple[int, bytes]]) -> int:
+        assert self._missing is not None
+        end = position + self._missing
+        if end <= len(data) and not self._parts:
+            payload = data[position:end]
+        else:
+            self._parts.append(memoryview(data)[position:end])
+            if end > len(data):
+                self._missing = end - len(data)
+                return end
+            payload = b"".join(self._parts)
+            self._parts.clear()
+        self._missing = None
+        frames.append((self._kind, payload))
+        return end

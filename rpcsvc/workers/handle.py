@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from ..deadline import Deadline
 from ..supervision import WorkerExit
 from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .progress import WorkerProgress
+
+log = logging.getLogger(__name__)
 
 _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
@@ -148,11 +151,14 @@ class Worker(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for kind, payload in self._frames.feed(data):
-            if kind == READY:
-                self._owner.became_ready(self)
-            else:
-                assert kind in (RESULT, NO_RESPONSE)
-                self._owner.answered(self, Answer(payload if kind == RESULT else None))
+            try:
+                if kind == READY:
+                    self._owner.became_ready(self)
+                else:
+                    assert kind in (RESULT, NO_RESPONSE)
+                    self._owner.answered(self, Answer(payload if kind == RESULT else None))
+            except Exception:
+                log.exception("an answer could not be passed on")  # a fault of ours; the ones behind it go on
         self._owner.answered_for_now()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -16,8 +16,10 @@ PACKAGE = Path(rpcsvc.__file__).parent
 # Every module of the package, without the package's name; "amqp.*" stands for a package and all that is in it.
 FLOORS = {
     0: ["errors", "deadline", "settings", "_version"],
-    1: ["values.*", "digits", "jsonrpc", "registry", "openrpc", "dispatch", "pending", "supervision", "functions.*"]
-    + ["bulk.*", "raising"],
+    1: [
+        *("values.*", "digits", "jsonrpc", "bulk.*", "registry", "openrpc", "raising", "dispatch"),
+        *("pending", "supervision", "functions.*"),
+    ],
     2: ["amqp.*", "workers.*", "broker.*", "loops"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],
     4: ["cli.*", "bench.*", "__main__", ""],

@@ -17,7 +17,7 @@ from rpcsvc.amqp import fastpath
 from rpcsvc.amqp.fastpath import FrameParser, MalformedFrame, Publisher
 from rpcsvc.amqp.messages import Delivery
 
-FRAME_MAX = 4096
+FRAME_MAX = 10_000
 
 short_text = st.text(max_size=60)
 channels = st.integers(1, 65535)
@@ -194,6 +194,34 @@ def test_a_stream_may_be_cut_at_any_one_place() -> None:
         collected.parser.feed(stream[:cut])
         collected.parser.feed(stream[cut:])
         assert len(collected.items) == 3, cut
+
+
+def test_a_large_body_may_be_cut_at_any_two_places() -> None:
+    body = bytes(range(256)) * 60
+    frames = content_frames(1, pika.spec.Basic.Deliver("t", 7, False, "", "q"), pika.BasicProperties(), body)
+    stream = b"".join([*frames, pika.frame.Heartbeat().marshal(), *frames])
+    edges = [
+        at for at in range(len(stream)) if at % 700 == 0 or at < 100 or 9_990 < at < 10_100 or at > len(stream) - 20
+    ]
+    for first in edges:
+        for second in (first, first + 1, first + 5000, len(stream) - 1):
+            collected = collecting()
+            for piece in (stream[:first], stream[first:second], stream[second:]):
+                collected.parser.feed(piece)
+            assert [item if type(item) is bytes else item[2].body for item in collected.items] == [
+                body,
+                pika.frame.Heartbeat().marshal(),
+                body,
+            ], (first, second)
+
+
+def test_a_large_body_frame_without_its_end_byte_is_malformed() -> None:
+    frames = content_frames(1, pika.spec.Basic.Deliver("t", 7, False, "", "q"), pika.BasicProperties(), bytes(9_000))
+    stream = b"".join(frames)[:-1] + b"\0"
+    collected = collecting()
+    collected.parser.feed(stream[:5000])
+    with pytest.raises(MalformedFrame):
+        collected.parser.feed(stream[5000:])
 
 
 def test_deliveries_of_different_channels_may_be_interleaved() -> None:

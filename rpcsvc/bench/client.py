@@ -17,6 +17,7 @@ import threading
 import time
 from typing import Any
 
+from ..calling.calls import DEFAULT_MAX_IN_FLIGHT
 from ..client import RpcClient
 from ..errors import RpcError
 from .generator import generate
@@ -31,7 +32,9 @@ def main() -> None:
     plan = json.loads(sys.stdin.buffer.readline())
     load = Load(**plan["load"])
     try:
-        with RpcClient(queue=load.queue, timeout=load.timeout) as client:
+        # What is to be under way must not wait for room in the client.
+        room = max(DEFAULT_MAX_IN_FLIGHT, load.threads * load.most_under_way)
+        with RpcClient(queue=load.queue, timeout=load.timeout, max_in_flight=room, pack=load.pack) as client:
             _tell(ready=os.getpid())
             start = json.loads(sys.stdin.buffer.readline() or b"null")
             if start is not None:

@@ -146,7 +146,6 @@ class _Submitter:
             future = self._submit(self._method, *self._args, timeout=self._load.timeout, **self._kwargs)
         except RpcError as error:
             self._note(intended, _clock(), error)
-            self._not_before = _clock() + _BACK_OFF
             return False
         self._under_way[future] = intended
         ended = self._ended.put

@@ -48,6 +48,7 @@ class Load:
         duration: seconds of the window.
         timeout: seconds that a call waits for its reply.
         queue: where the calls go.
+        pack: whether the client may send tiny calls together, as of RpcClient.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Load:
     duration: float = 5.0
     timeout: float = DEFAULT_TIMEOUT
     queue: str = DEFAULT_QUEUE
+    pack: bool = False
 
     def __post_init__(self) -> None:
         _whole("clients", self.clients, most=1000)
@@ -125,11 +127,12 @@ class Load:
     @property
     def shape(self) -> str:
         """The load in a few words."""
+        packed = ", packed" if self.pack else ""
         if self.rate is not None:
             spaced = "Poisson arrivals" if self.arrivals == "poisson" else "evenly spaced"
-            return f"open loop, {self.rate:,.10g} calls/s ({spaced}), {self.who}"
-        together = self.generators * self.most_under_way
-        return f"closed loop, {self.who} {TIMES} {self.most_under_way} in flight = {_count(together, 'call')} under way"
+            return f"open loop, {self.rate:,.10g} calls/s ({spaced}), {self.who}{packed}"
+        together = _count(self.generators * self.most_under_way, "call")
+        return f"closed loop, {self.who} {TIMES} {self.most_under_way} in flight = {together} under way{packed}"
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; `Load(**it)` is the way back."""

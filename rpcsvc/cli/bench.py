@@ -74,6 +74,7 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="of a call (%(default)s)"
     )
+    group.add_argument("--pack", action="store_true", help="let the client send tiny calls together")
 
 
 def _add_pool(group: argparse._ArgumentGroup) -> None:
@@ -140,6 +141,7 @@ def _load(options: argparse.Namespace) -> Load:
         warm_up=options.warm_up,
         duration=options.duration,
         timeout=kwargs.get("timeout", options.timeout),  # as in `rpcsvc call`
+        pack=options.pack,
     )
 
 

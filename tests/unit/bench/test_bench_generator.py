@@ -13,7 +13,7 @@ import pytest
 from rpcsvc.bench.generator import error_name, generate
 from rpcsvc.bench.load import Load
 from rpcsvc.bench.tally import Tally, Window
-from rpcsvc.errors import ConnectionFailed, FunctionRaised, RpcTimeout, WorkerLost
+from rpcsvc.errors import ClientClosed, ConnectionFailed, FunctionRaised, RpcTimeout, WorkerLost
 
 
 class Scripted:
@@ -173,6 +173,22 @@ def test_a_stop_gives_up_what_is_under_way() -> None:
     tally = _generated(_load(in_flight=3, duration=30.0), Scripted(lambda _: None), stop)
 
     assert (tally.sent, tally.unfinished, tally.succeeded) == (3, 3, 0)
+
+
+def test_calls_that_end_because_of_the_stop_are_no_errors() -> None:
+    stop = threading.Event()
+    begun: list[Future[Any]] = []
+
+    def close() -> None:
+        stop.set()
+        for future in begun:
+            future.set_exception(ClientClosed("the client was closed"))
+
+    threading.Timer(0.05, close).start()
+
+    tally = _generated(_load(in_flight=3, duration=30.0), Scripted(begun.append), stop)
+
+    assert (tally.sent, tally.unfinished, dict(tally.errors)) == (3, 3, {})
 
 
 def test_an_error_of_a_function_is_counted_by_what_was_raised() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rpcsvc.bench.load import Load, Sweep, encode_arguments, parse_size, parse_sweep, size_label
+from rpcsvc.bench.load import TIMES, Load, Sweep, encode_arguments, parse_size, parse_sweep, size_label
 from rpcsvc.errors import ConfigurationError
 
 
@@ -44,8 +44,8 @@ def test_an_open_loop_bounds_what_is_under_way_by_number_and_by_bytes() -> None:
 
 def test_the_shape_says_how_many_calls_are_under_way_altogether() -> None:
     load = Load(method="fib", clients=2, threads=3, in_flight=10)
-    assert load.shape == "closed loop, 2 clients × 3 threads × 10 in flight = 60 calls under way"
-    assert "1,500 calls/s (Poisson arrivals), 1 client × 1 thread" in Load(method="fib", rate=1500.0).shape
+    assert load.shape == f"closed loop, 2 clients {TIMES} 3 threads {TIMES} 10 in flight = 60 calls under way"
+    assert f"1,500 calls/s (Poisson arrivals), 1 client {TIMES} 1 thread" in Load(method="fib", rate=1500.0).shape
     assert "evenly spaced" in Load(method="fib", rate=2.0, arrivals="constant").shape
 
 

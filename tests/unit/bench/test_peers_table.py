@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bench.peers.modes import MODES, Mode
 from bench.peers.table import OURS, Row, Run, Spread, rows_of, table_of
 

@@ -37,7 +37,7 @@ class Pool:
     def __init__(self, workers: int) -> None:
         command = [sys.executable, "-m", "rpcsvc", "serve", "--workers", str(workers), "--queue", QUEUE]
         started = time.perf_counter()
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 our own interpreter
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # our own interpreter
         assert self._process.stderr is not None
         line = self._process.stderr.readline()
         self.started_in = time.perf_counter() - started
@@ -47,7 +47,7 @@ class Pool:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes that live."""
-        return [child for child in self.fork_server.children() if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in self.fork_server.children() if is_alive(child)]
 
     def cpu_seconds(self) -> float:
         """What all its processes have used."""
@@ -69,6 +69,14 @@ def pool(workers: int) -> Iterator[Pool]:
         yield running
     finally:
         running.stop()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs, or could."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -107,7 +107,7 @@ class RpcClient:
             raise ClientClosed("the client is closed")
         call = self._calls.make(method, args, kwargs, timeout, lambda call_id: RpcFuture(method, call_id))
         future = cast(RpcFuture, call.outcome)
-        future.request_bytes = len(call.params)
+        future.request_bytes = call.size
         self._thread.send(call, future)
         return future
 

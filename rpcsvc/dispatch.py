@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import jsonrpc, values
 from ._version import __version__
@@ -44,6 +44,8 @@ class Rules:
 
 
 _DEFAULT_RULES = Rules()
+_Encode: TypeAlias = Callable[[jsonrpc.Request, Any], bytes]
+"""From a request and its result to the body of the response."""
 
 
 def dispatch(
@@ -69,14 +71,16 @@ def dispatch(
     if isinstance(message, jsonrpc.Request) and message.method == METHOD:
         return _answer_map(registry, message, rules, [0] if progress is None else progress, clock)
     if isinstance(message, jsonrpc.Batch):
-        responses = [answer for member in message.members if (answer := _answer(registry, member, rules)) is not None]
+        responses = [
+            answer for member in message.members if (answer := _answer(registry, member, rules, _inline)) is not None
+        ]
         if not responses:
             return None  # a batch of notifications only: section 6
         whole = jsonrpc.encode_batch(responses)
         return whole if len(whole) <= rules.max_result else _too_large(None, len(whole), rules)
     if isinstance(message, jsonrpc.Bare):
         return _answer_bare(registry, message, rules)
-    return _answer(registry, message, rules)
+    return _answer(registry, message, rules, _as_asked)
 
 
 def failure(body: bytes, error: RemoteError) -> bytes | None:
@@ -99,10 +103,25 @@ def failure(body: bytes, error: RemoteError) -> bytes | None:
 # ---- one request ------------------------------------------------------------------------------------------------
 
 
-def _answer(registry: Registry, message: jsonrpc.Request | jsonrpc.Malformed, rules: Rules) -> bytes | None:
+def _as_asked(request: jsonrpc.Request, result: Any) -> bytes:
+    return jsonrpc.encode_result(request.id, result, raw=request.raw)
+
+
+def _inline(request: jsonrpc.Request, result: Any) -> bytes:
+    """Within a batch: a raw section stands at the end of a body, and the response of a member is not that."""
+    return jsonrpc.encode_result(request.id, result)
+
+
+def _bare(_request: jsonrpc.Request, result: Any) -> bytes:
+    return values.encode_plain(result)
+
+
+def _answer(
+    registry: Registry, message: jsonrpc.Request | jsonrpc.Malformed, rules: Rules, encode: _Encode
+) -> bytes | None:
     if isinstance(message, jsonrpc.Malformed):
         return jsonrpc.encode_error(message.id, message.error)
-    answer = _respond(registry, message, rules, jsonrpc.encode_result)
+    answer = _respond(registry, message, rules, encode)
     return None if message.is_notification else answer
 
 
@@ -127,13 +146,11 @@ def _answer_bare(registry: Registry, message: jsonrpc.Bare, rules: Rules) -> byt
         error = InvalidRequest("this server has no default function for a bare value; send a JSON-RPC 2.0 request")
         return jsonrpc.encode_error(None, error)
     request = jsonrpc.Request(registry.default, (message.value,), {}, None, False)
-    return _respond(registry, request, rules, lambda _, result: values.encode_plain(result))
+    return _respond(registry, request, rules, _bare)
 
 
-def _respond(
-    registry: Registry, request: jsonrpc.Request, rules: Rules, encode: Callable[[jsonrpc.RequestId, Any], bytes]
-) -> bytes:
-    return _guarded(request, rules, lambda: encode(request.id, _compute(registry, request, rules)))
+def _respond(registry: Registry, request: jsonrpc.Request, rules: Rules, encode: _Encode) -> bytes:
+    return _guarded(request, rules, lambda: encode(request, _compute(registry, request, rules)))
 
 
 def _guarded(request: jsonrpc.Request, rules: Rules, answer_it: Callable[[], bytes]) -> bytes:

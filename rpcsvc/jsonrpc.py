@@ -1,9 +1,11 @@
 """JSON-RPC 2.0 messages: requests, notifications, batches and responses, to bytes and back (https://www.jsonrpc.org/specification).
 
-Two additions:
+Three additions:
 
 - Positional and named arguments together, which the specification lacks, are an object whose member "*" is the array
   of the positional ones: {"*": [1, 2], "name": 3}.
+- `"raw": true` in a request says that its sender reads a raw section (`values.section`) in the response. Whoever does
+  not know the member ignores it. A request itself may always have one.
 - A body that is one bare JSON number or string is `Bare`: the official RabbitMQ tutorials send those.
 
 Nothing here raises for what a peer sent: a malformed request parses to `Malformed`, which carries its error.
@@ -33,9 +35,11 @@ MAX_ERROR_TEXT = 32 * 1024
 
 # A value may be nested as deeply as `values` lets it; the document around it adds levels of its own.
 _RESPONSE_NESTING = values.MAX_NESTING + 3  # in the result of an rpc.map
-_REQUEST_NESTING = values.MAX_NESTING + 2  # in a batch
+_REQUEST_NESTING = values.MAX_NESTING + 3  # in the rows of an rpc.map
 
 RequestId: TypeAlias = str | int | float | None
+Params: TypeAlias = bytes | values.Encoded
+"""The arguments of a call, encoded; `Encoded` where they hold large binary data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Request:
     kwargs: Mapping[str, Any]
     id: RequestId
     is_notification: bool
+    raw: bool = False
+    """Whether its sender reads a raw section in the response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +83,35 @@ Message: TypeAlias = Request | Malformed | Bare | Batch
 # ---- requests ---------------------------------------------------------------------------------------------------
 
 
-def encode_params(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+def encode_params(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Params:
     """The arguments of a call: an array, an object, or both.
 
     Raises:
         EncodingError: an argument cannot be carried exactly, or a keyword is "*".
     """
     if not kwargs:
-        return values.encode(list(args))
+        return values.encode_parts(list(args))
     if POSITIONAL in kwargs:
         raise EncodingError(f"a keyword argument cannot be named {POSITIONAL!r}: positional arguments travel under it")
-    return values.encode({POSITIONAL: list(args), **kwargs} if args else dict(kwargs))
+    return values.encode_parts({POSITIONAL: list(args), **kwargs} if args else dict(kwargs))
 
 
-def encode_request(call_id: str, method: str, params: bytes) -> bytes:
-    """The body of a request, around params that are encoded already.
+def encode_request(call_id: str, method: str, params: Params) -> bytes:
+    """The body of a request, around params that are encoded already; its sender reads raw sections.
 
     Raises:
         EncodingError: the method's name cannot be carried.
     """
-    return b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method) + params + b"}"
+    if isinstance(params, bytes):
+        return b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method) + params + b"}"
+    return params.joined(b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method), b"}")
 
 
 @lru_cache(maxsize=1024)
 def _method_part(method: str) -> bytes:
     try:
         if isinstance(method, str):
-            return b'","method":' + orjson.dumps(method) + b',"params":'
+            return b'","method":' + orjson.dumps(method) + b',"raw":true,"params":'
     except TypeError:
         pass
     raise EncodingError(f"a method's name must be text that UTF-8 can hold, not {method!r}")
@@ -177,7 +185,7 @@ def _request(document: dict[Any, Any]) -> Request | Malformed:
             return Malformed(InvalidRequest('the names in "params" must be strings'), call_id)
     else:
         return Malformed(InvalidRequest('"params" must be an array or an object'), call_id)
-    return Request(method, args, kwargs, call_id, "id" not in document)
+    return Request(method, args, kwargs, call_id, "id" not in document, document.get("raw") is True)
 
 
 def _is_id(value: Any) -> bool:
@@ -191,18 +199,19 @@ def _is_id(value: Any) -> bool:
 # ---- responses --------------------------------------------------------------------------------------------------
 
 
-def encode_result(call_id: RequestId, result: Any) -> bytes:
-    """The body of a response that carries a result.
+def encode_result(call_id: RequestId, result: Any, *, raw: bool = False) -> bytes:
+    """The body of a response that carries a result; `raw`: whether it may have a raw section.
 
     Raises:
         EncodingError: the result cannot be carried exactly.
     """
-    return wrap_result(call_id, values.encode(result))
+    return wrap_result(call_id, values.encode_parts(result) if raw else values.encode(result))
 
 
-def wrap_result(call_id: RequestId, encoded: bytes) -> bytes:
+def wrap_result(call_id: RequestId, encoded: bytes | values.Encoded) -> bytes:
     """The body of a response around a result that is encoded already."""
-    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"result":' + encoded + b"}"
+    before = b'{"jsonrpc":"2.0","id":' + orjson.dumps(call_id) + b',"result":'
+    return before + encoded + b"}" if isinstance(encoded, bytes) else encoded.joined(before, b"}")
 
 
 def encode_error(call_id: RequestId, error: RemoteError) -> bytes:

@@ -35,11 +35,12 @@ class PendingCall:
     Attributes:
         call_id: its JSON-RPC id and correlation_id.
         method: the method's name.
-        params: its arguments, encoded.
+        params: its arguments, encoded; empty where `body` holds them.
         is_positional: whether they are positional only.
         timeout: seconds.
         started: when it was made, in seconds on the monotonic clock.
         outcome: where its result or error goes.
+        body: the whole request, where that has a raw section; None where it is made when the call is sent.
     """
 
     call_id: str
@@ -49,6 +50,12 @@ class PendingCall:
     timeout: float
     started: float
     outcome: Outcome
+    body: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arguments; with what little is around them, where the whole request is made already."""
+        return len(self.params if self.body is None else self.body)
 
     @property
     def deadline(self) -> float:
@@ -104,9 +111,14 @@ class CallFactory:
             raise EncodingError("a method's name is text of 1 to 255 bytes")
         call_id = self.number()
         params = jsonrpc.encode_params(args, kwargs)
-        if len(params) > _MAX_PARAMS:
-            raise EncodingError(f"the arguments take {len(params)} bytes; at most {_MAX_PARAMS} are sent")
-        return PendingCall(call_id, method, params, not kwargs, seconds, now(), outcome(call_id))
+        size = len(params) if isinstance(params, bytes) else params.size
+        if size > _MAX_PARAMS:
+            raise EncodingError(f"the arguments take {size} bytes; at most {_MAX_PARAMS} are sent")
+        if isinstance(params, bytes):
+            return PendingCall(call_id, method, params, not kwargs, seconds, now(), outcome(call_id))
+        # Its parts are the caller's own memory, who may change it as soon as the call is under way: joined here.
+        body = jsonrpc.encode_request(call_id, method, params)
+        return PendingCall(call_id, method, b"", not kwargs, seconds, now(), outcome(call_id), body)
 
     def number(self) -> str:
         """A fresh call id."""

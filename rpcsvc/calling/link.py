@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 from typing import Any
 
 from .. import jsonrpc
@@ -89,7 +90,7 @@ class CallLink:
         self._set_timer(call.deadline)
         if not self._is_ready():
             self._send_later(call)
-        elif self._packer is not None and call.is_positional and call.method != METHOD:
+        elif self._packer is not None and call.is_positional and call.body is None and call.method != METHOD:
             if self._packer.add(call):
                 asyncio.get_running_loop().call_soon(self._packer.flush)
         else:
@@ -135,7 +136,7 @@ class CallLink:
         try:
             session.channel.publish(
                 self._options.queue,
-                jsonrpc.encode_request(call.call_id, call.method, call.params),
+                call.body or jsonrpc.encode_request(call.call_id, call.method, call.params),
                 mandatory=True,
                 correlation_id=call.call_id,
                 reply_to=session.callback_queue,
@@ -184,9 +185,13 @@ class CallLink:
         """How many consumers the queue had at the last look."""
         return self._session.consumers if self._session is not None else 1
 
+    def awaits(self, call: PendingCall) -> bool:
+        """Whether a call still waits for its outcome."""
+        return call.call_id in self._pending
+
     def send_alone(self, call: PendingCall) -> None:
         """Send a call that was taken for packing by itself."""
-        if call.call_id in self._pending:
+        if self.awaits(call):
             if self._is_ready():
                 self._publish(call)
             else:
@@ -209,8 +214,6 @@ class CallLink:
         """A packed call has its error."""
         if self._pending.pop(call.call_id, answered=True) is not None:
             _fail(call, error)
-        else:
-            self._pending.count_dropped(call.call_id)
 
     # ---- what comes back
 
@@ -317,7 +320,7 @@ class CallLink:
         session.connection.abort()
         error = reason if isinstance(reason, ConnectionLost) else ConnectionLost(str(reason))
         for call_id in self._pending.ids() - self._unsent.keys():
-            self._end(call_id, error)
+            self._end(call_id, copy.copy(error))
 
     # ---- ends
 
@@ -329,12 +332,12 @@ class CallLink:
 
     def _fail_unsent(self, error: RpcError) -> None:
         for call_id in list(self._unsent):
-            self._end(call_id, error)
+            self._end(call_id, copy.copy(error))
 
     def _fail_all(self, error: RpcError) -> None:
         self._unsent.clear()
         for _, call in self._pending.drain():
-            _fail(call, error)
+            _fail(call, copy.copy(error))  # an exception that is raised in several threads collects all their frames
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "connected" if self._session is not None else "not connected"

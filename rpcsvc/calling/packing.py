@@ -18,6 +18,8 @@ from ..errors import DecodingError, ResultNotEncodable, RpcTimeout
 PACK_TARGET = 0.002
 """Seconds of work in one message, at most."""
 _PROBE_EVERY = 256
+_SAME_TIME = 0.05
+"""Calls made within so many seconds of each other may share a deadline: a call that waited for room is older."""
 _REMEMBERED_METHODS = 1000
 
 
@@ -39,6 +41,10 @@ class Carrier(Protocol):
 
     def workers(self) -> int:
         """How many workers there are to spread calls over, as far as is known."""
+        ...
+
+    def awaits(self, call: Any) -> bool:
+        """Whether the call still waits for its outcome."""
         ...
 
     def send_alone(self, call: Any) -> None:
@@ -63,20 +69,24 @@ class Packer:
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
-        self._waiting: dict[tuple[str, float], list[Packable]] = {}
+        self._waiting: dict[tuple[str, float, int], list[Packable]] = {}
         self._sizers: dict[str, _MethodSizer] = {}
 
     def add(self, call: Packable) -> bool:
         """Take a call; whether it is the first of this tick, so that a `flush` has to be planned."""
         first = not self._waiting
         # Calls of one time-out made at one time share a deadline, so a message may expire with any of them.
-        self._waiting.setdefault((call.method, call.timeout), []).append(call)
+        made = int(call.started / _SAME_TIME)
+        self._waiting.setdefault((call.method, call.timeout, made), []).append(call)
         return first
 
     def flush(self) -> None:
         """Send what was taken in this tick."""
         waiting, self._waiting = self._waiting, {}
-        for (method, _), calls in waiting.items():
+        for (method, _, _), taken in waiting.items():
+            calls = [call for call in taken if self._carrier.awaits(call)]
+            if not calls:
+                continue  # given up already
             sizer = self._sizer(method)
             share = math.ceil(len(calls) / max(1, self._carrier.workers()))
             size = min(sizer.size, share)

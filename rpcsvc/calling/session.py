@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from ..amqp import Channel, Connection, Delivery, Returned
-from ..errors import QueueNotFound
+from ..deadline import Deadline
+from ..errors import ConnectionFailed, QueueNotFound
 from ..settings import BrokerUrl
 from .calls import now
 
@@ -57,12 +59,17 @@ class Session:
             delivered: called with each reply.
             returned: called with each call that no queue took.
         """
+        deadline = Deadline.after(timeout)
         connection = await Connection.open(url, role="rpcsvc client", timeout=timeout)
         try:
-            channel = await connection.channel()
-            callback_queue = await channel.declare_queue(exclusive=True, auto_delete=True)
-            channel.on_return(returned)
-            await channel.consume(callback_queue.name, delivered, no_ack=True)
+            async with asyncio.timeout(deadline.remaining):
+                channel = await connection.channel()
+                callback_queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+                channel.on_return(returned)
+                await channel.consume(callback_queue.name, delivered, no_ack=True)
+        except TimeoutError:
+            connection.abort()
+            raise ConnectionFailed(f"the broker at {url} took the connection and then said no more") from None
         except BaseException:
             connection.abort()
             raise

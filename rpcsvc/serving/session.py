@@ -21,7 +21,7 @@ from ..amqp import Channel, Connection, Delivery
 from ..bulk.mend import join, split
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import ConnectionLost, RpcError
+from ..errors import ConnectionFailed, ConnectionLost, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
 from ..workers.handle import Answer, Expired, Lost, Outcome
 from ..workers.pool import WorkerPool
@@ -112,14 +112,19 @@ class Session:
         Raises:
             ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
         """
-        connection = await Connection.open(url, role="rpcsvc server", timeout=DEFAULT_CONNECT_TIMEOUT)
+        deadline = Deadline.after(DEFAULT_CONNECT_TIMEOUT)
+        connection = await Connection.open(url, role="rpcsvc server", timeout=deadline.remaining)
         try:
-            channel = await connection.channel()
-            await channel.declare_queue(service.queue, durable=True)
-            await channel.prefetch(service.prefetch)
-            session = cls(service, connection, channel)
-            for _ in range(consumers):
-                await session.consume()
+            async with asyncio.timeout(deadline.remaining):
+                channel = await connection.channel()
+                await channel.declare_queue(service.queue, durable=True)
+                await channel.prefetch(service.prefetch)
+                session = cls(service, connection, channel)
+                for _ in range(consumers):
+                    await session.consume()
+        except TimeoutError:
+            connection.abort()
+            raise ConnectionFailed(f"the broker at {url} took the connection and then said no more") from None
         except BaseException:
             connection.abort()
             raise

@@ -5,30 +5,26 @@
                       '--(a name that begins with "$"?)--> revive: each "$" object becomes its value
 
 Both questions are asked of the bytes first, by searches that run in C, so most bodies cost one orjson.loads and little
-more. orjson alone says what is JSON. Foreign exceptions become ours in one place (`_revive_tag`).
+more; a raw section is cut off before, and read when something refers to it. orjson alone says what is JSON. Foreign
+exceptions become ours in one place (`_revive_tag`).
 """
 
 from __future__ import annotations
 
-import binascii
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Context, Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, TypeVar
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import orjson
 
 from ..errors import DecodingError
-from .limits import ARRAY_DIMENSIONS, ARRAY_DTYPE, BARE_MAX, BARE_MIN, MAX_DECIMAL_DIGITS, MAX_NESTING
+from .limits import BARE_MAX, BARE_MIN, MAX_DECIMAL_DIGITS, MAX_NESTING
+from .scalars import SCALARS, Scalars, scalars_with
+from .section import NUL, Section
 
 _Hashed = TypeVar("_Hashed", set[Any], dict[Any, Any])
-_Clock = TypeVar("_Clock", datetime, time)
 
 _NODES = frozenset({list, dict})
 
@@ -39,9 +35,6 @@ _LONG_RUN = b"0" * 19
 _LONG_INTEGER = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(?<![0-9.eE+-])(-?+)([1-9][0-9]{18,}+)(?![.eE])', re.DOTALL)
 _HUGE = 2.0**63
 
-_HEX = re.compile(r"-?0x[0-9a-fA-F]+")
-_NON_FINITE = frozenset({"nan", "inf", "-inf"})
-_TRAPPING = Context(traps=[InvalidOperation])
 _SAME_HASH_MAX = 1000
 
 
@@ -54,10 +47,15 @@ def decode(data: bytes | memoryview, *, max_nesting: int = MAX_NESTING) -> Any:
         DecodingError: the bytes are not JSON, hold a "$" form that is not right, or are nested too deeply.
     """
     body = data if type(data) is bytes else bytes(data)
+    scalars = SCALARS
+    if NUL in body:
+        end = body.index(NUL)
+        scalars = scalars_with(Section(memoryview(body)[end + 1 :]))
+        body = body[:end]
     try:
         body, tree = _parse(body)
         if (b"$" in body and b'"$' in body) or (b"\\" in body and b'"\\u0024' in body):
-            return _revive(tree, max_nesting) if type(tree) in _NODES else tree
+            return _revive(tree, max_nesting, scalars) if type(tree) in _NODES else tree
     except RecursionError:
         raise DecodingError("the value is nested too deeply for what is left of this thread's stack") from None
     # One level takes two bytes, so a short body needs no count; others are walked only if they have enough brackets.
@@ -139,23 +137,23 @@ def _too_deep() -> DecodingError:
 # ---- a tree to a value ------------------------------------------------------------------------------------------
 
 
-def _revive(node: Any, room: int) -> Any:
+def _revive(node: Any, room: int, scalars: Scalars) -> Any:
     """The value of a list or dict that orjson made, changed in place where it can be; `room` levels are left."""
     if type(node) is dict:
         if len(node) == 1:
             ((name, content),) = node.items()
             if name.startswith("$"):
-                return _revive_tag(name, content, room)
+                return _revive_tag(name, content, room, scalars)
         if not room:
             raise _too_deep()
         for name, content in node.items():
             if type(content) in _NODES:
-                node[name] = _revive(content, room - 1)
+                node[name] = _revive(content, room - 1, scalars)
         return node
-    return _members(node, room)
+    return _members(node, room, scalars)
 
 
-def _members(node: Any, room: int) -> list[Any]:
+def _members(node: Any, room: int, scalars: Scalars) -> list[Any]:
     if type(node) is not list:
         raise ValueError("it must hold an array")
     if not room:
@@ -163,18 +161,18 @@ def _members(node: Any, room: int) -> list[Any]:
     if not _NODES.isdisjoint(map(type, node)):
         for index, content in enumerate(node):
             if type(content) in _NODES:
-                node[index] = _revive(content, room - 1)
+                node[index] = _revive(content, room - 1, scalars)
     return node
 
 
-def _revive_tag(name: str, content: Any, room: int) -> Any:
-    scalar = _SCALARS.get(name)
+def _revive_tag(name: str, content: Any, room: int, scalars: Scalars) -> Any:
+    scalar = scalars.get(name)
     container = _CONTAINERS.get(name)
     try:
         if scalar is not None:
             return scalar(content)
         if container is not None:
-            return container(content, room)
+            return container(content, room, scalars)
     except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, DecodingError):
             raise
@@ -184,26 +182,26 @@ def _revive_tag(name: str, content: Any, room: int) -> Any:
     )
 
 
-def _tuple(content: Any, room: int) -> tuple[Any, ...]:
-    return tuple(_members(content, room))
+def _tuple(content: Any, room: int, scalars: Scalars) -> tuple[Any, ...]:
+    return tuple(_members(content, room, scalars))
 
 
-def _set(content: Any, room: int) -> set[Any]:
-    members = _members(content, room)
+def _set(content: Any, room: int, scalars: Scalars) -> set[Any]:
+    members = _members(content, room, scalars)
     _check_hashes(members)
     return _all_kept(set(members), len(members))
 
 
-def _frozenset(content: Any, room: int) -> frozenset[Any]:
-    return frozenset(_set(content, room))
+def _frozenset(content: Any, room: int, scalars: Scalars) -> frozenset[Any]:
+    return frozenset(_set(content, room, scalars))
 
 
-def _dict(content: Any, room: int) -> dict[Any, Any]:
+def _dict(content: Any, room: int, scalars: Scalars) -> dict[Any, Any]:
     if type(content) is not list or not all(type(pair) is list and len(pair) == 2 for pair in content):
         raise ValueError("it must hold an array of pairs")
     if not room:
         raise _too_deep()
-    pairs = [_members(pair, room) for pair in content]
+    pairs = [_members(pair, room, scalars) for pair in content]
     _check_hashes([key for key, _ in pairs])
     return _all_kept(dict(pairs), len(pairs))
 
@@ -220,151 +218,7 @@ def _check_hashes(members: list[Any]) -> None:
         raise ValueError(f"more than {_SAME_HASH_MAX} members or keys have the same hash")
 
 
-# ---- scalars ----------------------------------------------------------------------------------------------------
-
-
-def _str(content: Any) -> str:
-    if type(content) is not str:
-        raise ValueError("it must hold a string")
-    return content
-
-
-def _int(content: Any) -> int:
-    if not _HEX.fullmatch(_str(content)):
-        raise ValueError('it must hold hexadecimal digits, as in "-0x1f"')
-    return int(content, 16)
-
-
-def _float(content: Any) -> float:
-    if _str(content) not in _NON_FINITE:
-        raise ValueError('it must hold "nan", "inf" or "-inf"')
-    # A new object each time: two nans in one set are two members only if they are two objects.
-    return float(content)
-
-
-def _part(content: Any) -> float:
-    if type(content) is dict and len(content) == 1 and "$float" in content:
-        return _float(content["$float"])
-    if type(content) not in (int, float):
-        raise ValueError("it must hold two numbers")
-    return float(content)
-
-
-def _complex(content: Any) -> complex:
-    if type(content) is not list or len(content) != 2:
-        raise ValueError("it must hold two numbers")
-    return complex(_part(content[0]), _part(content[1]))
-
-
-def _decimal(content: Any) -> Decimal:
-    try:
-        return Decimal(_str(content), _TRAPPING)
-    except InvalidOperation:
-        raise ValueError("it must hold a decimal number with an exponent in range") from None
-
-
-def _bytes(content: Any) -> bytes:
-    return binascii.a2b_base64(_str(content), strict_mode=True)
-
-
-def _bytearray(content: Any) -> bytearray:
-    return bytearray(_bytes(content))
-
-
-def _uuid(content: Any) -> UUID:
-    return UUID(_str(content))
-
-
-def _date(content: Any) -> date:
-    return date.fromisoformat(_str(content))
-
-
-def _timedelta(content: Any) -> timedelta:
-    if type(content) is not list or list(map(type, content)) != [int, int, int]:
-        raise ValueError("it must hold three integers")
-    return timedelta(*content)
-
-
-def _datetime(content: Any) -> datetime:
-    return _clock(content, datetime)
-
-
-def _time(content: Any) -> time:
-    return _clock(content, time)
-
-
-def _clock(content: Any, kind: type[_Clock]) -> _Clock:
-    if type(content) is not dict:
-        return kind.fromisoformat(_str(content))
-    if not content.keys() <= {"at", "fold", "name", "offset", "zone"}:
-        raise ValueError('it may hold "at", "fold", "name", "offset" and "zone"')
-    value = kind.fromisoformat(_str(content.get("at")))
-    fold = content.get("fold", 0)
-    if type(fold) is not int or fold not in (0, 1):
-        raise ValueError("its fold must be 0 or 1")
-    return value.replace(tzinfo=_zone(content, value.tzinfo), fold=fold)
-
-
-def _zone(content: dict[str, Any], zone: tzinfo | None) -> tzinfo | None:
-    """The zone of a moment's object; `zone` is the one that its text held."""
-    if [zone is not None, "offset" in content, "zone" in content].count(True) > 1:
-        raise ValueError("it must hold one offset or one zone")
-    if "zone" in content:
-        zone = _place(_str(content["zone"]))
-    elif "offset" in content:
-        zone = timezone(_timedelta(content["offset"]))
-    if "name" not in content:
-        return zone
-    if not isinstance(zone, timezone):
-        raise ValueError("it names an offset that it does not hold")
-    return timezone(zone.utcoffset(None), _str(content["name"]))
-
-
-def _place(key: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(key)
-    except (LookupError, OSError, ValueError):  # OSError: a folder or a name too long, in some versions of Python
-        raise ValueError(f"the time zone {key[:40]!r} is not known here; the package tzdata may be missing") from None
-
-
-def _ndarray(content: Any) -> Any:
-    try:
-        import numpy  # noqa: PLC0415 - optional, and slow to import
-    except ImportError:
-        raise DecodingError("an array needs numpy, which is not installed here") from None
-    if type(content) is not dict or content.keys() != {"dtype", "shape", "data"}:
-        raise ValueError('it must hold "dtype", "shape" and "data"')
-    shape = content["shape"]
-    if type(shape) is not list or len(shape) > ARRAY_DIMENSIONS:
-        raise ValueError(f"its shape must be an array of at most {ARRAY_DIMENSIONS} sizes")
-    if not all(type(size) is int for size in shape):
-        raise ValueError("its sizes must be integers")
-    if not ARRAY_DTYPE.fullmatch(_str(content["dtype"])):
-        raise ValueError("its dtype is not one of those that travel")
-    dtype = numpy.dtype(content["dtype"])
-    data = _bytes(content["data"])
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError("its data does not fit its shape")
-    if dtype.kind == "b" and data.translate(None, b"\0\1"):
-        raise ValueError("its data holds bytes that are no booleans")
-    return numpy.ndarray(tuple(shape), dtype, data).copy()
-
-
-_SCALARS: dict[str, Callable[[Any], Any]] = {
-    "$int": _int,
-    "$float": _float,
-    "$complex": _complex,
-    "$decimal": _decimal,
-    "$bytes": _bytes,
-    "$bytearray": _bytearray,
-    "$uuid": _uuid,
-    "$date": _date,
-    "$time": _time,
-    "$datetime": _datetime,
-    "$timedelta": _timedelta,
-    "$ndarray": _ndarray,
-}
-_CONTAINERS: dict[str, Callable[[Any, int], Any]] = {
+_CONTAINERS: dict[str, Callable[[Any, int, Scalars], Any]] = {
     "$tuple": _tuple,
     "$set": _set,
     "$frozenset": _frozenset,

@@ -4,6 +4,7 @@ The common case has to cost little. A flat list is judged as a whole (`set(map(t
 leaves to orjson what orjson refuses by itself (integers over 64 bits, lone surrogates); when it does, a second and
 thorough walk finds the place.
 Converters take (value, room, form): the levels of containers that are left, and how to write.
+Large binary data is base64 in the text, or, for `encode_parts`, left out of it and given apart.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ import orjson
 
 from ..digits import to_decimal
 from ..errors import EncodingError
-from .limits import ARRAY_DTYPE, BARE_MAX, BARE_MIN, MAX_NESTING, TOO_DEEP
+from .limits import ARRAY_DTYPE, BARE_MAX, BARE_MIN, MAX_NESTING, RAW_FROM, TOO_DEEP
 from .refusals import Refusal, refusal, show
+from .section import Encoded
 
 _SEALED = MAX_NESTING // 2
 """orjson.dumps goes 254 levels deep and a dict of pairs takes three, so the inner half of a deep one is text first."""
@@ -37,10 +39,32 @@ class _Form:
     Attributes:
         converters: by exact type.
         thorough: whether all text and every integer is checked here, not left to orjson.
+        apart: what takes large binary data and says what stands for it; None where it is base64 like any other.
     """
 
     converters: dict[type, Callable[[Any, int, _Form], Any]]
     thorough: bool
+    apart: Callable[[Any], Any] | None = None
+
+
+class _Large(Exception):
+    """There is large binary data in the value."""
+
+
+class _Parts:
+    """The large binary data of one value, as one walk finds it."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes | memoryview] = []
+        self._size = 0
+
+    def take(self, value: Any) -> Any:
+        """What refers to the data of a bytes, a bytearray or an array."""
+        data = _memory(value)
+        place = [self._size, len(data)]
+        self.parts.append(data)
+        self._size += len(data)
+        return {"raw": place}
 
 
 def encode(value: object) -> bytes:
@@ -53,6 +77,21 @@ def encode(value: object) -> bytes:
         return orjson.dumps(_walk(value, _QUICK))
     except TypeError:
         return orjson.dumps(_walk(value, _EXACT))
+
+
+def encode_parts(value: object) -> bytes | Encoded:
+    """`value` as `encode` gives it if it holds no large binary data; else the text and, apart from it, that data.
+
+    Raises:
+        EncodingError: as `encode`.
+    """
+    try:
+        return orjson.dumps(_walk(value, _SCOUTING))
+    except (_Large, TypeError):
+        # The first walk collects nothing, so that a small value pays for no collection.
+        found = _Parts()
+        text = orjson.dumps(_walk(value, _Form(_CONVERTERS, thorough=True, apart=found.take)))
+        return Encoded(text, tuple(found.parts)) if found.parts else text
 
 
 def to_jsonable(value: object) -> Any:
@@ -136,16 +175,31 @@ def _decimal(value: Decimal, _room: int, _form: _Form) -> Any:
     return {"$decimal": str(value)}
 
 
-def _bytes(value: bytes, _room: int, _form: _Form) -> Any:
-    return {"$bytes": _base64(value)}
+def _bytes(value: bytes, _room: int, form: _Form) -> Any:
+    return {"$bytes": _base64(value) if form.apart is None or len(value) < RAW_FROM else form.apart(value)}
 
 
-def _bytearray(value: bytearray, _room: int, _form: _Form) -> Any:
-    return {"$bytearray": _base64(value)}
+def _bytearray(value: bytearray, _room: int, form: _Form) -> Any:
+    return {"$bytearray": _base64(value) if form.apart is None or len(value) < RAW_FROM else form.apart(value)}
 
 
 def _base64(value: bytes | bytearray) -> str:
     return binascii.b2a_base64(value, newline=False).decode("ascii")
+
+
+def _memory(value: Any) -> bytes | memoryview:
+    """The bytes of a bytes, a bytearray or an array, where they are; of an array that is not in C order, a copy."""
+    if type(value) is bytes:
+        return value
+    if type(value) is bytearray:
+        return memoryview(value)
+    # It is numpy that sees them as bytes: a memoryview of complex numbers or of swapped ones cannot be cast.
+    seen: memoryview = value.ravel().view("u1").data
+    return seen
+
+
+def _report(_value: Any) -> Any:
+    raise _Large
 
 
 def _uuid(value: UUID, _room: int, _form: _Form) -> Any:
@@ -196,16 +250,15 @@ def _clock(value: datetime | time) -> Any:
     return {"at": text.isoformat(), **more} if more else text.isoformat()
 
 
-def _other(value: Any, _room: int, _form: _Form) -> Any:
+def _other(value: Any, _room: int, form: _Form) -> Any:
     """An array, where numpy is loaded; everything else ends here."""
     numpy = sys.modules.get("numpy")
     if numpy is None or type(value) is not numpy.ndarray:
         raise refusal(value)
     if not ARRAY_DTYPE.fullmatch(value.dtype.str):
         raise Refusal(f"an array of dtype {value.dtype} does not travel; pass value.tolist(), or an array of numbers")
-    return {
-        "$ndarray": {"dtype": value.dtype.str, "shape": list(value.shape), "data": _base64(value.tobytes())},
-    }
+    data = _base64(value.tobytes()) if form.apart is None or value.nbytes < RAW_FROM else form.apart(value)
+    return {"$ndarray": {"dtype": value.dtype.str, "shape": list(value.shape), "data": data}}
 
 
 # ---- containers -------------------------------------------------------------------------------------------------
@@ -325,5 +378,6 @@ _CONVERTERS: dict[type, Callable[[Any, int, _Form], Any]] = {
     dict: _dict,
 }
 _QUICK = _Form(_CONVERTERS, thorough=False)
+_SCOUTING = _Form(_CONVERTERS, thorough=False, apart=_report)
 _EXACT = _Form(_CONVERTERS, thorough=True)
 _PLAIN = _Form({**_CONVERTERS, int: _plain_int, tuple: _plain_tuple}, thorough=True)

@@ -17,6 +17,9 @@ BARE_MAX = 2**64 - 1
 ARRAY_DTYPE = re.compile(r"\|b1|\|[iu]1|[<>](?:[iu][248]|f[248]|c8|c16)")
 """`dtype.str` of arrays that travel. Wider floats differ between machines; objects, text and records are no numbers."""
 
+RAW_FROM = 32 * 1024
+"""Bytes from which binary data travels in the raw section. Base64 of less costs little, and needs nothing but JSON."""
+
 ARRAY_DIMENSIONS = 64
 """As numpy's own limit."""
 

@@ -37,6 +37,8 @@ _LAST_WORDS = 0.25
 """Seconds that the socket of a worker that has ended is still read from."""
 _MOST_AHEAD, _WORK_AHEAD = 16, 0.002
 """Messages, and seconds of work, that a worker may be given ahead."""
+_STUCK = 0.01
+"""Seconds over one message after which a worker is given no more ahead: it turned out to be a long one."""
 
 
 class WorkerPool:
@@ -171,7 +173,12 @@ class WorkerPool:
             return self._idle.popleft()
         if self._ahead <= 1:
             return None
-        busy = [worker for worker in self._workers.values() if worker.state is State.BUSY and not worker.is_deaf]
+        since = time.monotonic() - _STUCK
+        busy = [
+            worker
+            for worker in self._workers.values()
+            if worker.state is State.BUSY and worker.last_event > since and not worker.is_deaf
+        ]
         worker = min(busy, key=lambda each: len(each.given), default=None)
         return worker if worker is not None and len(worker.given) < self._ahead else None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from processes import ServerProcess
+from traces import Trace
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
@@ -16,6 +18,12 @@ from rpcsvc.broker import PrivateBroker
 def queue() -> str:
     """The name of a queue that no other test uses."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    """Which calls of `trace` and `trace_once` began."""
+    return Trace(tmp_path)
 
 
 @pytest.fixture(scope="module")

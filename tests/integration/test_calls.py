@@ -160,7 +160,7 @@ class TestErrors:
 
     def test_a_result_that_is_too_large_is_refused_by_the_server(self, client: RpcClient) -> None:
         with pytest.raises(ResultNotEncodable, match="bytes"):
-            client.call("large", 60 * 1024 * 1024)
+            client.call("large", 65 * 1024 * 1024)
 
     def test_a_closed_client_says_so(self, broker: PrivateBroker, server: ServerProcess) -> None:
         client = RpcClient(broker.url)

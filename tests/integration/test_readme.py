@@ -5,7 +5,8 @@ How a page is read:
 - A ```python block is a whole program. If its first line is `# name.py` it is that file, beside all other programs.
 - A line of it that ends in `# -> …` shows a value (its repr), or what is printed. Each such line must be reached.
 - A ```console block is a terminal: `$` and a command, then what it prints. `rpcsvc serve` runs for the whole module.
-- A ```jsonrpc block holds bodies for the built-in functions: `-->` there, `<--` back; a text "…" stands for any text.
+- A ```jsonrpc block holds bodies for the built-in functions: `-->` there, `<--` back; "…" stands for any text and any
+  time in seconds.
 """
 
 from __future__ import annotations
@@ -248,12 +249,12 @@ def test_a_pool_in_a_program_of_ones_own_serves_until_it_is_told_to_stop(
 
 
 def alike(shown: Any, real: Any) -> bool:
-    """Equal, with "…" for any text."""
+    """Equal, with "…" for any text and any time in seconds."""
     if isinstance(shown, dict) and isinstance(real, dict):
         return shown.keys() == real.keys() and all(alike(shown[name], real[name]) for name in shown)
     if isinstance(shown, list) and isinstance(real, list):
         return len(shown) == len(real) and all(map(alike, shown, real))
-    return isinstance(real, str) if shown == "…" else type(shown) is type(real) and shown == real
+    return isinstance(real, str | float) if shown == "…" else type(shown) is type(real) and shown == real
 
 
 EXCHANGES = [

@@ -17,7 +17,14 @@ from rpcsvc.broker import PrivateBroker
 def worker_pids(server: ServerProcess) -> set[int]:
     """The workers are the children of the fork server, which is the server's only child."""
     (fork_server,) = psutil.Process(server.pid).children()
-    return {child.pid for child in fork_server.children() if child.status() != psutil.STATUS_ZOMBIE}
+    return {child.pid for child in fork_server.children() if is_alive(child)}
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,37 @@ def write_then_sleep(path: str, text: str, seconds: float) -> str:
     return text
 
 
+def write(path: str, text: object) -> None:
+    """One line, whole, however many processes write."""
+    with Path(path).open("a") as file:
+        file.write(f"{text}\n")
+
+
+@registry.function
+def nap(seconds: float) -> float:
+    """Sleep; unlike `time.sleep`, not at all for none."""
+    if seconds:
+        time.sleep(seconds)
+    return seconds
+
+
+@registry.function
+def trace(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
+    """Leave a trace of the start and give the number back; the fatal one ends the process, the slow one takes long."""
+    write(path, f"{number} {os.getpid()}")
+    if number == fatal:
+        os._exit(7)
+    if number == slow:
+        time.sleep(60)
+    return number
+
+
+@registry.function(idempotent=False)
+def trace_once(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
+    """The same, and must not run twice."""
+    return trace(path, number, fatal, slow)
+
+
 @registry.function
 def fork_a_daemon() -> int:
     """Leave a child behind that holds whatever this process has open."""

@@ -10,6 +10,7 @@ from calling import call, error_of, request_body, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rpcsvc import values
 from rpcsvc.dispatch import Rules, dispatch, failure
 from rpcsvc.errors import (
     FunctionRaised,
@@ -31,6 +32,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4) | st.sets(st.integers()),
     max_leaves=10,
 )
+LARGE = b"0123456789abcdef" * 2048
 LOST = WorkerLost("the worker died", data={"exit_code": None, "signal": 9})
 
 
@@ -196,6 +198,54 @@ def test_arguments_that_do_not_fit_are_refused_and_nothing_runs() -> None:
     assert type(error) is InvalidParams
     assert (str(error), error.data) == ("f: argument 'n' must be int, not str", {"argument": "n"})
     assert ran == []
+
+
+# ---- large binary data ------------------------------------------------------------------------------------------
+
+
+def test_a_large_result_travels_behind_the_text_if_the_caller_reads_that() -> None:
+    large = serving(lambda: LARGE)
+
+    asked = dispatch(large, b'{"jsonrpc":"2.0","id":1,"method":"f","raw":true}') or b""
+    unasked = dispatch(large, b'{"jsonrpc":"2.0","id":1,"method":"f"}') or b""
+
+    assert asked == b'{"jsonrpc":"2.0","id":1,"result":{"$bytes":{"raw":[0,%d]}}}\0' % len(LARGE) + LARGE
+    assert b"\0" not in unasked
+    assert decode_response(unasked) == decode_response(asked) == LARGE
+
+
+def test_no_member_of_a_batch_is_answered_with_a_raw_section() -> None:
+    members = [b'{"jsonrpc":"2.0","id":%d,"method":"f","raw":true}' % n for n in range(2)]
+
+    body = dispatch(serving(lambda: LARGE), b"[" + b",".join(members) + b"]") or b""
+
+    assert [response["id"] for response in orjson.loads(body)] == [0, 1]
+    assert [response["result"] for response in values.decode(body)] == [LARGE, LARGE]
+
+
+def test_the_answers_to_bare_bodies_and_to_maps_have_no_raw_section() -> None:
+    large = serving(lambda _: LARGE, default="f")
+
+    bare = dispatch(large, b"30") or b""
+    mapped = dispatch(large, request_body("7", "rpc.map", [], {"method": "f", "columns": [[LARGE, 2]]})) or b""
+
+    assert values.decode(bare) == LARGE
+    assert decode_response(mapped)["results"] == [LARGE, LARGE]
+    for body in (bare, mapped):
+        assert b"\0" not in body
+
+
+def test_the_limit_of_a_result_counts_its_raw_section() -> None:
+    large = serving(lambda: LARGE)
+    whole = len(dispatch(large, request_body("7", "f", [], {})) or b"")
+
+    assert call(large, rules=Rules(max_result=whole)) == LARGE
+    assert type(error_of(large, rules=Rules(max_result=whole - 1))) is ResultNotEncodable
+
+
+def test_a_large_request_whose_worker_died_is_answered_under_its_id() -> None:
+    with pytest.raises(WorkerLost):
+        decode_response(failure(request_body("7", "echo", [LARGE], {}), LOST) or b"")
 
 
 # ---- results that cannot be sent --------------------------------------------------------------------------------

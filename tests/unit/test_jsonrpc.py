@@ -49,6 +49,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
     max_leaves=20,
 )
+LARGE = b"0123456789abcdef" * 2048
 ARRAY = {"$ndarray": {"dtype": "<i2", "shape": [2], "data": "AQACAA=="}}
 
 
@@ -101,6 +102,7 @@ def test_a_request_is_what_any_json_rpc_server_reads() -> None:
         "id": "7",
         "method": "fib",
         "params": [30],
+        "raw": True,
     }
     assert orjson.loads(request_body("7", "fib", [], {"n": 30}))["params"] == {"n": 30}
     assert orjson.loads(request_body("7", "f", [1, 2], {"x": 3}))["params"] == {"*": [1, 2], "x": 3}
@@ -139,6 +141,64 @@ def test_a_value_that_may_be_sent_may_be_nested_as_deeply_when_it_arrives() -> N
 def test_a_body_nested_without_end_is_not_valid() -> None:
     for body in (b"[" * 100_000, b'{"params":' * 100_000, _body(_nested(200))):
         assert isinstance(_malformed(body).error, ParseError | InvalidRequest)
+
+
+# ---- raw sections -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [([LARGE, 1], {}), ([], {"data": LARGE}), ([LARGE], {"data": {"a": bytearray(LARGE)}})]
+)
+def test_large_arguments_travel_behind_the_text_of_the_request(args: list[Any], kwargs: dict[str, Any]) -> None:
+    body = request_body("7", "echo", args, kwargs)
+
+    message = parse(body)
+
+    assert body.endswith(b"}\0" + LARGE * body.count(LARGE))
+    assert orjson.loads(body[: body.index(0)])["method"] == "echo"
+    assert isinstance(message, Request)
+    assert (list(message.args), message.kwargs, message.id) == (args, kwargs, "7")
+
+
+def test_every_request_of_ours_says_that_its_sender_reads_raw_sections() -> None:
+    for body in (request_body("7", "fib", [30], {}), request_body("7", "echo", [LARGE], {})):
+        message = parse(body)
+        assert isinstance(message, Request)
+        assert message.raw
+
+
+@pytest.mark.parametrize("said", [{}, {"raw": False}, {"raw": None}, {"raw": 1}, {"raw": "true"}, {"raw": [True]}])
+def test_a_request_that_does_not_say_so_is_one_of_a_sender_that_does_not(said: dict[str, Any]) -> None:
+    message = parse(_request(**said))
+
+    assert isinstance(message, Request)
+    assert not message.raw
+
+
+def test_a_large_result_travels_behind_the_text_only_where_it_may() -> None:
+    apart = jsonrpc.encode_result("7", [LARGE], raw=True)
+    inline = jsonrpc.encode_result("7", [LARGE])
+
+    assert apart == b'{"jsonrpc":"2.0","id":"7","result":[{"$bytes":{"raw":[0,%d]}}]}\0' % len(LARGE) + LARGE
+    assert orjson.loads(inline)["result"] == [orjson.loads(values.encode(LARGE))]
+    assert jsonrpc.decode_response(apart) == jsonrpc.decode_response(inline) == [LARGE]
+
+
+def test_the_requests_of_a_batch_share_one_section() -> None:
+    members = [
+        b'{"jsonrpc":"2.0","id":%d,"method":"echo","params":[{"$bytes":{"raw":[%d,2]}}]}' % (n, 2 * n) for n in range(3)
+    ]
+
+    message = parse(b"[" + b",".join(members) + b"]\0aabbcc")
+
+    assert isinstance(message, Batch)
+    assert [member.args for member in message.members if isinstance(member, Request)] == [[b"aa"], [b"bb"], [b"cc"]]
+
+
+def test_a_request_that_refers_to_what_is_not_there_is_a_parse_error() -> None:
+    for section in (b"", b"\0", b"\0a"):
+        body = b'{"jsonrpc":"2.0","id":1,"method":"echo","params":[{"$bytes":{"raw":[0,2]}}]}' + section
+        assert type(_malformed(body).error) is ParseError
 
 
 # ---- what may be received ---------------------------------------------------------------------------------------

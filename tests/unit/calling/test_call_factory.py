@@ -1,0 +1,66 @@
+"""Calls made ready to send: what is taken from the caller, and when."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+import numpy
+import pytest
+
+from rpcsvc import jsonrpc
+from rpcsvc.calling import calls
+from rpcsvc.calling.calls import CallFactory, ClientOptions, PendingCall
+from rpcsvc.errors import EncodingError
+
+LARGE = b"0123456789abcdef" * 2048
+
+
+def make(*args: Any, **kwargs: Any) -> PendingCall:
+    return CallFactory(ClientOptions()).make("f", args, kwargs, None, lambda _: Future())
+
+
+def request_of(call: PendingCall) -> jsonrpc.Request:
+    message = jsonrpc.parse(call.body or jsonrpc.encode_request(call.call_id, call.method, call.params))
+    assert isinstance(message, jsonrpc.Request)
+    return message
+
+
+def test_a_small_call_is_its_arguments_until_it_is_sent() -> None:
+    call = make(30, b"small")
+
+    assert call.body is None
+    assert call.size == len(call.params)
+    assert request_of(call) == jsonrpc.Request("f", [30, b"small"], {}, "1", False, raw=True)
+
+
+def test_a_call_with_large_data_is_a_whole_request_at_once() -> None:
+    call = make(LARGE, deep={"a": LARGE})
+
+    assert call.body is not None
+    assert call.size == len(call.body)
+    assert request_of(call) == jsonrpc.Request("f", [LARGE], {"deep": {"a": LARGE}}, "1", False, raw=True)
+
+
+def test_what_the_caller_changes_afterwards_travels_as_it_was() -> None:
+    array, mutable = numpy.zeros(10_000), bytearray(LARGE)
+
+    call = make(array, mutable)
+    array[:] = 1
+    mutable[:] = b"resized, which a memoryview would not let happen"
+
+    first, second = request_of(call).args
+    assert not first.any()
+    assert second == bytearray(LARGE)
+
+
+@pytest.mark.parametrize("argument", [LARGE, "x" * len(LARGE)], ids=["apart", "text"])
+def test_the_limit_of_a_request_counts_what_travels_apart(monkeypatch: pytest.MonkeyPatch, argument: Any) -> None:
+    params = jsonrpc.encode_params([argument], {})
+    size = len(params) if isinstance(params, bytes) else params.size
+
+    monkeypatch.setattr(calls, "_MAX_PARAMS", size)
+    assert request_of(make(argument)).args == [argument]
+    monkeypatch.setattr(calls, "_MAX_PARAMS", size - 1)
+    with pytest.raises(EncodingError, match=f"the arguments take {size} bytes; at most {size - 1} are sent"):
+        make(argument)

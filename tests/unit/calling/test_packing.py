@@ -1,0 +1,368 @@
+"""Which calls travel together, and what becomes of each, with a carrier that only notes what it is asked to send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpcsvc import jsonrpc, values
+from rpcsvc.bulk.request import read
+from rpcsvc.calling.packing import PACK_TARGET, Pack, Packer
+from rpcsvc.errors import DecodingError, NoServer, ResultNotEncodable, RpcTimeout, WorkerLost
+
+BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call that waits, and its outcome."""
+
+    argument: Any
+    method: str = "f"
+    timeout: float = 10.0
+    started: float = 0.0
+    outcomes: list[Any] = field(default_factory=list)
+
+    @property
+    def params(self) -> bytes:
+        return values.encode([self.argument])
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """An `rpc.map` that went out."""
+
+    method: str
+    arguments: list[Any]
+    timeout: float
+    started: float
+    outcome: Pack
+
+
+class FakeCarrier:
+    """Sends nothing; answers as a server would."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self.consumers = workers
+        self.alone: list[Call] = []
+        self.packs: list[Message] = []
+
+    def workers(self) -> int:
+        return self.consumers
+
+    def awaits(self, call: Call) -> bool:
+        return not call.outcomes
+
+    def send_alone(self, call: Call) -> None:
+        self.alone.append(call)
+
+    def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
+        asked = read((), values.decode(params))
+        self.packs.append(Message(asked.method, [args[0] for args in asked.each()], timeout, started, outcome))
+
+    def resolve(self, call: Call, result: Any) -> None:
+        call.outcomes.append(result)
+
+    def fail(self, call: Call, error: BaseException) -> None:
+        call.outcomes.append(error)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of the messages, those of several calls first."""
+        return [len(message.arguments) for message in self.packs] + [1] * len(self.alone)
+
+    def answer(self, *, each: float = 1e-6, alone: bool = False, errors: Sequence[int] = ()) -> None:
+        """Every message is answered; its calls echo their argument, and took `each` seconds."""
+        failed = jsonrpc.error_object(WorkerLost("the worker died"))
+        packs, self.packs, self.alone = self.packs, [], []
+        for message in packs:
+            at = [index for index, argument in enumerate(message.arguments) if argument in errors]
+            message.outcome.set_result(
+                {
+                    "results": message.arguments,
+                    "errors": [[index, failed] for index in at],
+                    "seconds": each * len(message.arguments),
+                    "bytes": 8 * len(message.arguments),
+                    "alone": alone,
+                }
+            )
+
+    def forget_what_was_sent(self) -> None:
+        self.packs, self.alone = [], []
+
+
+def tick(packer: Packer, count: int, make: Callable[[int], Call] = Call) -> list[Call]:
+    """`count` calls in one tick of the loop."""
+    calls = [make(number) for number in range(count)]
+    for call in calls:
+        packer.add(call)
+    packer.flush()
+    return calls
+
+
+def learned(carrier: FakeCarrier, *, each: float = 1e-6) -> Packer:
+    """A packer that has seen how long the calls of `f` take."""
+    packer = Packer(carrier)
+    for _ in range(40):
+        tick(packer, 400)
+        carrier.answer(each=each)
+    return packer
+
+
+# ---- what goes out ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_call_of_a_tick_asks_for_a_flush_and_the_others_do_not() -> None:
+    packer = Packer(FakeCarrier())
+
+    assert [packer.add(Call(n)) for n in range(3)] == [True, False, False]
+    packer.flush()
+    assert packer.add(Call(3))
+
+
+def test_a_method_that_is_not_known_sends_one_call_to_be_measured_and_the_others_alone() -> None:
+    carrier = FakeCarrier()
+    calls = tick(Packer(carrier), 10)
+
+    assert [message.arguments for message in carrier.packs] == [[0]]
+    assert carrier.alone == calls[1:]
+
+
+def test_quick_calls_travel_together_spread_over_the_workers() -> None:
+    carrier = FakeCarrier(workers=4)
+    packer = learned(carrier)
+    calls = tick(packer, 100)
+
+    assert carrier.sizes == [25, 25, 25, 25]
+    assert [n for message in carrier.packs for n in message.arguments] == [call.argument for call in calls]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_without_a_worker_to_be_seen_one_is_counted_on(workers: int) -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = learned(carrier)
+    carrier.consumers = workers
+    tick(packer, 50)
+
+    assert carrier.sizes == [50]
+
+
+def test_fewer_calls_than_workers_travel_alone() -> None:
+    carrier = FakeCarrier(workers=4)
+    packer = learned(carrier)
+    tick(packer, 4)
+
+    assert carrier.packs == []
+    assert len(carrier.alone) == 4
+
+
+def test_no_message_holds_more_work_than_the_target() -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = learned(carrier, each=1e-4)
+    tick(packer, 400)
+
+    assert sum(carrier.sizes) == 400
+    assert 1 < max(carrier.sizes) <= PACK_TARGET / 1e-4
+
+
+def test_calls_found_to_be_slow_are_not_packed_any_more_at_once() -> None:
+    carrier = FakeCarrier()
+    packer = learned(carrier)
+    tick(packer, 100)
+    carrier.answer(each=0.05)
+    tick(packer, 100)
+
+    assert max(carrier.sizes) == 1
+
+
+def test_calls_of_a_function_that_must_not_run_twice_never_travel_together() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    for _ in range(20):
+        tick(packer, 400)
+        assert max(carrier.sizes) == 1
+        carrier.answer(alone=True)
+
+
+def test_while_calls_travel_alone_one_is_measured_every_so_often() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    probes = 0
+    for _ in range(1000):
+        tick(packer, 1)
+        probes += len(carrier.packs)
+        carrier.answer(each=0.05)
+
+    assert 3 <= probes <= 5
+
+
+def test_a_method_that_was_slow_once_is_packed_again_when_it_is_found_to_be_quick() -> None:
+    carrier = FakeCarrier()
+    packer = learned(carrier, each=0.05)
+    for _ in range(200):
+        tick(packer, 100)
+        carrier.answer()
+    tick(packer, 100)
+
+    assert carrier.sizes == [50, 50]
+
+
+def test_methods_and_time_outs_are_not_mixed_in_a_message() -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = learned(carrier)
+    tick(packer, 60, lambda n: Call(n, timeout=1.0 if n % 2 else 2.0, method="f" if n % 3 else "g"))
+
+    assert {message.method for message in carrier.packs if len(message.arguments) > 1} == {"f"}
+    for message in carrier.packs:
+        assert {1.0 if n % 2 else 2.0 for n in message.arguments} == {message.timeout}
+        assert {"f" if n % 3 else "g" for n in message.arguments} == {message.method}
+
+
+def test_a_message_is_as_old_as_the_oldest_of_its_calls() -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = learned(carrier)
+    tick(packer, 3, lambda n: Call(n, started=5.049 - n / 100))
+
+    (message,) = carrier.packs
+    assert message.started == pytest.approx(5.029)
+
+
+def test_a_call_that_waited_long_before_it_was_sent_takes_no_time_from_those_made_later() -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = learned(carrier)
+    tick(packer, 100, lambda n: Call(n, started=100.0 if n < 50 else 105.0))
+
+    assert [(message.started, len(message.arguments)) for message in carrier.packs] == [(100.0, 50), (105.0, 50)]
+
+
+def test_calls_that_were_given_up_before_the_flush_are_not_sent() -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = learned(carrier)
+    tick(packer, 10, lambda n: Call(n, outcomes=["given up"] if n % 2 else []))
+    assert [message.arguments for message in carrier.packs] == [[0, 2, 4, 6, 8]]
+
+    carrier.forget_what_was_sent()
+    tick(packer, 3, lambda n: Call(n, outcomes=["given up"]))
+    assert carrier.sizes == []
+
+
+def test_a_caller_that_invents_methods_does_not_fill_the_memory() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    for number in range(5000):
+        tick(packer, 1, lambda n, name=f"m{number}": Call(n, method=name))  # type: ignore[misc]
+
+    assert len(packer._sizers) <= 1000
+
+
+# ---- what comes back --------------------------------------------------------------------------------------------
+
+
+def packed(count: int, carrier: FakeCarrier) -> list[Call]:
+    """Calls that travel in one message."""
+    carrier.consumers = 1
+    packer = learned(carrier)
+    calls = tick(packer, count)
+    assert carrier.sizes == [count]
+    return calls
+
+
+def test_each_call_has_its_own_result() -> None:
+    carrier = FakeCarrier()
+    calls = packed(5, carrier)
+    carrier.answer()
+
+    assert [call.outcomes for call in calls] == [[0], [1], [2], [3], [4]]
+
+
+def test_an_error_is_that_of_its_call_and_the_others_have_their_results() -> None:
+    carrier = FakeCarrier()
+    calls = packed(5, carrier)
+    carrier.answer(errors=[1, 3])
+
+    assert [type(call.outcomes[0]) for call in calls] == [int, WorkerLost, int, WorkerLost, int]
+    assert {len(call.outcomes) for call in calls} == {1}
+
+
+@pytest.mark.parametrize("error", [NoServer("q", "nobody"), WorkerLost("the worker died")], ids=repr)
+def test_a_message_that_fails_as_a_whole_fails_each_call(error: Exception) -> None:
+    carrier = FakeCarrier()
+    calls = packed(3, carrier)
+    carrier.packs[0].outcome.set_exception(error)
+
+    assert [call.outcomes for call in calls] == [[error]] * 3
+
+
+def test_the_time_out_of_a_message_ends_no_call_since_each_keeps_its_own() -> None:
+    carrier = FakeCarrier()
+    calls = packed(3, carrier)
+    carrier.packs[0].outcome.set_exception(RpcTimeout("rpc.map", 1.0, "7"))
+
+    assert [call.outcomes for call in calls] == [[], [], []]
+
+
+def test_results_too_large_together_are_asked_for_one_by_one() -> None:
+    carrier = FakeCarrier()
+    calls = packed(3, carrier)
+    (message,) = carrier.packs
+    message.outcome.set_exception(ResultNotEncodable("the result takes too many bytes"))
+
+    assert carrier.alone == calls
+    assert [call.outcomes for call in calls] == [[], [], []]
+
+
+def test_a_single_result_that_is_too_large_is_not_asked_for_again() -> None:
+    carrier = FakeCarrier()
+    (call,) = tick(Packer(carrier), 1)
+    error = ResultNotEncodable("the result takes too many bytes")
+    carrier.packs[0].outcome.set_exception(error)
+
+    assert call.outcomes == [error]
+    assert carrier.alone == []
+
+
+@pytest.mark.parametrize("result", [None, 7, {"results": [1]}, {"results": [1, 2, 3]}], ids=repr)
+def test_an_answer_that_is_none_fails_each_call(result: Any) -> None:
+    carrier = FakeCarrier()
+    calls = packed(2, carrier)
+    carrier.packs[0].outcome.set_result(result)
+
+    assert [type(call.outcomes[0]) for call in calls] == [DecodingError, DecodingError]
+
+
+def test_a_pack_takes_whatever_comes_because_the_table_of_calls_sees_that_it_comes_once() -> None:
+    carrier = FakeCarrier()
+    packed(2, carrier)
+    (message,) = carrier.packs
+    carrier.answer()
+
+    assert not message.outcome.done()
+
+
+@BOUNDED
+@given(
+    ticks=st.lists(st.tuples(st.integers(1, 300), st.floats(1e-7, 1e-2), st.booleans()), min_size=1, max_size=20),
+    workers=st.integers(1, 8),
+    failing=st.sets(st.integers(0, 300)),
+)
+def test_every_call_has_exactly_one_outcome_and_it_is_its_own(
+    ticks: list[tuple[int, float, bool]], workers: int, failing: set[int]
+) -> None:
+    carrier = FakeCarrier(workers)
+    packer = Packer(carrier)
+    for count, each, alone in ticks:
+        calls = tick(packer, count)
+        sent_alone = carrier.alone
+        carrier.answer(each=each, alone=alone, errors=tuple(failing))
+        for call in calls:
+            if call in sent_alone:
+                assert call.outcomes == []
+            elif call.argument in failing:
+                assert [type(outcome) for outcome in call.outcomes] == [WorkerLost]
+            else:
+                assert call.outcomes == [call.argument]

@@ -42,7 +42,7 @@ Params: TypeAlias = bytes | values.Encoded
 """The arguments of a call, encoded; `Encoded` where they hold large binary data."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would triple what making one costs
 class Request:
     """A request, or a notification (a request that wants no response, section 4.1)."""
 

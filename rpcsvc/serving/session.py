@@ -14,7 +14,7 @@ import contextlib
 import fnmatch
 import logging
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from .. import jsonrpc
 from ..amqp import Channel, Connection, Delivery
@@ -69,7 +69,12 @@ class Service:
 
     def may_reply_to(self, queue: str) -> bool:
         """Whether replies may go to a queue of that name."""
-        return any(fnmatch.fnmatchcase(queue, pattern) for pattern in self.callback_queues)
+        return _matches(queue, self.callback_queues)
+
+
+@lru_cache(maxsize=1024)
+def _matches(queue: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(queue, pattern) for pattern in patterns)
 
 
 @dataclass(slots=True, eq=False)

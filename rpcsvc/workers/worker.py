@@ -75,6 +75,7 @@ class _Calls:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
+        self._buffer = memoryview(bytearray(_CHUNK))  # one for all: a new one for each call costs more than the call
         self._frames = FrameReader()
         self._here: deque[bytes] = deque()
         self._received = 0.0
@@ -82,10 +83,10 @@ class _Calls:
     def next(self) -> bytes | None:
         """The next call, waiting for it; None at the end of the stream."""
         while not self._here:
-            data = self._channel.recv(_CHUNK)
-            if not data:
+            count = self._channel.recv_into(self._buffer)
+            if not count:
                 return None
-            for kind, payload in self._frames.feed(data):
+            for kind, payload in self._frames.feed(bytes(self._buffer[:count])):
                 assert kind == CALL, f"a server sends calls only, not {kind}"
                 self._here.append(payload)
             self._received = time.perf_counter()

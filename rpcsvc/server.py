@@ -20,6 +20,7 @@ from .errors import (
     RpcError,
 )
 from .loops import new_event_loop
+from .memory import keep_large_blocks
 from .serving.session import ServerCounts, Service, Session
 from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
 from .workers.pool import WorkerPool
@@ -104,6 +105,7 @@ class RpcServer:
             QueueMismatch, AccessRefused: the queue cannot be used as it is.
             PoolFailed: workers cannot be kept running.
         """
+        keep_large_blocks()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self._run_with_signals(ready))
 

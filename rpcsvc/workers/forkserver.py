@@ -38,6 +38,7 @@ from typing import Any, NoReturn
 
 from ..dispatch import Rules
 from ..errors import ConfigurationError
+from ..memory import keep_large_blocks
 from ..registry import Registry
 from . import worker
 from .progress import Progress
@@ -226,6 +227,7 @@ def _die_with_the_parent(parent: int) -> None:
 
 def main(control_fd: int) -> NoReturn:
     """The fork server's entry point, given the file descriptor of the control socket."""
+    keep_large_blocks()
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     server = _ForkServer(control)

@@ -20,7 +20,7 @@ FLOORS = {
         *("values.*", "digits", "jsonrpc", "bulk.*", "registry", "openrpc", "raising", "dispatch"),
         *("pending", "supervision", "functions.*"),
     ],
-    2: ["amqp.*", "workers.*", "broker.*", "loops"],
+    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],
     4: ["cli.*", "bench.*", "__main__", ""],
 }

@@ -108,7 +108,7 @@ def delivery_frames(body: bytes, reply_to: str) -> bytes:
 
 def processes(broker: PrivateBroker) -> None:
     """What each process spends per call."""
-    with pool(4) as running, RpcClient(queue=QUEUE, timeout=60) as client:
+    with pool(4) as running, RpcClient(queue=QUEUE, timeout=60, pack=False) as client:
         broker_process = psutil.Process(broker.pid)
 
         def snapshot() -> list[float]:
@@ -126,7 +126,7 @@ def processes(broker: PrivateBroker) -> None:
             return [(after - earlier) / calls * 1e6 for earlier, after in zip(before, snapshot(), strict=True)]
 
         one_by_one(client, 500)
-        for name, load, calls in (("one at a time", one_by_one, 4_000), ("100 in flight", together, 15_000)):
+        for name, load, calls in (("one at a time", one_by_one, 4_000), ("100 in flight, unpacked", together, 15_000)):
             rounds = [measure(load, calls) for _ in range(ROUNDS)]
             wall, here, server, workers, broker_cpu = (
                 statistics.median(column) for column in zip(*rounds, strict=True)

@@ -27,7 +27,7 @@ class AsyncRpcClient:
         timeout: float = DEFAULT_TIMEOUT,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
-        pack: bool = False,
+        pack: bool = True,
     ) -> None:
         options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, pack=pack)
         self._calls = CallFactory(options)

@@ -37,8 +37,7 @@ class RpcClient:
             default none beyond the moment that tells a missing server from a reconnecting one.
         max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
         pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
-            message, a few milliseconds of work at most. Each keeps its own time-out, error and outcome; what changes is
-            that a quick call may wait for the other quick ones of its message.
+            message, of a few milliseconds of work at most. Each keeps its own time-out, error and outcome.
 
     Raises:
         ConnectionFailed: no broker can be reached; AuthenticationFailed and AccessRefused are kinds of it.
@@ -54,7 +53,7 @@ class RpcClient:
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
-        pack: bool = False,
+        pack: bool = True,
     ) -> None:
         self._url = find_url(url)
         self._options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, max_in_flight, pack)

@@ -191,7 +191,8 @@ def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
 
 def _not_found(registry: Registry, method: str) -> MethodNotFound:
     known = ", ".join(function.name for function in registry)
-    return MethodNotFound(f"there is no function {method[:100]!r} here; there are: {known[:1000]}")
+    sentence = f"there is no function {method[:100]!r} here; there are: {known[:1000]}"
+    return MethodNotFound(sentence, data={"method": method[:100]})
 
 
 def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:

@@ -27,6 +27,8 @@ from .errors import DecodingError, EncodingError, InvalidRequest, ParseError, Re
 
 POSITIONAL = "*"
 """The member that holds positional arguments beside named ones."""
+RESERVED_PREFIX = "rpc."
+"""Section 4.3 reserves method names that begin so for the protocol's own use."""
 MAX_BATCH = 10_000
 """The most requests in one batch."""
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 from .errors import InvalidParams, RegistrationError
+from .jsonrpc import RESERVED_PREFIX
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-RESERVED_PREFIX = "rpc."
-"""JSON-RPC 2.0 section 4.3 reserves these method names for the protocol's own use."""
 MAX_NAME_BYTES = 255
 """A method's name travels in the AMQP property `type`, a short string."""
 

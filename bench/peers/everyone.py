@@ -9,7 +9,7 @@ from .limit_in_c import Limit, LimitBare
 from .local import Direct, Executor, Pool
 from .nameko_rpc import Nameko
 from .oslo_rpc import Oslo
-from .ours import Ours, OursSubmit
+from .ours import Ours, OursSubmit, OursUnpacked
 from .peer import Peer
 from .tutorial import Tutorial
 from .without_results import Dramatiq, Taskiq
@@ -18,6 +18,7 @@ PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         Ours(),
+        OursUnpacked(),
         OursSubmit(),
         Tutorial(),
         AioPikaRpc(),

@@ -31,8 +31,20 @@ class Ours(Peer):
         return _connected(setup, _Client)
 
 
+class OursUnpacked(Ours):
+    """Each call in a message of its own, where the client would send several together."""
+
+    name = "ours unpacked"
+
+    def skips(self, mode: Mode) -> bool:
+        return mode.maps or mode.in_flight == 1
+
+    def connect(self, setup: Setup) -> AbstractContextManager[Client]:
+        return _connected(setup, _Client, pack=False)
+
+
 class OursSubmit(Ours):
-    """The many calls of a map as single ones through `submit`, one message each."""
+    """The many calls of a map as single ones through `submit`."""
 
     name = "ours submit"
 
@@ -47,8 +59,8 @@ class OursSubmit(Ours):
 
 
 @contextmanager
-def _connected(setup: Setup, kind: type[_Client]) -> Iterator[Client]:
-    with RpcClient(queue=setup.queue, wait_for_server=10) as client:
+def _connected(setup: Setup, kind: type[_Client], *, pack: bool = True) -> Iterator[Client]:
+    with RpcClient(queue=setup.queue, wait_for_server=10, pack=pack) as client:
         yield kind(client, setup)
 
 

@@ -63,7 +63,7 @@ class Load:
     duration: float = 5.0
     timeout: float = DEFAULT_TIMEOUT
     queue: str = DEFAULT_QUEUE
-    pack: bool = False
+    pack: bool = True
 
     def __post_init__(self) -> None:
         _whole("clients", self.clients, most=1000)
@@ -127,7 +127,7 @@ class Load:
     @property
     def shape(self) -> str:
         """The load in a few words."""
-        packed = ", packed" if self.pack else ""
+        packed = "" if self.pack else ", not packed"
         if self.rate is not None:
             spaced = "Poisson arrivals" if self.arrivals == "poisson" else "evenly spaced"
             return f"open loop, {self.rate:,.10g} calls/s ({spaced}), {self.who}{packed}"

@@ -194,7 +194,7 @@ def _sweep_setting(sweep: SweepResult) -> str:
     run = sweep.points[0][1]
     what = "echo" if sweep.name == "payload" else run.load.title
     pool = "" if sweep.name == "workers" or run.workers is None else f"; {run.workers} workers"
-    who = run.load.who + (", packed" if run.load.pack else "")
+    who = run.load.who + ("" if run.load.pack else ", not packed")
     if run.load.rate is not None:
         return f"{what}{pool}; open loop at {run.load.rate:g} calls/s, {who}"
     each = "" if sweep.name == "in-flight" else f" {TIMES} {run.load.most_under_way} in flight"

@@ -42,3 +42,23 @@ def join(body: bytes, responses: Sequence[bytes]) -> bytes:
             errors.append((index, jsonrpc.error_object(error)))
     # What the calls took is not known; calls of this method had better come alone for now.
     return encode_response(request.id, MapResult(results, errors, 0.0, True))
+
+
+def split_with_ids(body: bytes) -> tuple[str, list[tuple[str, bytes]]] | None:
+    """The method of an `rpc.map` of calls that only travel together, and each call's id and request.
+
+    None if `body` is no such thing: without ids the calls have no callers of their own.
+    """
+    message = jsonrpc.parse(body)
+    if not isinstance(message, jsonrpc.Request) or message.method != METHOD:
+        return None
+    try:
+        asked = read(message.args, message.kwargs)
+    except InvalidParams:
+        return None
+    if not asked.ids:
+        return None
+    return asked.method, [
+        (call_id, jsonrpc.encode_request(call_id, asked.method, jsonrpc.encode_params(list(args), {})))
+        for call_id, args in zip(asked.ids, asked.each(), strict=True)
+    ]

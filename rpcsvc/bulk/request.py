@@ -16,12 +16,17 @@ MAX_CALLS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:
-    """What is asked for: one method, and the positional arguments of each call, by column or by row."""
+    """What is asked for: one method, and the positional arguments of each call, by column or by row.
+
+    Attributes:
+        ids: the id of each call, where they are calls of their own that only travel together; empty otherwise.
+    """
 
     method: str
     count: int
     columns: Sequence[Sequence[Any]] | None
     rows: Sequence[Sequence[Any]] | None
+    ids: Sequence[str] = ()
 
     def each(self) -> Iterator[Sequence[Any]]:
         """The arguments of each call."""
@@ -48,9 +53,13 @@ def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> MapRequest:
         raise InvalidParams(f"{METHOD} takes 1 to {MAX_CALLS} calls in one message, not {count}")
     if columns is not None and any(len(column) != count for column in columns):
         raise InvalidParams(f"{METHOD}: the columns must be of one length")
-    return MapRequest(method, count, columns, rows)
+    ids = kwargs.get("ids", ())
+    if not isinstance(ids, list | tuple) or (ids and len(ids) != count) or not all(type(each) is str for each in ids):
+        raise InvalidParams(f'{METHOD}: "ids" is an array of strings, one for each call')
+    return MapRequest(method, count, columns, rows, ids)
 
 
-def params(method: str, rows: Sequence[bytes]) -> bytes:
-    """The params of an `rpc.map`, from the arguments of each call as they are encoded already."""
-    return b'{"method":' + values.encode(method) + b',"rows":[' + b",".join(rows) + b"]}"
+def params(method: str, rows: Sequence[bytes], ids: Sequence[str]) -> bytes:
+    """The params of an `rpc.map` of calls with ids of their own, from their arguments as they are encoded already."""
+    head = b'{"method":' + values.encode(method) + b',"ids":' + values.encode(list(ids))
+    return head + b',"rows":[' + b",".join(rows) + b"]}"

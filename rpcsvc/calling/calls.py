@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from .. import jsonrpc
 from ..deadline import check_timeout
 from ..errors import ConfigurationError, EncodingError
+from ..jsonrpc import RESERVED_PREFIX
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, MAX_BODY
 
 now = time.monotonic
@@ -58,6 +59,11 @@ class PendingCall:
         return len(self.params if self.body is None else self.body)
 
     @property
+    def is_packable(self) -> bool:
+        """Whether it may travel with others: positional arguments, none of them large; no method of the protocol."""
+        return self.is_positional and self.body is None and not self.method.startswith(RESERVED_PREFIX)
+
+    @property
     def deadline(self) -> float:
         """When it times out, in seconds on the monotonic clock."""
         return self.started + self.timeout
@@ -72,7 +78,7 @@ class ClientOptions:
     connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
     wait_for_server: float = 0.0
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
-    pack: bool = False
+    pack: bool = True
 
     def __post_init__(self) -> None:
         check_timeout(self.timeout)

@@ -51,6 +51,7 @@ class CallLink:
         self._packer = Packer(self) if options.pack else None
         self._patience = max(MIN_PATIENCE, options.wait_for_server)
         self._pending: PendingCalls[PendingCall] = PendingCalls()
+        self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
         self._unsent: dict[str, PendingCall] = {}
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
@@ -70,7 +71,7 @@ class CallLink:
     @property
     def pending(self) -> int:
         """How many calls wait for their outcome."""
-        return len(self._pending)
+        return len(self._pending) - self._packs
 
     @property
     def callback_queue(self) -> str | None:
@@ -90,7 +91,7 @@ class CallLink:
         self._set_timer(call.deadline)
         if not self._is_ready():
             self._send_later(call)
-        elif self._packer is not None and call.is_positional and call.body is None and call.method != METHOD:
+        elif self._packer is not None and call.is_packable:
             if self._packer.add(call):
                 asyncio.get_running_loop().call_soon(self._packer.flush)
         else:
@@ -201,7 +202,12 @@ class CallLink:
         """Send one message of several calls."""
         pack = PendingCall(self._calls.number(), METHOD, params, False, timeout, started, outcome)
         self._pending.add(pack.call_id, pack)
+        self._packs += 1
         self.send_alone(pack)
+
+    def pack_ended(self) -> None:
+        """A message of several calls has its outcome."""
+        self._packs -= 1
 
     def resolve(self, call: PendingCall, result: Any) -> None:
         """A packed call has its result."""

@@ -11,9 +11,10 @@ import math
 from typing import Any, Protocol
 
 from ..bulk.answer import read_answer
+from ..bulk.request import METHOD
 from ..bulk.request import params as map_params
 from ..bulk.sizing import ChunkSizer
-from ..errors import DecodingError, ResultNotEncodable, RpcTimeout
+from ..errors import DecodingError, MethodNotFound, ResultNotEncodable, RpcTimeout
 
 PACK_TARGET = 0.002
 """Seconds of work in one message, at most."""
@@ -26,6 +27,8 @@ _REMEMBERED_METHODS = 1000
 class Packable(Protocol):
     """What is packed: a call that is pending already, with its positional arguments encoded."""
 
+    @property
+    def call_id(self) -> str: ...
     @property
     def method(self) -> str: ...
     @property
@@ -55,6 +58,10 @@ class Carrier(Protocol):
         """Send an `rpc.map`, whose result or error goes to `outcome`."""
         ...
 
+    def pack_ended(self) -> None:
+        """What `send_pack` sent has its outcome."""
+        ...
+
     def resolve(self, call: Any, result: Any) -> None:
         """A call has its result."""
         ...
@@ -65,12 +72,17 @@ class Carrier(Protocol):
 
 
 class Packer:
-    """Collects the calls of a tick, and sends them in as few messages as is right."""
+    """Collects the calls of a tick, and sends them in as few messages as is right.
+
+    Attributes:
+        is_understood: false once a server did not know `rpc.map`: somebody else's, who speaks plain JSON-RPC.
+    """
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._waiting: dict[tuple[str, float, int], list[Packable]] = {}
         self._sizers: dict[str, _MethodSizer] = {}
+        self.is_understood = True
 
     def add(self, call: Packable) -> bool:
         """Take a call; whether it is the first of this tick, so that a `flush` has to be planned."""
@@ -87,6 +99,10 @@ class Packer:
             calls = [call for call in taken if self._carrier.awaits(call)]
             if not calls:
                 continue  # given up already
+            if not self.is_understood:
+                for call in calls:
+                    self._carrier.send_alone(call)
+                continue
             sizer = self._sizer(method)
             share = math.ceil(len(calls) / max(1, self._carrier.workers()))
             size = min(sizer.size, share)
@@ -101,9 +117,9 @@ class Packer:
                     self._send(calls[place : place + size], sizer)
 
     def _send(self, calls: list[Packable], sizer: ChunkSizer) -> None:
-        params = map_params(calls[0].method, [call.params for call in calls])
+        params = map_params(calls[0].method, [call.params for call in calls], [call.call_id for call in calls])
         started = min(call.started for call in calls)
-        self._carrier.send_pack(params, calls[0].timeout, started, Pack(self._carrier, calls, sizer, len(params)))
+        self._carrier.send_pack(params, calls[0].timeout, started, Pack(self, self._carrier, calls, sizer, len(params)))
 
     def _sizer(self, method: str) -> _MethodSizer:
         sizer = self._sizers.get(method)
@@ -133,7 +149,10 @@ class _MethodSizer(ChunkSizer):
 class Pack:
     """The outcome of one message of several calls, given out to them. It is used like a future."""
 
-    def __init__(self, carrier: Carrier, calls: list[Packable], sizer: ChunkSizer, request_bytes: int) -> None:
+    def __init__(
+        self, packer: Packer, carrier: Carrier, calls: list[Packable], sizer: ChunkSizer, request_bytes: int
+    ) -> None:
+        self._packer = packer
         self._carrier = carrier
         self._calls = calls
         self._sizer = sizer
@@ -145,10 +164,11 @@ class Pack:
 
     def set_result(self, result: Any, /) -> None:
         """The message was answered."""
+        self._carrier.pack_ended()
         try:
             answer = read_answer(result, len(self._calls))
         except DecodingError as error:
-            self.set_exception(error)
+            self._fail(error)
             return
         self._sizer.learn(answer, self._request_bytes)
         if not answer.errors:
@@ -164,11 +184,23 @@ class Pack:
 
     def set_exception(self, exception: BaseException, /) -> None:
         """The message as a whole failed."""
+        self._carrier.pack_ended()
+        self._fail(exception)
+
+    def _fail(self, exception: BaseException) -> None:
         if isinstance(exception, RpcTimeout):
             return  # each call keeps its own time, and says so in its own name
+        if isinstance(exception, MethodNotFound):
+            # A server of ours names the method that it misses; another's misses `rpc.map`. Nothing has run.
+            self._packer.is_understood = exception.data.get("method", METHOD) != METHOD
+            self._send_alone()
+            return
         if isinstance(exception, ResultNotEncodable) and len(self._calls) > 1:
-            for call in self._calls:  # together too large; alone they may not be, and they may run again
-                self._carrier.send_alone(call)
+            self._send_alone()  # together too large; alone they may not be, and they may run again
             return
         for call in self._calls:
             self._carrier.fail(call, exception)
+
+    def _send_alone(self) -> None:
+        for call in self._calls:
+            self._carrier.send_alone(call)

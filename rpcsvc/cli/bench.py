@@ -74,7 +74,12 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="of a call (%(default)s)"
     )
-    group.add_argument("--pack", action="store_true", help="let the client send tiny calls together")
+    group.add_argument(
+        "--pack",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether the client may send tiny calls together",
+    )
 
 
 def _add_pool(group: argparse._ArgumentGroup) -> None:

@@ -64,6 +64,12 @@ class Work:
     body: bytes
     done: Done
     deadline: Deadline | None
+    is_over: bool = False
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell what became of it."""
+        self.is_over = True
+        self.done(outcome)
 
 
 class State(enum.Enum):
@@ -126,6 +132,12 @@ class Worker(asyncio.Protocol):
             self._transport.write(frame(CALL, work.body))
         else:
             self._transport.writelines((HEADER.pack(CALL, len(work.body)), work.body))
+
+    def running_item(self, work: Work) -> int | None:
+        """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
+        if self.given and self.given[0] is work and self.progress.taken > self.answered:
+            return self.progress.item[0]
+        return None
 
     def take_back(self) -> list[tuple[Work, Lost | None]]:
         """What it was given and has not answered, each with how it was lost, or None where it was not taken yet.

@@ -98,14 +98,21 @@ class WorkerPool:
             what = "workers are not ready" if self.functions else f"the registry {self._target!r} is not imported"
             raise PoolFailed(f"{what} after {timeout:g} s; does its import wait for something?") from None
 
-    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> None:
+    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
         """Have a request computed; `done` is called once with what became of it.
 
         Args:
             deadline: nobody waits for the result after it; None says nothing of that.
         """
-        self._waiting.append(Work(body, done, deadline))
+        work = Work(body, done, deadline)
+        self._waiting.append(work)
         self._assign()
+        return work
+
+    def running_item(self, work: Work) -> int | None:
+        """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
+        found = (worker.running_item(work) for worker in self._workers.values())
+        return next((item for item in found if item is not None), None)
 
     async def stop(self, grace: float = 5.0) -> None:
         """End every worker: those that are idle at once, those that are busy after `grace` seconds. Work is dropped."""
@@ -160,7 +167,7 @@ class WorkerPool:
             work = self._waiting.popleft()
             if work.deadline is not None and work.deadline.expired:
                 self._put_back(worker)
-                work.done(Expired())
+                work.end(Expired())
             elif worker.is_deaf:
                 worker.state = State.ENDING
                 self._waiting.appendleft(work)
@@ -201,7 +208,7 @@ class WorkerPool:
         work = worker.given.popleft()
         if not worker.given:
             self._make_idle(worker)
-        work.done(answer)
+        work.end(answer)
 
     def _learn(self, seconds: float) -> None:
         """A message took so long; how many may be given ahead follows from that."""
@@ -290,7 +297,7 @@ class WorkerPool:
         self._waiting.extendleft(work for work, lost in reversed(back) if lost is None)
         for work, lost in back:
             if lost is not None:
-                work.done(lost)
+                work.end(lost)
         self._assign()
 
     def _fork_server_lost(self) -> None:

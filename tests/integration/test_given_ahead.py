@@ -27,7 +27,7 @@ def server(broker: PrivateBroker) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def client(broker: PrivateBroker, server: ServerProcess) -> Iterator[RpcClient]:
-    with RpcClient(broker.url, queue=QUEUE, timeout=20) as client:
+    with RpcClient(broker.url, queue=QUEUE, timeout=20, pack=False) as client:
         yield client
         assert client.pending == 0
 

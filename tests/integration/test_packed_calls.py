@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import orjson
+import pika
 import pytest
 from processes import ServerProcess, wait_until
 from ticks import in_one_tick
@@ -201,3 +203,58 @@ def test_a_call_with_large_data_travels_alone_beside_packed_ones(packing: RpcCli
     assert [future.result() for future in futures] == sent
     assert max(sizes) > 1, "nothing was packed"
     assert sum(sizes) <= 270
+
+
+def test_quick_calls_do_not_wait_for_a_slow_one_that_travels_with_them(packing: RpcClient, sizes: list[int]) -> None:
+    warm_up(packing, sizes, "nap", 0)
+    started = time.monotonic()
+
+    def submit() -> list[Any]:
+        return [packing.submit("nap", 2 if number == 20 else 0) for number in range(90)]
+
+    futures = in_one_tick(packing, submit)
+    slow = futures.pop(20)
+
+    assert max(sizes[-3:]) > 20, "the slow one travelled with others"
+    assert [future.result(timeout=1.5) for future in futures] == [0] * 89
+    assert time.monotonic() - started < 1.5
+    assert slow.result() == 2
+
+
+def test_calls_are_packed_unless_told_otherwise(broker: PrivateBroker, server: ServerProcess, sizes: list[int]) -> None:
+    with RpcClient(broker.url) as client:
+        warm_up(client, sizes, "nap", 0)
+    sizes.clear()
+    with RpcClient(broker.url, pack=False) as client:
+        for future in [client.submit("nap", 0) for _ in range(500)]:
+            future.result()
+    assert sizes == []
+
+
+def test_a_server_of_somebody_elses_that_knows_single_calls_only_is_served_single_calls(
+    broker: PrivateBroker, queue: str
+) -> None:
+    asked: list[str] = []
+
+    def answer(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        request = orjson.loads(body)
+        asked.append(request["method"])
+        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+        if request["method"] == "double":
+            reply["result"] = 2 * request["params"][0]
+        else:
+            reply["error"] = {"code": -32601, "message": "Method not found"}
+        channel.basic_publish(
+            "", properties.reply_to, orjson.dumps(reply), pika.BasicProperties(correlation_id=properties.correlation_id)
+        )
+
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue, auto_delete=True)
+        channel.basic_consume(queue, answer, auto_ack=True)
+        with RpcClient(broker.url, queue=queue, timeout=10) as client:
+            futures = [client.submit("double", number) for number in range(300)]
+            while not all(future.done() for future in futures):
+                connection.process_data_events(time_limit=0.05)
+            assert [future.result() for future in futures] == [2 * number for number in range(300)]
+    assert asked.count("rpc.map") <= 1

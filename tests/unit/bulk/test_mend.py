@@ -9,7 +9,7 @@ from mapped import map_body, serving
 
 from rpcsvc import jsonrpc, values
 from rpcsvc.bulk.answer import read_answer
-from rpcsvc.bulk.mend import join, split
+from rpcsvc.bulk.mend import join, split, split_with_ids
 from rpcsvc.dispatch import dispatch, failure
 from rpcsvc.errors import FunctionRaised, WorkerLost
 
@@ -110,3 +110,28 @@ def test_large_arguments_and_results_are_taken_apart_and_put_together_too() -> N
     assert all(response.endswith(b"\0" + each) for response, each in zip(responses, large, strict=True))
     answer = read_answer(jsonrpc.decode_response(join(map_body(columns=[large]), responses)), 3)
     assert answer.results == large
+
+
+def test_calls_that_only_travel_together_come_apart_with_their_own_ids() -> None:
+    body = map_body(method="reciprocal", rows=[[1], [2]], ids=["7", "9"])
+
+    assert split_with_ids(body) == (
+        "reciprocal",
+        [
+            (call_id, jsonrpc.encode_request(call_id, "reciprocal", b"[%d]" % argument))
+            for call_id, argument in [("7", 1), ("9", 2)]
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        map_body(method="reciprocal", rows=[[1], [2]]),
+        map_body(method="reciprocal", rows=[[1], [2]], ids=["7"]),
+        jsonrpc.encode_request("7", "reciprocal", b"[1]"),
+        b"30",
+    ],
+)
+def test_what_is_not_such_a_message_does_not_come_apart(body: bytes) -> None:
+    assert split_with_ids(body) is None

@@ -65,10 +65,10 @@ def test_as_many_calls_as_are_allowed_are_allowed() -> None:
 def test_params_made_of_encoded_rows_are_read_as_those_rows() -> None:
     rows = [[1, "ü"], [2**70, b"\x00"], [(1, 2), {3}]]
 
-    document = values.decode(params("möbius", [values.encode(row) for row in rows]))
+    document = values.decode(params("möbius", [values.encode(row) for row in rows], ["1", "2", "ü"]))
 
     asked = read((), document)
-    assert (asked.method, asked.count, asked.rows) == ("möbius", 3, rows)
+    assert (asked.method, asked.count, asked.rows, asked.ids) == ("möbius", 3, rows, ["1", "2", "ü"])
 
 
 def test_arguments_nested_as_deeply_as_a_call_may_have_them_do_not_spoil_the_message_for_the_others() -> None:
@@ -80,7 +80,7 @@ def test_arguments_nested_as_deeply_as_a_call_may_have_them_do_not_spoil_the_mes
     with pytest.raises(EncodingError):
         jsonrpc.encode_params([[deep]], {})
 
-    message = jsonrpc.parse(jsonrpc.encode_request("7", METHOD, params("f", [row, b"[1]"])))
+    message = jsonrpc.parse(jsonrpc.encode_request("7", METHOD, params("f", [row, b"[1]"], ["1", "2"])))
 
     assert isinstance(message, jsonrpc.Request)
     assert [list(args) for args in read(message.args, message.kwargs).each()] == [[deep], [1]]
@@ -94,3 +94,9 @@ def test_a_message_of_no_calls_or_of_too_many_is_an_error_as_a_whole_and_nothing
         map_result(serving(ran.append), columns=[list(range(count))])
 
     assert ran == []
+
+
+@pytest.mark.parametrize("ids", [["1"], ["1", "2", "3"], [1, 2], "12", {"1": 2}])
+def test_ids_are_one_string_for_each_call(ids: Any) -> None:
+    with pytest.raises(InvalidParams, match="ids"):
+        read((), {"method": "f", "rows": [[1], [2]], "ids": ids})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rpcsvc import jsonrpc, values
 from rpcsvc.bulk.request import read
 from rpcsvc.calling.packing import PACK_TARGET, Pack, Packer
-from rpcsvc.errors import DecodingError, NoServer, ResultNotEncodable, RpcTimeout, WorkerLost
+from rpcsvc.errors import DecodingError, MethodNotFound, NoServer, ResultNotEncodable, RpcTimeout, WorkerLost
 
 BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 
@@ -27,6 +27,10 @@ class Call:
     timeout: float = 10.0
     started: float = 0.0
     outcomes: list[Any] = field(default_factory=list)
+
+    @property
+    def call_id(self) -> str:
+        return str(self.argument)
 
     @property
     def params(self) -> bytes:
@@ -51,6 +55,7 @@ class FakeCarrier:
         self.consumers = workers
         self.alone: list[Call] = []
         self.packs: list[Message] = []
+        self.ended = 0
 
     def workers(self) -> int:
         return self.consumers
@@ -64,6 +69,9 @@ class FakeCarrier:
     def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
         asked = read((), values.decode(params))
         self.packs.append(Message(asked.method, [args[0] for args in asked.each()], timeout, started, outcome))
+
+    def pack_ended(self) -> None:
+        self.ended += 1
 
     def resolve(self, call: Call, result: Any) -> None:
         call.outcomes.append(result)
@@ -366,3 +374,34 @@ def test_every_call_has_exactly_one_outcome_and_it_is_its_own(
                 assert [type(outcome) for outcome in call.outcomes] == [WorkerLost]
             else:
                 assert call.outcomes == [call.argument]
+
+
+def test_a_server_that_knows_no_shared_messages_gets_every_call_by_itself_from_then_on() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    first = [Call(number) for number in range(3)]
+    for call in first:
+        packer.add(call)
+    packer.flush()
+
+    carrier.packs[0].outcome.set_exception(MethodNotFound("Method not found"))
+    later = [Call(number) for number in range(1000)]
+    for call in later:
+        packer.add(call)
+    packer.flush()
+
+    assert set(map(id, carrier.alone)) == set(map(id, first + later))
+    assert len(carrier.packs) == 1
+    assert not any(call.outcomes for call in first)
+
+
+def test_a_method_that_the_server_misses_does_not_end_packing_for_the_others() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    packer.add(Call(1, method="fibb"))
+    packer.flush()
+
+    carrier.packs[0].outcome.set_exception(MethodNotFound("no", data={"method": "fibb"}))
+
+    assert packer.is_understood
+    assert [call.argument for call in carrier.alone] == [1]

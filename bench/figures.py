@@ -165,13 +165,13 @@ def crowd(client: RpcClient, in_flight: int, calls: int) -> tuple[float, float]:
     return (time.perf_counter() - started) / calls * 1e6, (time.process_time() - cpu) / calls * 1e6
 
 
-def crowds(client: RpcClient) -> None:
+def crowds(client: RpcClient, how: str) -> None:
     """Many calls under way against few; and the client's own CPU."""
     pairs = [(crowd(client, 100, 20_000), crowd(client, 100_000, 130_000)) for _ in range(3)]
     ratio = statistics.median(large[0] / small[0] for small, large in pairs)
     cpu = statistics.median(small[1] for small, _ in pairs)
-    say("cost per call, 100,000 in flight against 100, pack=False", f"{ratio:.2f} x")
-    say("client CPU per call, 100 in flight, pack=False", f"{cpu:.0f} µs")
+    say(f"cost per call, 100,000 in flight against 100{how}", f"{ratio:.2f} x")
+    say(f"client CPU per call, 100 in flight{how}", f"{cpu:.0f} µs")
 
 
 def main() -> None:
@@ -179,14 +179,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rpcsvc-figures-") as folder, PrivateBroker(Path(folder)) as broker:
         os.environ["RPCSVC_URL"] = broker.url
         start_and_replace()
-        with pool(4) as running, RpcClient(queue=QUEUE, timeout=300, max_in_flight=200_000, pack=False) as client:
+        with pool(4) as running, RpcClient(queue=QUEUE, timeout=300, max_in_flight=200_000) as client:
             rest_and_memory(running, client)
             one_large_result(client)
             one_long_call(client)
-            crowds(client)
-        with pool(4), RpcClient(queue=QUEUE, timeout=300) as client:
-            cpu = statistics.median(crowd(client, 100, 20_000)[1] for _ in range(3))
-            say("client CPU per call, 100 in flight", f"{cpu:.0f} µs")
+            crowds(client, "")
+        with pool(4), RpcClient(queue=QUEUE, timeout=300, max_in_flight=200_000, pack=False) as client:
+            crowds(client, ", pack=False")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ The tree:
         ├── InternalError         -32603
         ├── FunctionRaised        -32000
         ├── ResultNotEncodable    -32001
-        └── WorkerLost            -32002
+        ├── WorkerLost            -32002
+        └── OutcomeUnknown        -32003
 
 The numbers are JSON-RPC 2.0 error codes (section 5.1); -32000 to -32099 are left to implementations.
 Errors carry data; `str` makes the sentence. All of them can be pickled, because user code moves them between processes.
@@ -287,6 +288,15 @@ class WorkerLost(RemoteError):
         return _number(self.data, "signal")
 
 
+class OutcomeUnknown(RemoteError):
+    """The call may have run before, and its function must not run twice.
+
+    It was delivered or sent again, because a server or a connection went away in the middle of it.
+    """
+
+    CODE = -32003
+
+
 def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name)
     return value if isinstance(value, str) else ""
@@ -322,6 +332,7 @@ _BY_CODE: dict[int, type[RemoteError]] = {
         FunctionRaised,
         ResultNotEncodable,
         WorkerLost,
+        OutcomeUnknown,
     )
 }
 

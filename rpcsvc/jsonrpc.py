@@ -134,9 +134,14 @@ def parse(body: bytes) -> Message:
     return Malformed(InvalidRequest("a request is a JSON object, or an array of them"))
 
 
-def methods(body: bytes) -> list[str]:
-    """The methods that a body calls; those of an `rpc.map` are the one that it is about. Never raises."""
+def methods(body: bytes) -> list[str] | None:
+    """The methods that a body calls; those of an `rpc.map` are the one that it is about. Never raises.
+
+    None for a bare value, which calls the default function of whoever gets it.
+    """
     message = parse(body)
+    if isinstance(message, Bare):
+        return None
     members = message.members if isinstance(message, Batch) else (message,)
     called = []
     for member in members:

@@ -7,6 +7,7 @@ connection away. `publish` and `ack` are not awaited: they go into the transport
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import os
 import socket
@@ -101,7 +102,7 @@ class Connection:
     async def channel(self) -> Channel:
         """Open a channel."""
         if self.lost.done():
-            raise self.lost.result()
+            raise copy.copy(self.lost.result())
         channel = Channel(self)
         self._channels.add(channel)
         await channel._open()
@@ -250,6 +251,7 @@ class Channel:
         correlation_id: str | None = None,
         reply_to: str | None = None,
         expiration: str | None = None,
+        message_id: str | None = None,
         type: str | None = None,  # noqa: A002 the property's name in AMQP
     ) -> None:
         """Publish to the default exchange, that is, to the queue named `routing_key`, as a transient message.
@@ -258,7 +260,7 @@ class Channel:
             ConnectionLost: the channel has ended.
         """
         if self.lost.done():
-            raise self.lost.result()
+            raise copy.copy(self.lost.result())
         self._connection._stream.write(
             self._publisher.publish(
                 routing_key,
@@ -267,6 +269,7 @@ class Channel:
                 correlation_id=correlation_id,
                 reply_to=reply_to,
                 expiration=expiration,
+                message_id=message_id,
                 type=type,
             )
         )
@@ -278,7 +281,7 @@ class Channel:
             ConnectionLost: the channel has ended; the broker will deliver it again.
         """
         if self.lost.done():
-            raise self.lost.result()
+            raise copy.copy(self.lost.result())
         self._connection._stream.write((fastpath.ack(self._number, delivery_tag),))
 
     def on_return(self, returned: Callable[[Returned], None]) -> None:
@@ -300,7 +303,7 @@ class Channel:
     async def _operation(self, begin: Callable[[Callable[[Any], None]], object]) -> Any:
         """Begin something that pika reports by callback, and wait for it, or for the end of the channel."""
         if self.lost.done():
-            raise self.lost.result()
+            raise copy.copy(self.lost.result())
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.add(answer)
 

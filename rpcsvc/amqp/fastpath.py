@@ -92,6 +92,7 @@ class Publisher:
         correlation_id: str | None = None,
         reply_to: str | None = None,
         expiration: str | None = None,
+        message_id: str | None = None,
         type: str | None = None,  # noqa: A002 the property's name in AMQP
     ) -> list[bytes]:
         """The frames of one message to the default exchange, in pieces that may be joined."""
@@ -106,6 +107,9 @@ class Publisher:
         if expiration is not None:
             flags |= _EXPIRATION
             properties += short_string(expiration)
+        if message_id is not None:
+            flags |= _MESSAGE_ID
+            properties += short_string(message_id)
         if type is not None:
             flags |= _TYPE
             properties += short_string(type)
@@ -368,7 +372,7 @@ _STEPS: tuple[tuple[int, _Step], ...] = (
     (_CORRELATION_ID, _read("correlation_id")),
     (_REPLY_TO, _read("reply_to")),
     (_EXPIRATION, _read("expiration")),
-    (_MESSAGE_ID, _skip_short_string),
+    (_MESSAGE_ID, _read("message_id")),
     (_TIMESTAMP, _skip_timestamp),
     (_TYPE, _read("type")),
 )

@@ -13,7 +13,8 @@ class Delivery:
         delivery_tag: names the delivery on its channel, for the ack.
         redelivered: whether it may have been delivered before.
         body: the payload.
-        correlation_id, reply_to, expiration, type: the properties of those names; None where the publisher set none.
+        correlation_id, reply_to, expiration, type, message_id: the properties of those names; None where the publisher
+            set none.
     """
 
     delivery_tag: int
@@ -23,6 +24,7 @@ class Delivery:
     reply_to: str | None
     expiration: str | None
     type: str | None
+    message_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -42,6 +42,7 @@ class PendingCall:
         started: when it was made, in seconds on the monotonic clock.
         outcome: where its result or error goes.
         body: the whole request, where that has a raw section; None where it is made when the call is sent.
+        sent: how many times it was sent.
     """
 
     call_id: str
@@ -52,6 +53,7 @@ class PendingCall:
     started: float
     outcome: Outcome
     body: bytes | None = None
+    sent: int = 0
 
     @property
     def size(self) -> int:

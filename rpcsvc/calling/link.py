@@ -18,18 +18,28 @@ import asyncio
 import concurrent.futures
 import contextlib
 import copy
-from typing import Any
+from typing import Any, cast
 
 from .. import jsonrpc
 from ..amqp import Delivery, Returned
 from ..bulk.request import METHOD
 from ..deadline import expiration_ms
-from ..errors import ClientClosed, ConnectionLost, NoServer, RpcError, RpcTimeout
+from ..errors import (
+    AccessRefused,
+    AuthenticationFailed,
+    ClientClosed,
+    ConnectionFailed,
+    ConnectionLost,
+    NoServer,
+    RpcError,
+    RpcTimeout,
+)
 from ..pending import PendingCalls, ReplyCounts
 from ..settings import BrokerUrl
+from .back_off import BackOff
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .packing import Pack, Packer
-from .session import Session
+from .session import SENT_AGAIN, Session
 
 _TICK = 0.001
 """Seconds that a timer is set late, so that it never comes before what it is for."""
@@ -37,6 +47,8 @@ LOOK_EVERY = 0.05
 """Seconds between looks at a queue that has no server."""
 WATCH_FROM, WATCH_UP_TO = 0.15, 0.5
 """Seconds between looks at the queue while calls wait and nothing comes; they grow while all is well."""
+MOST_SENT = 3
+"""How often a call is sent, the first time included, when connections are lost while it waits."""
 MIN_PATIENCE = 0.15
 """Seconds a queue may be without a consumer before that means anything: a server may be reconnecting."""
 
@@ -79,8 +91,16 @@ class CallLink:
         return self._session.callback_queue if self._session is not None else None
 
     async def connect(self) -> None:
-        """Open the connection, if it is not open."""
-        await self._open_session()
+        """Open the connection, if it is not open; a broker that is not up yet is waited for."""
+        attempts = BackOff(self._options.connect_timeout)
+        while True:
+            try:
+                await self._open_session()
+                return
+            except (AuthenticationFailed, AccessRefused):
+                raise
+            except ConnectionFailed as error:
+                await attempts.wait_or_raise(error)
 
     def send(self, call: PendingCall) -> None:
         """Begin a call; its outcome comes to `call.outcome`."""
@@ -134,6 +154,8 @@ class CallLink:
         session = self._session
         if remaining <= 0 or session is None:
             return  # the timer, or the loss of the connection, is about to end it
+        again = SENT_AGAIN if call.sent else None
+        call.sent += 1
         try:
             session.channel.publish(
                 self._options.queue,
@@ -142,8 +164,12 @@ class CallLink:
                 correlation_id=call.call_id,
                 reply_to=session.callback_queue,
                 expiration=expiration_ms(remaining),
+                message_id=again,
                 type=call.method,
             )
+        except ConnectionLost:
+            call.sent -= 1
+            self._send_later(call)  # the link is about to hear of it
         except RpcError as error:
             self._end(call.call_id, error)
 
@@ -154,14 +180,18 @@ class CallLink:
 
     async def _send_unsent(self) -> None:
         """Connect if need be, see that a server is there, and send what waits for that."""
+        attempts = BackOff(self._options.connect_timeout)
         try:
             while self._unsent:
                 try:
                     session = await self._open_session()
                     absence = await session.look_for_server()
-                except ConnectionLost:
-                    await asyncio.sleep(LOOK_EVERY)  # none of these calls went out: they need not end with it
+                except (AuthenticationFailed, AccessRefused):
+                    raise  # another attempt would end the same way
+                except (ConnectionFailed, ConnectionLost) as error:
+                    await attempts.wait_or_raise(error)
                     continue
+                attempts = BackOff(self._options.connect_timeout)
                 if absence is None:
                     unsent, self._unsent = self._unsent, {}
                     for call in unsent.values():
@@ -203,6 +233,8 @@ class CallLink:
         pack = PendingCall(self._calls.number(), METHOD, params, False, timeout, started, outcome)
         self._pending.add(pack.call_id, pack)
         self._packs += 1
+        for call in outcome.calls:
+            cast(PendingCall, call).sent += 1
         self.send_alone(pack)
 
     def pack_ended(self) -> None:
@@ -245,6 +277,7 @@ class CallLink:
             self._session.lost_evidence()
         call = self._pending.get(returned.correlation_id)
         if call is not None:
+            call.sent -= 1  # it came nowhere
             self._send_later(call)
 
     # ---- time
@@ -320,13 +353,27 @@ class CallLink:
             task.exception()  # whoever waited has seen it
 
     def _lost(self, session: Session, reason: RpcError) -> None:
+        """The connection went. What waits is sent again on the next one, marked as something that may have run."""
         if self._session is not session:
             return
         self._session = None
         session.connection.abort()
-        error = reason if isinstance(reason, ConnectionLost) else ConnectionLost(str(reason))
-        for call_id in self._pending.ids() - self._unsent.keys():
-            self._end(call_id, copy.copy(error))
+        if self._packer is not None:
+            self._packer.forget()
+        for call_id in list(self._pending.ids()):
+            call = self._pending.get(call_id)
+            assert call is not None
+            if isinstance(call.outcome, Pack):
+                self._pending.pop(call_id, answered=False)  # its calls go by themselves
+                self._unsent.pop(call_id, None)
+                self._packs -= 1
+            elif call.sent >= MOST_SENT:
+                # One connection after the other ended over it: a message that the broker does not take, perhaps.
+                self._end(
+                    call_id, ConnectionLost(f"the connection was lost {call.sent} times while it waited: {reason}")
+                )
+            else:
+                self._send_later(call)
 
     # ---- ends
 
@@ -337,8 +384,9 @@ class CallLink:
             _fail(call, error)
 
     def _fail_unsent(self, error: RpcError) -> None:
-        for call_id in list(self._unsent):
-            self._end(call_id, copy.copy(error))
+        for call_id, call in list(self._unsent.items()):
+            told = ConnectionLost(f"the connection was lost, and not to be had again: {error}") if call.sent else error
+            self._end(call_id, copy.copy(told))
 
     def _fail_all(self, error: RpcError) -> None:
         self._unsent.clear()

@@ -92,6 +92,10 @@ class Packer:
         self._waiting.setdefault((call.method, call.timeout, made), []).append(call)
         return first
 
+    def forget(self) -> None:
+        """Leave what was taken in this tick to whoever sends it instead."""
+        self._waiting.clear()
+
     def flush(self) -> None:
         """Send what was taken in this tick."""
         waiting, self._waiting = self._waiting, {}
@@ -147,14 +151,18 @@ class _MethodSizer(ChunkSizer):
 
 
 class Pack:
-    """The outcome of one message of several calls, given out to them. It is used like a future."""
+    """The outcome of one message of several calls, given out to them. It is used like a future.
+
+    Attributes:
+        calls: the calls.
+    """
 
     def __init__(
         self, packer: Packer, carrier: Carrier, calls: list[Packable], sizer: ChunkSizer, request_bytes: int
     ) -> None:
         self._packer = packer
         self._carrier = carrier
-        self._calls = calls
+        self.calls = calls
         self._sizer = sizer
         self._request_bytes = request_bytes
 
@@ -166,16 +174,16 @@ class Pack:
         """The message was answered."""
         self._carrier.pack_ended()
         try:
-            answer = read_answer(result, len(self._calls))
+            answer = read_answer(result, len(self.calls))
         except DecodingError as error:
             self._fail(error)
             return
         self._sizer.learn(answer, self._request_bytes)
         if not answer.errors:
-            for call, value in zip(self._calls, answer.results, strict=True):
+            for call, value in zip(self.calls, answer.results, strict=True):
                 self._carrier.resolve(call, value)
             return
-        for index, (call, value) in enumerate(zip(self._calls, answer.results, strict=True)):
+        for index, (call, value) in enumerate(zip(self.calls, answer.results, strict=True)):
             failed = answer.errors.get(index)
             if failed is not None:
                 self._carrier.fail(call, failed)
@@ -195,12 +203,12 @@ class Pack:
             self._packer.is_understood = exception.data.get("method", METHOD) != METHOD
             self._send_alone()
             return
-        if isinstance(exception, ResultNotEncodable) and len(self._calls) > 1:
+        if isinstance(exception, ResultNotEncodable) and len(self.calls) > 1:
             self._send_alone()  # together too large; alone they may not be, and they may run again
             return
-        for call in self._calls:
+        for call in self.calls:
             self._carrier.fail(call, exception)
 
     def _send_alone(self) -> None:
-        for call in self._calls:
+        for call in self.calls:
             self._carrier.send_alone(call)

@@ -11,6 +11,8 @@ from ..errors import ConnectionFailed, QueueNotFound
 from ..settings import BrokerUrl
 from .calls import now
 
+SENT_AGAIN = "again"
+"""The message_id of a call that was sent before, on a connection that was lost: it may have run."""
 EVIDENCE_LASTS = 1.0
 """Seconds for which a reply, or a look at the queue, is evidence of a server."""
 

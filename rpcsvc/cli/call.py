@@ -13,7 +13,7 @@ from typing import Any
 from .. import digits, values
 from ..client import RpcClient
 from ..errors import DecodingError, FunctionRaised
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from .exits import ExitCode
 
 
@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
         options.url,
         queue=options.queue,
         timeout=options.timeout,
-        connect_timeout=DEFAULT_CONNECT_TIMEOUT,
+        # Somebody sits before a shell: a broker that is not there is said at once, unless patience was asked for.
+        connect_timeout=max(1.0, options.wait_for_server),
         wait_for_server=options.wait_for_server,
     ) as client:
         try:

@@ -22,7 +22,7 @@ from ..bulk.mend import join, split, split_with_ids
 from ..bulk.request import METHOD
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import ConnectionFailed, ConnectionLost, RpcError
+from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
 from ..workers.handle import Answer, Expired, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
@@ -30,6 +30,8 @@ from .repair import OneByOne, worker_lost
 
 log = logging.getLogger(__name__)
 
+SENT_AGAIN = "again"
+"""The message_id of a call that its client had sent before, on a connection that was lost."""
 UNPACK_AFTER = 0.02
 """Seconds after which the calls of one message are looked after one by one. They were to take 2 ms together."""
 
@@ -43,6 +45,7 @@ class ServerCounts:
         lost: a worker died during them; the caller was told.
         expired: nobody waited for them any more; they did not start.
         refused: their callback queue is none that replies may go to; they did not start.
+        unknown: they may have run before and must not run twice; the caller was told.
         abandoned: the connection was lost before they could be acked; the broker delivers them again.
     """
 
@@ -50,6 +53,7 @@ class ServerCounts:
     lost: int = 0
     expired: int = 0
     refused: int = 0
+    unknown: int = 0
     abandoned: int = 0
 
 
@@ -178,6 +182,10 @@ class Session:
             log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
             self._finish(consumer, delivery)
             return
+        if (delivery.redelivered or delivery.message_id == SENT_AGAIN) and not self._may_run_twice(delivery.body):
+            counts.unknown += 1
+            self._reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
+            return
         work = pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
         if delivery.type == METHOD:
             asyncio.get_running_loop().call_later(UNPACK_AFTER, self._unpack, delivery, work)
@@ -195,11 +203,19 @@ class Session:
                 counts.expired += 1
                 self._finish(consumer, delivery)
 
+    def _may_run_twice(self, body: bytes) -> bool:
+        """Whether every function that a body calls is idempotent; one that does not exist here runs not even once."""
+        functions = self.service.pool.functions
+        called = jsonrpc.methods(body)
+        if called is None:  # a bare value calls the default function, whichever that is
+            return all(functions.values())
+        return all(functions.get(method, True) for method in called)
+
     def _mend(self, consumer: _Consumer, delivery: Delivery, lost: Lost) -> None:
         """A worker died. The call that was running pays; what can do no harm is computed again."""
         pool = self.service.pool
         error = worker_lost(lost.exit)
-        harmless = all(pool.functions.get(method, True) for method in jsonrpc.methods(delivery.body))
+        harmless = self._may_run_twice(delivery.body)
         if not lost.running and harmless:
             pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
         elif lost.running and harmless and (requests := split(delivery.body)) is not None:
@@ -268,6 +284,12 @@ class Session:
     async def _cancel(self, consumer: _Consumer) -> None:
         with contextlib.suppress(RpcError):
             await self.channel.cancel(consumer.tag)
+
+
+def _outcome_unknown() -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "the call may have run before, when a server or a connection was lost, and its function must not run twice"
+    )
 
 
 def _deadline(expiration: str | None) -> Deadline | None:

@@ -92,7 +92,7 @@ def test_the_servers_end_of_patience_is_the_calls_time_out_if_that_is_sooner(bro
 class TestConnecting:
     def test_no_broker_is_said_with_its_address_and_without_the_password(self) -> None:
         with pytest.raises(ConnectionFailed) as caught:
-            RpcClient("amqp://me:s3cr3t@127.0.0.1:1/")
+            RpcClient("amqp://me:s3cr3t@127.0.0.1:1/", connect_timeout=0.2)
         assert "127.0.0.1:1" in str(caught.value)
         assert "s3cr3t" not in str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
 
@@ -105,5 +105,5 @@ class TestConnecting:
     def test_a_failed_client_leaves_no_thread(self) -> None:
         before = threading.active_count()
         with pytest.raises(ConnectionFailed):
-            RpcClient("amqp://127.0.0.1:1/")
+            RpcClient("amqp://127.0.0.1:1/", connect_timeout=0.2)
         assert threading.active_count() == before

@@ -28,7 +28,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     send = CallLink.send_pack
 
     def noting(self: CallLink, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
-        sizes.append(len(outcome._calls))
+        sizes.append(len(outcome.calls))
         send(self, params, timeout, started, outcome)
 
     monkeypatch.setattr(CallLink, "send_pack", noting)

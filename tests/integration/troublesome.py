@@ -102,6 +102,12 @@ def trace_once(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
     return trace(path, number, fatal, slow)
 
 
+@registry.function(idempotent=False)
+def write_once_then_sleep(path: str, text: str, seconds: float) -> str:
+    """The same as `write_then_sleep`, and must not run twice."""
+    return write_then_sleep(path, text, seconds)
+
+
 @registry.function
 def fork_a_daemon() -> int:
     """Leave a child behind that holds whatever this process has open."""

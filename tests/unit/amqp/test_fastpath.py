@@ -43,7 +43,7 @@ def content_frames(channel: int, method: Any, properties: pika.BasicProperties, 
     mandatory=st.booleans(),
     properties=st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys(("correlation_id", "reply_to", "expiration", "type"), short_text),
+        optional=dict.fromkeys(("correlation_id", "reply_to", "expiration", "message_id", "type"), short_text),
     ),
 )
 def test_a_publish_is_byte_for_byte_what_pika_sends(
@@ -136,7 +136,7 @@ def messages(draw: st.DrawFn) -> tuple[list[bytes], Any]:
     if draw(st.booleans()):
         tag, number, redelivered = draw(short_text), draw(st.integers(0, 2**64 - 1)), draw(st.booleans())
         method = pika.spec.Basic.Deliver(tag, number, redelivered, draw(short_text), draw(short_text))
-        names = ("correlation_id", "reply_to", "expiration", "type")
+        names = ("correlation_id", "reply_to", "expiration", "type", "message_id")
         delivery = Delivery(number, redelivered, body, *(properties.get(name) for name in names))
         return content_frames(channel, method, pika.BasicProperties(**properties), body), (
             channel,

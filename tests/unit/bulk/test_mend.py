@@ -91,7 +91,7 @@ def test_what_came_back_exactly_goes_on_exactly() -> None:
         (b'{"jsonrpc":"2.0","id":"7","method":"rpc.map","params":{"method":7}}', ["rpc.map"]),
         (b'{"jsonrpc":"2.0","id":"7","method":"f","params":{"method":"g"}}', ["f"]),
         (b'[{"jsonrpc":"2.0","method":"f"},7,{"jsonrpc":"2.0","method":"g"}]', ["f", "g"]),
-        (b"30", []),
+        (b"30", None),
         (b"{", []),
     ],
 )

@@ -14,6 +14,8 @@ from rpcsvc.functions import registry as built_in
 from rpcsvc.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.registry import Registry
 
+IDS = [str(number) for number in range(100)]
+
 registry = Registry()
 
 
@@ -57,7 +59,7 @@ def test_fib_of_30_a_hundred_times(benchmark: BenchmarkFixture, way: str) -> Non
     benchmark.group = "100 calls in one message"
     body = {
         "a batch": b"[" + b",".join([call("fib", 30)] * 100) + b"]",
-        "rows": encode_request("7", METHOD, params("fib", [b"[30]"] * 100)),
+        "rows": encode_request("7", METHOD, params("fib", [b"[30]"] * 100, IDS)),
         "columns": encode_request("7", METHOD, encode_params([], {"method": "fib", "columns": [[30] * 100]})),
     }[way]
     assert benchmark(dispatch, built_in, body).count(b"832040") == 100

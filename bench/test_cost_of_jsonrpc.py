@@ -8,6 +8,8 @@ from rpcsvc import jsonrpc, values
 from rpcsvc.bulk.answer import MapResult, encode_response, read_answer
 from rpcsvc.bulk.request import METHOD, params, read
 
+IDS = [str(number) for number in range(100)]
+
 REQUEST = jsonrpc.encode_request("7", "fib", b"[30]")
 
 
@@ -42,7 +44,7 @@ def test_a_batch_of_100_is_parsed(benchmark: BenchmarkFixture) -> None:
 
 def test_a_map_of_100_is_parsed(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "100 calls in one message"
-    body = jsonrpc.encode_request("7", METHOD, params("fib", [b"[30]"] * 100))
+    body = jsonrpc.encode_request("7", METHOD, params("fib", [b"[30]"] * 100, IDS))
 
     def parse() -> int:
         message = jsonrpc.parse(body)
@@ -54,7 +56,8 @@ def test_a_map_of_100_is_parsed(benchmark: BenchmarkFixture) -> None:
 
 def test_a_map_of_100_is_made_of_rows(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "100 calls in one message"
-    assert values.decode(benchmark(params, "fib", [b"[30]"] * 100)) == {"method": "fib", "rows": [[30]] * 100}
+    made = benchmark(params, "fib", [b"[30]"] * 100, IDS)
+    assert values.decode(made) == {"method": "fib", "ids": IDS, "rows": [[30]] * 100}
 
 
 def test_the_answer_to_a_map_of_100_is_made_and_read(benchmark: BenchmarkFixture) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ResultNotEncodable,
         RpcError,
         RpcTimeout,
+        TimeLimitExceeded,
         WorkerLost,
     )
     from .registry import Registry
@@ -91,6 +92,7 @@ __all__ = [
     "RpcFuture",
     "RpcServer",
     "RpcTimeout",
+    "TimeLimitExceeded",
     "WorkerLost",
     "__version__",
 ]

@@ -37,10 +37,13 @@ class Rules:
     Attributes:
         max_result: the largest response in bytes.
         send_tracebacks: whether the caller sees the traceback of a function that raised.
+        soft_time_limit, time_limit: seconds for a call of a function that has no limits of its own.
     """
 
     max_result: int = MAX_BODY
     send_tracebacks: bool = True
+    soft_time_limit: float | None = None
+    time_limit: float | None = None
 
 
 _DEFAULT_RULES = Rules()

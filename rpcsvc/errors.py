@@ -30,7 +30,8 @@ The tree:
         ├── FunctionRaised        -32000
         ├── ResultNotEncodable    -32001
         ├── WorkerLost            -32002
-        └── OutcomeUnknown        -32003
+        ├── OutcomeUnknown        -32003
+        └── TimeLimitExceeded     -32004
 
 The numbers are JSON-RPC 2.0 error codes (section 5.1); -32000 to -32099 are left to implementations.
 Errors carry data; `str` makes the sentence. All of them can be pickled, because user code moves them between processes.
@@ -297,6 +298,15 @@ class OutcomeUnknown(RemoteError):
     CODE = -32003
 
 
+class TimeLimitExceeded(RemoteError):
+    """The function ran longer than its limit.
+
+    The soft limit raises this inside the function, which may tidy up; the hard one kills its worker.
+    """
+
+    CODE = -32004
+
+
 def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name)
     return value if isinstance(value, str) else ""
@@ -333,6 +343,7 @@ _BY_CODE: dict[int, type[RemoteError]] = {
         ResultNotEncodable,
         WorkerLost,
         OutcomeUnknown,
+        TimeLimitExceeded,
     )
 }
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from .errors import FunctionRaised, InternalError
+from .errors import FunctionRaised, InternalError, RemoteError, TimeLimitExceeded
 
 MAX_TRACEBACK = 16 * 1024
 """Characters of a remote traceback that travel; the end of it says most."""
 
 
-def function_raised(method: str, error: BaseException, *, send_traceback: bool) -> FunctionRaised:
+class SoftLimit(TimeLimitExceeded):
+    """What a soft limit raises inside the function: this worker's own, not one from a call of the function's."""
+
+
+def function_raised(method: str, error: BaseException, *, send_traceback: bool) -> RemoteError:
     """What the caller of `method` gets when it raised `error`."""
+    if type(error) is SoftLimit:
+        return TimeLimitExceeded(f"{method}: {error.message}", data=error.data)
     kind = _qualified_name(type(error))
     message = _text(error)
     data: dict[str, Any] = {"type": kind, "message": message}

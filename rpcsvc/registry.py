@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
-from .errors import InvalidParams, RegistrationError
+from .deadline import check_timeout
+from .errors import ConfigurationError, InvalidParams, RegistrationError
 from .jsonrpc import RESERVED_PREFIX
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,6 +40,38 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a call may take, in seconds; None is as long as it likes.
+
+    Attributes:
+        soft: after this TimeLimitExceeded is raised inside the function.
+        hard: after this its worker is killed, whatever it does.
+    """
+
+    soft: float | None = None
+    hard: float | None = None
+
+    def __post_init__(self) -> None:
+        for seconds in (self.soft, self.hard):
+            if seconds is not None:
+                check_timeout(seconds)
+        if self.soft is not None and self.hard is not None and self.soft >= self.hard:
+            raise ConfigurationError("a soft time limit must be below the hard one, or it would never come")
+
+    def or_else(self, other: Limits) -> Limits:
+        """These, and for what is None here, the other's."""
+        hard = other.hard if self.hard is None else self.hard
+        soft = other.soft if self.soft is None else self.soft
+        return Limits(None if soft is not None and hard is not None and soft >= hard else soft, hard)
+
+    def __bool__(self) -> bool:
+        return self.soft is not None or self.hard is not None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """One function of a registry.
 
@@ -47,6 +80,7 @@ class Function:
         call: the Python function.
         signature: its signature, with annotations resolved.
         idempotent: whether running it twice for one call does no harm.
+        limits: how long a call may take.
     """
 
     name: str
@@ -56,6 +90,7 @@ class Function:
     _checks: Mapping[str, Check]
     _by_position: tuple[Check | None, ...]
     _required: int
+    limits: Limits = NO_LIMITS
 
     @property
     def summary(self) -> str:
@@ -136,11 +171,26 @@ class Registry:
 
     @overload
     def function(
-        self, /, *, name: str | None = None, idempotent: bool = True, check: bool = True
+        self,
+        /,
+        *,
+        name: str | None = None,
+        idempotent: bool = True,
+        check: bool = True,
+        time_limit: float | None = None,
+        soft_time_limit: float | None = None,
     ) -> Callable[[F], F]: ...
 
     def function(
-        self, function: F | None = None, /, *, name: str | None = None, idempotent: bool = True, check: bool = True
+        self,
+        function: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        idempotent: bool = True,
+        check: bool = True,
+        time_limit: float | None = None,
+        soft_time_limit: float | None = None,
     ) -> F | Callable[[F], F]:
         """Register a function; the decorator gives it back unchanged.
 
@@ -148,22 +198,32 @@ class Registry:
             name: what callers call it; None takes the function's own name.
             idempotent: whether it may run again when a first run may have happened (redelivery, lost connection).
             check: whether arguments are checked against annotations; False binds them only.
+            time_limit: seconds after which a call's worker is killed; None takes the server's.
+            soft_time_limit: seconds after which TimeLimitExceeded is raised inside the function; likewise.
 
         Raises:
+            ConfigurationError: a limit is no time, or the soft one not below the hard one.
             RegistrationError: the name is taken, reserved or malformed, or this is nothing that a worker can call.
         """
 
         def register(target: F) -> F:
-            self.add(target, name=name, idempotent=idempotent, check=check)
+            limits = Limits(soft_time_limit, time_limit)
+            self.add(target, name=name, idempotent=idempotent, check=check, limits=limits)
             return target
 
         return register if function is None else register(function)
 
     def add(
-        self, function: Callable[..., Any], *, name: str | None = None, idempotent: bool = True, check: bool = True
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        idempotent: bool = True,
+        check: bool = True,
+        limits: Limits = NO_LIMITS,
     ) -> Function:
         """Register a function without a decorator; see `function`."""
-        return self._insert(_entry(function, name, idempotent, check))
+        return self._insert(replace(_entry(function, name, idempotent, check), limits=limits))
 
     def _insert(self, entry: Function) -> Function:
         if entry.name in self._functions:
@@ -177,6 +237,12 @@ class Registry:
         """Register every function of `other` here too, its name behind `prefix`."""
         for entry in list(other):
             self._insert(replace(entry, name=_checked_name(prefix + entry.name)))
+
+    def wrapped(self, wrap: Callable[[Function], Callable[..., Any]]) -> Registry:
+        """The same functions, each called through what `wrap` makes of it."""
+        made = Registry(default=self.default)
+        made._functions = {name: replace(entry, call=wrap(entry)) for name, entry in self._functions.items()}
+        return made
 
     def get(self, name: str) -> Function | None:
         """The function of that name, or None."""

@@ -21,6 +21,7 @@ from .errors import (
 )
 from .loops import new_event_loop
 from .memory import keep_large_blocks
+from .registry import Limits
 from .serving.session import ServerCounts, Service, Session
 from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
 from .workers.pool import WorkerPool
@@ -47,6 +48,9 @@ class RpcServer:
         callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to.
         max_result: the largest response in bytes.
         send_tracebacks: whether callers see the traceback of a function that raised.
+        time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
+            never. The caller gets TimeLimitExceeded.
+        soft_time_limit: likewise, seconds after which TimeLimitExceeded is raised inside the function.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class RpcServer:
         callback_queues: Iterable[str] = (),
         max_result: int = MAX_BODY,
         send_tracebacks: bool = True,
+        time_limit: float | None = None,
+        soft_time_limit: float | None = None,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
@@ -69,8 +75,12 @@ class RpcServer:
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self.counts = ServerCounts()
+        limits = Limits(soft_time_limit, time_limit)
         self._rules = Rules(
-            max_result=_within("max_result", max_result, 1024, MAX_BODY), send_tracebacks=send_tracebacks
+            max_result=_within("max_result", max_result, 1024, MAX_BODY),
+            send_tracebacks=send_tracebacks,
+            soft_time_limit=limits.soft,
+            time_limit=limits.hard,
         )
         self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
         self._pool: WorkerPool | None = None

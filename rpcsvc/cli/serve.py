@@ -46,6 +46,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a further pattern of callback queues that replies may go to, beside the names a broker gives",
     )
     parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="kill the worker of a call that runs longer; by default never",
+    )
+    parser.add_argument(
+        "--soft-time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="raise TimeLimitExceeded in a function that runs longer",
+    )
+    parser.add_argument(
         "--hide-tracebacks", action="store_true", help="do not send callers the traceback of a function"
     )
     parser.set_defaults(run=run)
@@ -63,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
         prefetch=options.prefetch,
         callback_queues=options.callback_queue,
         send_tracebacks=not options.hide_tracebacks,
+        time_limit=options.time_limit,
+        soft_time_limit=options.soft_time_limit,
     )
     server.run(ready=_say_ready)
     _say(f"stopped; {server.counts}")

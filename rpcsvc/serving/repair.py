@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ..dispatch import failure
-from ..errors import WorkerLost
-from ..supervision import WorkerExit
+from ..errors import RemoteError, TimeLimitExceeded, WorkerLost
 from ..workers.handle import Answer, Lost, Outcome
 from ..workers.pool import WorkerPool
 
@@ -20,7 +19,7 @@ class OneByOne:
         pool: WorkerPool,
         requests: list[bytes],
         culprit: int,
-        error: WorkerLost,
+        error: RemoteError,
         done: Callable[[list[bytes]], None],
     ) -> None:
         self._requests = requests
@@ -35,8 +34,8 @@ class OneByOne:
         match outcome:
             case Answer(body):
                 self._answered(index, body)
-            case Lost(exit_):
-                self._answered(index, failure(self._requests[index], worker_lost(exit_)))
+            case Lost():
+                self._answered(index, failure(self._requests[index], lost_error(outcome)))
 
     def _answered(self, index: int, answer: bytes | None) -> None:
         assert answer is not None, "these requests are no notifications"
@@ -45,7 +44,9 @@ class OneByOne:
             self._done([self._answers[place] for place in range(len(self._requests))])
 
 
-def worker_lost(exit_: WorkerExit) -> WorkerLost:
+def lost_error(lost: Lost) -> RemoteError:
     """What the caller of a call gets whose worker ended."""
-    data = {"exit_code": exit_.exit_code, "signal": exit_.signal_number}
-    return WorkerLost(f"{exit_} while it computed this call", data=data)
+    if lost.over_time:
+        return TimeLimitExceeded("the call ran longer than its time limit, and its worker was killed")
+    data = {"exit_code": lost.exit.exit_code, "signal": lost.exit.signal_number}
+    return WorkerLost(f"{lost.exit} while it computed this call", data=data)

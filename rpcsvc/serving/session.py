@@ -26,7 +26,7 @@ from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
 from ..workers.handle import Answer, Expired, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
-from .repair import OneByOne, worker_lost
+from .repair import OneByOne, lost_error
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class Session:
     def _mend(self, consumer: _Consumer, delivery: Delivery, lost: Lost) -> None:
         """A worker died. The call that was running pays; what can do no harm is computed again."""
         pool = self.service.pool
-        error = worker_lost(lost.exit)
+        error = lost_error(lost)
         harmless = self._may_run_twice(delivery.body)
         if not lost.running and harmless:
             pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
@@ -249,8 +249,8 @@ class Session:
         match outcome:
             case Answer(body):
                 response = body
-            case Lost(exit_):
-                response = failure(request, worker_lost(exit_))
+            case Lost():
+                response = failure(request, lost_error(outcome))
             case Expired():
                 return
         if response is not None:

@@ -41,11 +41,13 @@ class Lost:
         running: whether the message was being computed when it ended; if not, it had been computed, and its answer
             was lost on the way.
         item: in a message of many calls, the index of the one that was running.
+        over_time: whether it was killed because the call's time was up.
     """
 
     exit: WorkerExit
     running: bool
     item: int
+    over_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Worker(asyncio.Protocol):
         self.answered = 0
         self.last_event = 0.0
         self.was_ready = False
+        self.over_time = False
         self.exit: WorkerExit | None = None
 
     def give(self, work: Work) -> None:
@@ -147,7 +150,12 @@ class Worker(asyncio.Protocol):
         assert self.exit is not None
         running = self.progress.taken - self.answered - 1
         back = [
-            (work, None if place > running else Lost(self.exit, place == running, self.progress.item[0]))
+            (
+                work,
+                None
+                if place > running
+                else Lost(self.exit, place == running, self.progress.item[0], self.over_time and place == running),
+            )
             for place, work in enumerate(self.given)
         ]
         self.given.clear()

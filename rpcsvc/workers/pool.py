@@ -37,6 +37,8 @@ _LAST_WORDS = 0.25
 """Seconds that the socket of a worker that has ended is still read from."""
 _MOST_AHEAD, _WORK_AHEAD = 16, 0.002
 """Messages, and seconds of work, that a worker may be given ahead."""
+_LOOK_AT_LIMITS = 0.05
+"""Seconds between looks at the time limits of calls that run."""
 _STUCK = 0.01
 """Seconds over one message after which a worker is given no more ahead: it turned out to be a long one."""
 
@@ -79,6 +81,7 @@ class WorkerPool:
         self._full = asyncio.Event()
         self._empty = asyncio.Event()
         self._stopping = False
+        self._limit_timer: asyncio.TimerHandle | None = None
         self.functions: dict[str, bool] = {}
 
     # ---- for the server
@@ -117,6 +120,8 @@ class WorkerPool:
     async def stop(self, grace: float = 5.0) -> None:
         """End every worker: those that are idle at once, those that are busy after `grace` seconds. Work is dropped."""
         self._stopping = True
+        if self._limit_timer is not None:
+            self._limit_timer.cancel()
         self._waiting.clear()
         self._empty.clear()
         for worker in self._workers.values():
@@ -173,6 +178,21 @@ class WorkerPool:
                 self._waiting.appendleft(work)
             else:
                 worker.give(work)
+                if self._limit_timer is None:
+                    self._limit_timer = asyncio.get_running_loop().call_later(_LOOK_AT_LIMITS, self._kill_over_time)
+
+    def _kill_over_time(self) -> None:
+        """Kill every worker whose call has had its time; look again as long as any works."""
+        self._limit_timer = None
+        moment = time.monotonic_ns()
+        for worker in self._workers.values():
+            deadline = worker.progress.deadline
+            if worker.state is State.BUSY and 0 < deadline < moment and worker.pid is not None and not worker.over_time:
+                worker.over_time = True
+                if self._fork_server is not None:
+                    self._fork_server.kill(worker.pid)
+        if self.busy:
+            self._limit_timer = asyncio.get_running_loop().call_later(_LOOK_AT_LIMITS, self._kill_over_time)
 
     def _next_worker(self) -> Worker | None:
         """One that is idle, else the one that was given least, if messages are quick; None if work has to wait."""

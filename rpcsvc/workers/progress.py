@@ -1,8 +1,9 @@
-"""Two numbers for each worker in memory that the server and the workers share: how far it has come.
+"""Three numbers for each worker in memory that the server and the workers share: how far it has come.
 
 When a worker is lost, they tell a call that was running, which ends with the worker, from one that still lay in the
 socket of a worker already dead, which has not run and can go to another. For a message of many calls they tell which
-of them was running.
+of them was running. While a function runs that has a time limit, they tell when its time is up, so that the server can
+kill a worker that holds on, whatever it does.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 import tempfile
 from typing import Self
 
-_NUMBERS = 2
-_TAKEN, _ITEM = range(_NUMBERS)
+_NUMBERS = 3
+_TAKEN, _ITEM, _DEADLINE = range(_NUMBERS)
 _NUMBER_BYTES = 8
 
 
@@ -46,7 +47,7 @@ class WorkerProgress:
 
     def __init__(self, numbers: memoryview[int]) -> None:
         self._numbers = numbers
-        self.item = numbers[_ITEM:]
+        self.item = numbers[_ITEM : _ITEM + 1]
 
     @property
     def taken(self) -> int:
@@ -58,6 +59,15 @@ class WorkerProgress:
         self.item[0] = 0
         self._numbers[_TAKEN] += 1
 
+    @property
+    def deadline(self) -> int:
+        """When the time of the running call is up, in nanoseconds of the machine's monotonic clock; 0 is never."""
+        return self._numbers[_DEADLINE]
+
+    @deadline.setter
+    def deadline(self, nanoseconds: int) -> None:
+        self._numbers[_DEADLINE] = nanoseconds
+
     def reset(self) -> None:
         """A new worker takes over the number."""
-        self._numbers[_TAKEN] = self.item[0] = 0
+        self._numbers[_TAKEN] = self._numbers[_DEADLINE] = self.item[0] = 0

@@ -16,6 +16,7 @@ from types import FrameType
 from ..dispatch import Rules, dispatch
 from ..registry import Registry
 from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .limits import enforce
 from .progress import WorkerProgress
 
 _JOIN_BELOW = 64 * 1024
@@ -28,6 +29,7 @@ _WAIT_FOR_MORE = 0.0005
 def serve(channel: socket.socket, registry: Registry, rules: Rules, progress: WorkerProgress) -> None:
     """Answer calls until the other end closes."""
     _become_a_worker()
+    registry = enforce(registry, rules, progress)
     channel.sendall(frame(READY))
     calls = _Calls(channel)
     answers: list[bytes] = []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from rpcsvc import Registry
+from rpcsvc import Registry, TimeLimitExceeded
 from rpcsvc.functions import registry as built_in
 
 registry = Registry(default="fib")
@@ -106,6 +107,55 @@ def trace_once(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
 def write_once_then_sleep(path: str, text: str, seconds: float) -> str:
     """The same as `write_then_sleep`, and must not run twice."""
     return write_then_sleep(path, text, seconds)
+
+
+@registry.function(time_limit=0.5)
+def hold_on(how: str) -> None:
+    """Do not come back, in one way or another."""
+    match how:
+        case "a loop":
+            while True:
+                pass
+        case "C code that keeps the interpreter's lock":
+            ctypes.PyDLL(None).sleep(60)
+        case "a deadlock":
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+        case "a stopped process":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@registry.function
+def never_mind() -> None:
+    """Catch every exception that comes, and go on."""
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+@registry.function(time_limit=0.5)
+def double_slowly(number: int) -> int:
+    """Twice the number; 13 takes for ever."""
+    while number == 13:
+        pass
+    return 2 * number
+
+
+@registry.function(soft_time_limit=0.3, time_limit=5)
+def tidy_up(path: str, catch: bool) -> str:
+    """Work until told to stop, and leave a note behind."""
+    try:
+        while True:
+            pass
+    except TimeLimitExceeded:
+        if catch:
+            return "what there was by then"
+        raise
+    finally:
+        write(path, "tidied")
 
 
 @registry.function

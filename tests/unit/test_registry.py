@@ -234,3 +234,21 @@ def test_a_registry_may_include_itself_under_another_name() -> None:
     registry.include(registry, prefix="old.")
 
     assert [function.name for function in registry] == ["f", "old.f"]
+
+
+def test_a_registry_may_be_wrapped_and_the_original_stays_as_it_is() -> None:
+    registry = Registry(default="f")
+
+    @registry.function(idempotent=False)
+    def f(n: int) -> int:
+        return n
+
+    twice = registry.wrapped(lambda function: lambda n: 2 * function.call(n))
+
+    entry, original = twice.get("f"), registry.get("f")
+    assert entry is not None
+    assert original is not None
+    assert (entry.call(21), original.call(21)) == (42, 21)
+    assert (entry.idempotent, twice.default) == (False, "f")
+    with pytest.raises(InvalidParams):
+        entry.check(["x"], {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +71,18 @@ class PendingCall:
     def deadline(self) -> float:
         """When it times out, in seconds on the monotonic clock."""
         return self.started + self.timeout
+
+    def resolve(self, result: Any) -> None:
+        """Give it its result, unless somebody has given it up."""
+        if not self.outcome.done():
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # another thread cancelled it just now
+                self.outcome.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Give it its error, likewise."""
+        if not self.outcome.done():
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                self.outcome.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

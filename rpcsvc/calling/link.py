@@ -15,8 +15,6 @@ fails they end with `NoServer`.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import contextlib
 import copy
 from typing import Any, cast
 
@@ -105,7 +103,7 @@ class CallLink:
     def send(self, call: PendingCall) -> None:
         """Begin a call; its outcome comes to `call.outcome`."""
         if self._closed:
-            _fail(call, ClientClosed("the client is closed"))
+            call.fail(ClientClosed("the client is closed"))
             return
         self._pending.add(call.call_id, call)
         self._set_timer(call.deadline)
@@ -196,7 +194,7 @@ class CallLink:
                     unsent, self._unsent = self._unsent, {}
                     for call in unsent.values():
                         self._publish(call)
-                    return
+                    continue  # a connection lost just now has put them back
                 self._give_up_impatient(absence)
                 await asyncio.sleep(LOOK_EVERY)
         except RpcError as error:
@@ -244,14 +242,14 @@ class CallLink:
     def resolve(self, call: PendingCall, result: Any) -> None:
         """A packed call has its result."""
         if self._pending.pop(call.call_id, answered=True) is not None:
-            _resolve(call, result)
+            call.resolve(result)
         else:
             self._pending.count_dropped(call.call_id)
 
     def fail(self, call: PendingCall, error: BaseException) -> None:
         """A packed call has its error."""
         if self._pending.pop(call.call_id, answered=True) is not None:
-            _fail(call, error)
+            call.fail(error)
 
     # ---- what comes back
 
@@ -267,9 +265,9 @@ class CallLink:
         try:
             result = jsonrpc.decode_response(delivery.body)
         except RpcError as error:
-            _fail(call, error)
+            call.fail(error)
         else:
-            _resolve(call, result)
+            call.resolve(result)
 
     def _returned(self, returned: Returned) -> None:
         """No queue took a call: it may be sent again, when there is a queue, as far as its patience goes."""
@@ -294,7 +292,7 @@ class CallLink:
         self._timer = None
         for call_id, call in self._pending.expire(now()):
             self._unsent.pop(call_id, None)
-            _fail(call, RpcTimeout(call.method, call.timeout, call_id))
+            call.fail(RpcTimeout(call.method, call.timeout, call_id))
         upcoming = self._pending.next_deadline()
         if upcoming is not None:
             self._set_timer(upcoming)
@@ -381,7 +379,7 @@ class CallLink:
         self._unsent.pop(call_id, None)
         call = self._pending.pop(call_id, answered=False)
         if call is not None:
-            _fail(call, error)
+            call.fail(error)
 
     def _fail_unsent(self, error: RpcError) -> None:
         for call_id, call in list(self._unsent.items()):
@@ -391,20 +389,8 @@ class CallLink:
     def _fail_all(self, error: RpcError) -> None:
         self._unsent.clear()
         for _, call in self._pending.drain():
-            _fail(call, copy.copy(error))  # an exception that is raised in several threads collects all their frames
+            call.fail(copy.copy(error))  # an exception that is raised in several threads collects all their frames
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "connected" if self._session is not None else "not connected"
         return f"{state}, {self.pending} pending, to {self._options.queue!r} at {self._url}"
-
-
-def _resolve(call: PendingCall, result: Any) -> None:
-    if not call.outcome.done():
-        with contextlib.suppress(concurrent.futures.InvalidStateError):  # another thread cancelled it just now
-            call.outcome.set_result(result)
-
-
-def _fail(call: PendingCall, error: BaseException) -> None:
-    if not call.outcome.done():
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            call.outcome.set_exception(error)

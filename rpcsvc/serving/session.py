@@ -242,7 +242,8 @@ class Session:
             return
         for index, (call_id, request) in enumerate(packed[1]):
             if index != item:
-                self.service.pool.submit(request, partial(self._answer_unpacked, delivery.reply_to, call_id, request))
+                done = partial(self._answer_unpacked, delivery.reply_to, call_id, request)
+                self.service.pool.submit(request, done, work.deadline)  # none starts that nobody waits for any more
 
     def _answer_unpacked(self, reply_to: str, call_id: str, request: bytes, outcome: Outcome) -> None:
         """The caller knows the call by its own id; what comes for it with the others later is a duplicate."""

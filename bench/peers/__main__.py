@@ -105,7 +105,9 @@ def _interrupt(_number: int, _frame: object) -> None:
 def _broker() -> Iterator[PrivateBroker]:
     folder = Path(tempfile.mkdtemp(prefix="rpcsvc-bench-"))
     try:
-        with PrivateBroker(folder, port=random_free_port()) as broker:
+        # Some peers leave folders of their own behind; they shall leave them in here.
+        os.environ["TMPDIR"] = str(folder)
+        with PrivateBroker(folder / "broker", port=random_free_port()) as broker:
             yield broker
     finally:
         shutil.rmtree(folder, ignore_errors=True)

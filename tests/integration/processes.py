@@ -27,6 +27,14 @@ def wait_until(condition: Callable[[], Any], *, within: float = 10.0, every: flo
     return value
 
 
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process is there, and more than a zombie that its parent (an init that sleeps, say) has not reaped."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class ServerProcess:
     """`rpcsvc serve` as a child process, ready when the constructor returns."""
 

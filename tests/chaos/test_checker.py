@@ -153,11 +153,12 @@ def test_without_a_cure_there_is_no_recovery_to_measure() -> None:
 
 
 def test_the_pool_is_full_again_when_all_workers_are_there_and_none_is_the_dead_one() -> None:
-    seen = [PoolSeen(9.0, 1, 2, (77, 78)), PoolSeen(10.1, 1, 2, (78,)), PoolSeen(10.6, 1, 2, (78, 79))]
+    not_yet_noticed = PoolSeen(10.05, 1, 2, (76, 77))
+    seen = [PoolSeen(9.0, 1, 2, (77, 78)), not_yet_noticed, PoolSeen(10.1, 1, 2, (78,)), PoolSeen(10.6, 1, 2, (78, 79))]
     other = PoolSeen(10.2, 2, 2, (90, 91))
     struck = Struck(10.0, 1, 77, "SIGKILL")
     assert check([*seen, other, struck], Rules()).refill == pytest.approx(0.6)
-    assert check([*seen[:2], other, struck], Rules()).refill == math.inf
+    assert check([*seen[:3], other, struck], Rules()).refill == math.inf
 
 
 def test_a_worker_that_was_only_stopped_and_one_whose_server_ended_need_no_replacement() -> None:

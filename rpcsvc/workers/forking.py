@@ -40,6 +40,19 @@ class ForkServerEvents:
     lost: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server knows of a function that its workers serve.
+
+    Attributes:
+        idempotent: whether running it twice for one call does no harm.
+        max_attempts: how often a call is tried whose worker dies over it.
+    """
+
+    idempotent: bool
+    max_attempts: int = 1
+
+
 class ForkServer:
     """One fork server process."""
 
@@ -48,7 +61,7 @@ class ForkServer:
         self._rules = rules
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._loaded: asyncio.Future[dict[str, bool]] = self._loop.create_future()
+        self._loaded: asyncio.Future[dict[str, Served]] = self._loop.create_future()
         self._received = b""
         self._stopping = False
         self._control, theirs = socket.socketpair()
@@ -68,8 +81,8 @@ class ForkServer:
         """The fork server's process id."""
         return self._process.pid
 
-    async def load(self, workers: int, progress_fd: int) -> dict[str, bool]:
-        """Have the registry imported; the names of its functions, and whether each is idempotent.
+    async def load(self, workers: int, progress_fd: int) -> dict[str, Served]:
+        """Have the registry imported; its functions by name.
 
         Args:
             workers: how many numbers there will be.
@@ -136,7 +149,7 @@ class ForkServer:
                 self._events.exited(WorkerExit.from_wait_status(pid, code))
             case {"loaded": dict(functions)}:
                 if not self._loaded.done():
-                    self._loaded.set_result(functions)
+                    self._loaded.set_result({name: Served(**facts) for name, facts in functions.items()})
             case {"failed": str(text)}:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))

@@ -12,7 +12,7 @@ On the control socket, JSON lines. From the pool:
 
 To the pool:
 
-    {"loaded": {"fib": true, …}} | {"failed": "traceback…"} once; the names, and whether they are idempotent
+    {"loaded": {"fib": {"idempotent": true, "max_attempts": 1}, …}} | {"failed": "traceback…"}      once
     {"spawned": 3, "pid": 4711}
     {"exited": 4711, "code": -9}                            as os.waitstatus_to_exitcode gives it
 
@@ -164,7 +164,8 @@ class _ForkServer:
             # What is loaded now lives as long as its workers: the collector need not touch, and so copy, those pages.
             gc.collect()
             gc.freeze()
-            self._tell({"loaded": {function.name: function.idempotent for function in self._registry}})
+            served = {f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts} for f in self._registry}
+            self._tell({"loaded": served})
 
     # ---- workers
 

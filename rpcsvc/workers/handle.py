@@ -55,7 +55,12 @@ class Expired:
     """The deadline passed before a worker was free; nothing has run."""
 
 
-Outcome: TypeAlias = Answer | Lost | Expired
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """It was given up: it never ran, or was stopped."""
+
+
+Outcome: TypeAlias = Answer | Lost | Expired | Cancelled
 Done: TypeAlias = Callable[[Outcome], None]
 
 
@@ -67,6 +72,7 @@ class Work:
     done: Done
     deadline: Deadline | None
     is_over: bool = False
+    is_cancelled: bool = False
 
     def end(self, outcome: Outcome) -> None:
         """Tell what became of it."""

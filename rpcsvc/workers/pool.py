@@ -27,8 +27,8 @@ from ..deadline import Deadline
 from ..dispatch import Rules
 from ..errors import PoolFailed
 from ..supervision import GiveUp, Supervisor, WorkerExit
-from .forking import ForkServer, ForkServerEvents
-from .handle import Answer, Done, Expired, State, Work, Worker
+from .forking import ForkServer, ForkServerEvents, Served
+from .handle import Answer, Cancelled, Done, Expired, State, Work, Worker
 from .progress import Progress
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class WorkerPool:
         self._empty = asyncio.Event()
         self._stopping = False
         self._limit_timer: asyncio.TimerHandle | None = None
-        self.functions: dict[str, bool] = {}
+        self.functions: dict[str, Served] = {}
 
     # ---- for the server
 
@@ -111,6 +111,19 @@ class WorkerPool:
         self._waiting.append(work)
         self._assign()
         return work
+
+    def cancel(self, work: Work) -> None:
+        """Give work up: what waits is dropped, what runs is stopped. Its `done` gets Cancelled, or what came first."""
+        if work.is_over or work.is_cancelled:
+            return
+        work.is_cancelled = True
+        if work in self._waiting:
+            self._waiting.remove(work)
+            work.end(Cancelled())
+            return
+        for worker in self._workers.values():
+            if worker.given and worker.given[0] is work and worker.pid is not None and self._fork_server is not None:
+                self._fork_server.kill(worker.pid)
 
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
@@ -170,9 +183,9 @@ class WorkerPool:
             if worker is None:
                 return
             work = self._waiting.popleft()
-            if work.deadline is not None and work.deadline.expired:
+            if work.is_cancelled or (work.deadline is not None and work.deadline.expired):
                 self._put_back(worker)
-                work.end(Expired())
+                work.end(Cancelled() if work.is_cancelled else Expired())
             elif worker.is_deaf:
                 worker.state = State.ENDING
                 self._waiting.appendleft(work)
@@ -317,7 +330,7 @@ class WorkerPool:
         self._waiting.extendleft(work for work, lost in reversed(back) if lost is None)
         for work, lost in back:
             if lost is not None:
-                work.end(lost)
+                work.end(Cancelled() if work.is_cancelled else lost)
         self._assign()
 
     def _fork_server_lost(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -106,6 +108,14 @@ class ForkServer:
         """Have a worker killed; nothing happens if it has ended."""
         self._send({"kill": pid})
 
+    def interrupt(self, pid: int) -> None:
+        """Have a worker sent `CANCEL_SIGNAL`; nothing happens if it has ended."""
+        self._send({"interrupt": pid})
+
+    def destroy(self) -> None:
+        """Kill it and its workers: it does not do what it is told. Its owner hears that it is lost."""
+        self._loop.call_soon(self._lost)
+
     async def stop(self, timeout: float = 5.0) -> None:
         """Close the control socket: the fork server kills what is left of its workers, and ends."""
         self._stopping = True
@@ -124,7 +134,7 @@ class ForkServer:
         except OSError as error:
             # Gone, or stopped for so long that the buffer is full: either way it serves no more.
             log.error("the fork server takes no orders: %s", error)
-            self._process.kill()
+            self.destroy()
 
     def _readable(self) -> None:
         try:
@@ -158,7 +168,11 @@ class ForkServer:
         self._close()
         if self._stopping:
             return
-        self._process.kill()  # it may have closed its socket only
+        self._stopping = True
+        # Its workers are of its process group. Linux kills them with their parent, but not one that hangs in the
+        # middle of its fork. It itself may have closed its socket only.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         code = self._process.wait()
         if not self._loaded.done():
             exit_ = WorkerExit.from_wait_status(self.pid, code)

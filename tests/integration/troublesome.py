@@ -181,3 +181,15 @@ def large(size: int) -> bytes:
 @registry.function
 def print_something(text: str) -> None:
     print(text, flush=True)
+
+
+def die_at_first(path: str, number: int, deaths: int) -> int:
+    """End the process, the first so many times that it is called with this number."""
+    write(path, number)
+    if Path(path).read_text().split().count(str(number)) <= deaths:
+        os._exit(7)
+    return number
+
+
+registry.add(die_at_first)
+registry.add(die_at_first, name="die_at_first_3", max_attempts=3)

@@ -142,7 +142,10 @@ def _answer_map(
         if function is None:
             raise _not_found(registry, asked.method)
         outcome = compute(asked, function, progress, clock, send_tracebacks=rules.send_tracebacks)
-        return encode_response(request.id, outcome)
+        answer = encode_response(request.id, outcome)
+        if len(answer) > rules.max_result and not function.idempotent:
+            raise _too_large_together(len(answer), rules)
+        return answer
 
     answer = _guarded(request, rules, compute_all)
     return None if request.is_notification else answer
@@ -209,6 +212,14 @@ def _not_found(registry: Registry, method: str) -> MethodNotFound:
     known = ", ".join(function.name for function in registry)
     sentence = f"there is no function {method[:100]!r} here; there are: {known[:1000]}"
     return MethodNotFound(sentence, data={"method": method[:100]})
+
+
+def _too_large_together(size: int, rules: Rules) -> ResultNotEncodable:
+    """Of calls that must not run twice: their caller is not to try whether each result by itself is small enough."""
+    sentence = (
+        f"the results take {size} bytes together; this server sends at most {rules.max_result}; the calls have run"
+    )
+    return ResultNotEncodable(sentence, data={"may_run_again": False})
 
 
 def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:

@@ -104,6 +104,13 @@ def trace_once(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
 
 
 @registry.function(idempotent=False)
+def trace_large_once(path: str, number: int, size: int) -> str:
+    """The same, with a result of so many bytes."""
+    trace(path, number)
+    return "x" * size
+
+
+@registry.function(idempotent=False)
 def write_once_then_sleep(path: str, text: str, seconds: float) -> str:
     """The same as `write_then_sleep`, and must not run twice."""
     return write_then_sleep(path, text, seconds)

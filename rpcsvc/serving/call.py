@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from ..amqp import Delivery
 from ..bulk.mend import join, split, split_with_ids
@@ -40,7 +41,7 @@ class Carrier(Protocol):
         """Publish a reply."""
         ...
 
-    def reply(self, consumer: object, delivery: Delivery, response: bytes | None) -> None:
+    def reply(self, consumer: Any, delivery: Delivery, response: bytes | None) -> None:
         """Publish the reply to a delivery, if one is wanted, then ack it."""
         ...
 
@@ -56,14 +57,14 @@ class Call:
         deadline: when nobody waits any more, counted from when it was received.
     """
 
-    __slots__ = (
-        *("consumer", "deadline", "delivery", "key", "session"),
-        *("_attempts", "_is_cancelled", "_may_have_run", "_repair", "_service", "_unpacked", "_work"),
-    )
+    # Of the class until they differ: one is made for each delivery.
+    _attempts = 0
+    _is_cancelled = False
+    _work: Work | None = None
+    _repair: OneByOne | None = None
+    _unpacked: Sequence[_Unpacked] = ()
 
-    def __init__(
-        self, service: Service, session: Carrier, consumer: object, delivery: Delivery, key: Key | None
-    ) -> None:
+    def __init__(self, service: Service, session: Carrier, consumer: Any, delivery: Delivery, key: Key | None) -> None:
         self._service = service
         self.session = session
         self.consumer = consumer
@@ -71,17 +72,12 @@ class Call:
         self.key = key
         self.deadline = _deadline(delivery.expiration)
         self._may_have_run = delivery.redelivered
-        self._attempts = 0
-        self._is_cancelled = False
-        self._work: Work | None = None
-        self._repair: OneByOne | None = None
-        self._unpacked: list[_Unpacked] = []
 
     def start(self) -> None:
         """Have it computed."""
         if self.key is not None:
             self._service.under_way.add(self.key, self)
-        self._submit()
+        self._work = self._service.pool.submit(self.delivery.body, self._ended, self.deadline)
         if self.delivery.type == METHOD:
             asyncio.get_running_loop().call_later(UNPACK_AFTER, self._unpack)
 
@@ -103,7 +99,7 @@ class Call:
         if self._work is not None:
             self._work.deadline = _PAST
 
-    def move(self, session: Carrier, consumer: object, delivery: Delivery) -> None:
+    def move(self, session: Carrier, consumer: Any, delivery: Delivery) -> None:
         """It was delivered again: there it is answered."""
         self.session, self.consumer, self.delivery = session, consumer, delivery
         if self._work is not None:
@@ -111,7 +107,7 @@ class Call:
 
     # ---- computing
 
-    def _submit(self) -> None:
+    def _submit_again(self) -> None:
         deadline = _PAST if self.session.is_lost else self.deadline
         self._work = self._service.pool.submit(self.delivery.body, self._ended, deadline)
 
@@ -141,7 +137,7 @@ class Call:
                 self._service.pool, requests, lost, served, deadline=self.deadline, done=self._mended
             )
         elif may_try_again(lost, self._attempts, served):
-            self._submit()
+            self._submit_again()
         else:
             self._finish(failure(self.delivery.body, lost_error(lost)))
 
@@ -176,11 +172,12 @@ class Call:
         packed = split_with_ids(self.delivery.body)
         if packed is None or not self._service.served(self.delivery.body).idempotent:
             return
+        self._unpacked = unpacked_calls = list[_Unpacked]()
         for index, (call_id, request) in enumerate(packed[1]):
             key = (self.delivery.reply_to, call_id)
             if index != item and not self._service.under_way.was_cancelled(key):
                 unpacked = _Unpacked(self._service, self, key, request)
-                self._unpacked.append(unpacked)
+                unpacked_calls.append(unpacked)
                 unpacked.start()
 
     def __repr__(self) -> str:

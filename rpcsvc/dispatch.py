@@ -1,14 +1,16 @@
 """From the body of a request to the body of its response: find the function, check, compute, encode.
 
 `dispatch` never raises, whatever the body, the function or the function's exception do; each failure becomes the error
-response that the caller can tell apart. It runs in a worker process. `failure` makes the same kind of response for a
-request that no worker could finish, and runs in the server process.
+response that the caller can tell apart. The one exception is `StopCall`, raised inside a function whose message is
+cancelled: it comes out of everything, so nothing else of the message runs. `dispatch` runs in a worker process.
+`failure` makes the same kind of response for a request that no worker could finish, and runs in the server process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any, TypeAlias
 
 from . import jsonrpc, values
@@ -25,7 +27,7 @@ from .errors import (
     ResultNotEncodable,
 )
 from .openrpc import describe
-from .raising import function_raised, server_failed
+from .raising import StopCall, function_raised, server_failed
 from .registry import Registry
 from .settings import MAX_BODY
 
@@ -69,6 +71,9 @@ def dispatch(
 
     Returns:
         The body of the response, or None where none is wanted (notifications).
+
+    Raises:
+        StopCall: it was raised inside the function: the message is cancelled.
     """
     message = jsonrpc.parse(body)
     if isinstance(message, jsonrpc.Request) and message.method == METHOD:
@@ -137,7 +142,10 @@ def _answer_map(
         if function is None:
             raise _not_found(registry, asked.method)
         outcome = compute(asked, function, progress, clock, send_tracebacks=rules.send_tracebacks)
-        return encode_response(request.id, outcome)
+        answer = encode_response(request.id, outcome)
+        if len(answer) > rules.max_result and not function.idempotent:
+            raise _too_large_together(len(answer), rules)
+        return answer
 
     answer = _guarded(request, rules, compute_all)
     return None if request.is_notification else answer
@@ -160,6 +168,8 @@ def _guarded(request: jsonrpc.Request, rules: Rules, answer_it: Callable[[], byt
     """The answer, or the error that says why there is none."""
     try:
         answer = answer_it()
+    except StopCall:
+        raise
     except RemoteError as error:
         return jsonrpc.encode_error(request.id, error)
     except EncodingError as error:
@@ -178,8 +188,14 @@ def _compute(registry: Registry, request: jsonrpc.Request, rules: Rules) -> Any:
     function.check(request.args, request.kwargs)
     try:
         return function.call(*request.args, **request.kwargs)
+    except StopCall:
+        raise
     except BaseException as error:
         raise function_raised(request.method, error, send_traceback=rules.send_tracebacks) from None
+
+
+CALLERS: frozenset[CodeType] = frozenset((_compute.__code__, compute.__code__))
+"""The code that calls functions, and in which an exception at any moment tears nothing apart."""
 
 
 def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
@@ -196,6 +212,14 @@ def _not_found(registry: Registry, method: str) -> MethodNotFound:
     known = ", ".join(function.name for function in registry)
     sentence = f"there is no function {method[:100]!r} here; there are: {known[:1000]}"
     return MethodNotFound(sentence, data={"method": method[:100]})
+
+
+def _too_large_together(size: int, rules: Rules) -> ResultNotEncodable:
+    """Of calls that must not run twice: their caller is not to try whether each result by itself is small enough."""
+    sentence = (
+        f"the results take {size} bytes together; this server sends at most {rules.max_result}; the calls have run"
+    )
+    return ResultNotEncodable(sentence, data={"may_run_again": False})
 
 
 def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:

@@ -31,7 +31,9 @@ The tree:
         ├── ResultNotEncodable    -32001
         ├── WorkerLost            -32002
         ├── OutcomeUnknown        -32003
-        └── TimeLimitExceeded     -32004
+        ├── TimeLimitExceeded     -32004
+        ├── CallCancelled         -32005
+        └── MemoryLimitExceeded   -32006
 
 The numbers are JSON-RPC 2.0 error codes (section 5.1); -32000 to -32099 are left to implementations.
 Errors carry data; `str` makes the sentence. All of them can be pickled, because user code moves them between processes.
@@ -307,6 +309,34 @@ class TimeLimitExceeded(RemoteError):
     CODE = -32004
 
 
+class CallCancelled(RemoteError):
+    """The call was cancelled, by its caller or because nobody waited for it any more.
+
+    This is raised inside a function that runs, which may tidy up; a function that goes on is killed with its worker.
+    """
+
+    CODE = -32005
+
+
+class MemoryLimitExceeded(RemoteError):
+    """The worker took more memory than the function may.
+
+    Attributes, besides those of RemoteError: `limit` and `used`, in bytes.
+    """
+
+    CODE = -32006
+
+    @property
+    def limit(self) -> int | None:
+        """What the function may take, in bytes."""
+        return _number(self.data, "limit")
+
+    @property
+    def used(self) -> int | None:
+        """What its worker had taken when that was noticed, in bytes."""
+        return _number(self.data, "used")
+
+
 def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name)
     return value if isinstance(value, str) else ""
@@ -344,6 +374,8 @@ _BY_CODE: dict[int, type[RemoteError]] = {
         WorkerLost,
         OutcomeUnknown,
         TimeLimitExceeded,
+        CallCancelled,
+        MemoryLimitExceeded,
     )
 }
 

@@ -117,6 +117,10 @@ class PendingCalls(Generic[Call]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
+    def values(self) -> list[Call]:
+        """The waiting calls."""
+        return list(self._calls.values())
+
     def ids(self) -> Set[str]:
         """The correlation ids of the waiting calls."""
         return self._calls.keys()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from .errors import FunctionRaised, InternalError, RemoteError, TimeLimitExceeded
+from .errors import CallCancelled, FunctionRaised, InternalError, RemoteError, TimeLimitExceeded
 
 MAX_TRACEBACK = 16 * 1024
 """Characters of a remote traceback that travel; the end of it says most."""
@@ -17,6 +17,10 @@ MAX_TRACEBACK = 16 * 1024
 
 class SoftLimit(TimeLimitExceeded):
     """What a soft limit raises inside the function: this worker's own, not one from a call of the function's."""
+
+
+class StopCall(CallCancelled):
+    """What a cancel raises inside the function: it ends the whole message, for whose answer nobody waits."""
 
 
 def function_raised(method: str, error: BaseException, *, send_traceback: bool) -> RemoteError:

@@ -21,6 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_NAME_BYTES = 255
 """A method's name travels in the AMQP property `type`, a short string."""
+MAX_ATTEMPTS = 100
+"""The most that `max_attempts` may be: each takes a worker down."""
 
 _UNIONS = (typing.Union, types.UnionType)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -81,6 +83,7 @@ class Function:
         signature: its signature, with annotations resolved.
         idempotent: whether running it twice for one call does no harm.
         limits: how long a call may take.
+        max_attempts: how often a call is tried whose worker dies over it.
     """
 
     name: str
@@ -91,6 +94,13 @@ class Function:
     _by_position: tuple[Check | None, ...]
     _required: int
     limits: Limits = NO_LIMITS
+    max_attempts: int = 1
+
+    def __post_init__(self) -> None:
+        if type(self.max_attempts) is not int or not 1 <= self.max_attempts <= MAX_ATTEMPTS:
+            raise ConfigurationError(f"{self.name}: max_attempts is 1 to {MAX_ATTEMPTS}, not {self.max_attempts!r}")
+        if self.max_attempts > 1 and not self.idempotent:
+            raise RegistrationError(f"{self.name}: what must not run twice has max_attempts=1")
 
     @property
     def summary(self) -> str:
@@ -179,6 +189,7 @@ class Registry:
         check: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        max_attempts: int = 1,
     ) -> Callable[[F], F]: ...
 
     def function(
@@ -191,6 +202,7 @@ class Registry:
         check: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        max_attempts: int = 1,
     ) -> F | Callable[[F], F]:
         """Register a function; the decorator gives it back unchanged.
 
@@ -200,15 +212,18 @@ class Registry:
             check: whether arguments are checked against annotations; False binds them only.
             time_limit: seconds after which a call's worker is killed; None takes the server's.
             soft_time_limit: seconds after which TimeLimitExceeded is raised inside the function; likewise.
+            max_attempts: how often a call is tried whose worker dies over it, the first time included; above 1 for
+                idempotent functions only.
 
         Raises:
-            ConfigurationError: a limit is no time, or the soft one not below the hard one.
-            RegistrationError: the name is taken, reserved or malformed, or this is nothing that a worker can call.
+            ConfigurationError: a limit is no time, the soft one not below the hard one, or max_attempts out of range.
+            RegistrationError: the name is taken, reserved or malformed, this is nothing that a worker can call, or
+                max_attempts is above 1 for a function that must not run twice.
         """
 
         def register(target: F) -> F:
             limits = Limits(soft_time_limit, time_limit)
-            self.add(target, name=name, idempotent=idempotent, check=check, limits=limits)
+            self.add(target, name=name, idempotent=idempotent, check=check, limits=limits, max_attempts=max_attempts)
             return target
 
         return register if function is None else register(function)
@@ -221,9 +236,11 @@ class Registry:
         idempotent: bool = True,
         check: bool = True,
         limits: Limits = NO_LIMITS,
+        max_attempts: int = 1,
     ) -> Function:
         """Register a function without a decorator; see `function`."""
-        return self._insert(replace(_entry(function, name, idempotent, check), limits=limits))
+        entry = _entry(function, name, idempotent, check)
+        return self._insert(replace(entry, limits=limits, max_attempts=max_attempts))
 
     def _insert(self, entry: Function) -> Function:
         if entry.name in self._functions:

@@ -22,7 +22,8 @@ from .errors import (
 from .loops import new_event_loop
 from .memory import keep_large_blocks
 from .registry import Limits
-from .serving.session import ServerCounts, Service, Session
+from .serving.service import ServerCounts, Service
+from .serving.session import Session
 from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
 from .workers.pool import WorkerPool
 
@@ -184,6 +185,13 @@ class RpcServer:
         assert self._stop is not None
         assert self._pool is not None
         service = Service(self.queue, self.prefetch, self._pool, self.counts, self._callback_queues)
+        try:
+            await self._serve_one_after_the_other(service, ready)
+        finally:
+            service.under_way.close()
+
+    async def _serve_one_after_the_other(self, service: Service, ready: Callable[[RpcServer], None] | None) -> None:
+        assert self._stop is not None
         back_off = _BACK_OFF_FROM
         first = True
         while not self._stop.is_set():

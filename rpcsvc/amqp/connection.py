@@ -219,6 +219,21 @@ class Channel:
         )
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
 
+    async def declare_exchange(self, name: str, kind: str, *, durable: bool = False) -> None:
+        """Declare an exchange of that kind ("fanout", …).
+
+        Raises:
+            AccessRefused: the user may not. The channel is lost, as AMQP has it.
+            QueueMismatch: it exists, declared otherwise. Likewise.
+        """
+        await self._operation(
+            lambda done: self._pika.exchange_declare(name, exchange_type=kind, durable=durable, callback=done)
+        )
+
+    async def bind(self, queue: str, exchange: str) -> None:
+        """Have what is published to an exchange, whatever its routing key, come to a queue too."""
+        await self._operation(lambda done: self._pika.queue_bind(queue, exchange, routing_key="", callback=done))
+
     async def delete_queue(self, name: str) -> None:
         """Delete a queue, whatever is in it or consumes it. One that is not there is fine (RabbitMQ's own rule)."""
         await self._operation(lambda done: self._pika.queue_delete(name, callback=done))
@@ -278,6 +293,16 @@ class Channel:
                 type=type,
             )
         )
+
+    def publish_to_exchange(self, exchange: str, body: bytes) -> None:
+        """Publish to an exchange without a routing key. If there is none of that name, the broker closes the channel.
+
+        Raises:
+            ConnectionLost: the channel has ended.
+        """
+        if self.lost.done():
+            raise copy.copy(self.lost.result())
+        self._pika.basic_publish(exchange, "", body, pika.BasicProperties(content_type=CONTENT_TYPE))
 
     def ack(self, delivery_tag: int) -> None:
         """Acknowledge a delivery.

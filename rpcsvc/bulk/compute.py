@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from .. import jsonrpc
 from ..deadline import Clock
 from ..errors import InvalidParams, RemoteError
-from ..raising import function_raised, server_failed
+from ..raising import StopCall, function_raised, server_failed
 from ..registry import Function
 from .answer import ErrorObject, MapResult
 from .request import MapRequest
@@ -30,6 +30,9 @@ def compute(
         progress: its first item is set to the index of the call that is running.
         clock: seconds, for the time that it takes.
         send_tracebacks: whether errors carry the traceback.
+
+    Raises:
+        StopCall: the message is cancelled; no further call is made.
     """
     call, check = function.call, function.check
     needs_check = asked.columns is None or not function.accepts(asked.columns)
@@ -44,12 +47,16 @@ def compute(
                 check(args, {})
         except InvalidParams as error:
             told = error
+        except StopCall:
+            raise
         except BaseException as error:  # a class in an annotation may do anything
             told = server_failed(error)
         else:
             try:
                 results.append(call(*args))
                 continue
+            except StopCall:
+                raise
             except BaseException as error:
                 told = function_raised(function.name, error, send_traceback=send_tracebacks)
         errors.append((index, jsonrpc.error_object(told)))

@@ -45,6 +45,7 @@ class PendingCall:
         outcome: where its result or error goes.
         body: the whole request, where that has a raw section; None where it is made when the call is sent.
         sent: how many times it was sent.
+        pack: the message that it travels in with others; None where it has one of its own.
     """
 
     call_id: str
@@ -56,6 +57,7 @@ class PendingCall:
     outcome: Outcome
     body: bytes | None = None
     sent: int = 0
+    pack: PendingCall | None = None
 
     @property
     def size(self) -> int:

@@ -36,6 +36,7 @@ from ..pending import PendingCalls, ReplyCounts
 from ..settings import BrokerUrl
 from .back_off import BackOff
 from .calls import CallFactory, ClientOptions, PendingCall, now
+from .cancelling import Canceller
 from .opening import Connector
 from .packing import Pack, Packer
 from .session import SENT_AGAIN
@@ -65,6 +66,7 @@ class CallLink:
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
         self._unsent: dict[str, PendingCall] = {}
         self._connector = Connector(url, options, delivered=self._delivered, returned=self._returned, lost=self._lost)
+        self._canceller = Canceller(self._connector, self._pending.__contains__, self._pack_given_up)
         self._sender: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -117,13 +119,15 @@ class CallLink:
             session.connection.flush()
 
     def forget(self, call_id: str) -> None:
-        """Somebody gave the call up: its reply, if one comes, is late."""
-        self._pending.pop(call_id, answered=False)
-        self._unsent.pop(call_id, None)
+        """Somebody gave the call up: its reply, if one comes, is late, and the servers are told."""
+        call = self._pending.pop(call_id, answered=False)
+        if call is not None:
+            self._given_up(call)
 
     async def close(self) -> None:
         """End the connection, and every call that waits."""
         self._closed = True
+        sent = [call for call in self._pending.values() if call.sent and call.call_id not in self._unsent]
         self._fail_all(ClientClosed("the client was closed while the call waited for its reply"))
         tasks = [task for task in (self._sender, self._watcher) if task is not None]
         for task in tasks:
@@ -131,6 +135,7 @@ class CallLink:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
+        await self._canceller.close(sent)
         await self._connector.close()
 
     # ---- sending
@@ -226,7 +231,9 @@ class CallLink:
         self._pending.add(pack.call_id, pack)
         self._packs += 1
         for call in outcome.calls:
-            cast(PendingCall, call).sent += 1
+            packed = cast(PendingCall, call)
+            packed.sent += 1
+            packed.pack = pack
         self.send_alone(pack)
 
     def pack_ended(self) -> None:
@@ -286,7 +293,7 @@ class CallLink:
     def _on_timer(self) -> None:
         self._timer = None
         for call_id, call in self._pending.expire(now()):
-            self._unsent.pop(call_id, None)
+            self._given_up(call)
             call.fail(RpcTimeout(call.method, call.timeout, call_id))
         upcoming = self._pending.next_deadline()
         if upcoming is not None:
@@ -318,8 +325,18 @@ class CallLink:
 
     # ---- ends
 
+    def _given_up(self, call: PendingCall) -> None:
+        """Nobody waits for it any more, and it may be with a server."""
+        if self._unsent.pop(call.call_id, None) is None and call.sent:
+            self._canceller.add(call)
+
+    def _pack_given_up(self, pack: PendingCall) -> None:
+        self._pending.pop(pack.call_id, answered=False)
+        self._packs -= 1
+
     def _lost(self, reason: RpcError) -> None:
         """The connection went. What waits is sent again on the next one, marked as something that may have run."""
+        self._canceller.forget()
         if self._packer is not None:
             self._packer.forget()
         for call_id in list(self._pending.ids()):

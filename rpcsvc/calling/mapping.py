@@ -151,8 +151,9 @@ class MapResults(Iterator[Any]):
         try:
             answer = read_answer(chunk.future.result(), chunk.count)
         except (ResultNotEncodable, EncodingError) as error:
-            if chunk.count == 1:
-                return self._all_raise([error])
+            may_run_again = not isinstance(error, ResultNotEncodable) or error.data.get("may_run_again", True)
+            if chunk.count == 1 or not may_run_again:
+                return self._all_raise([error] * chunk.count)
             return self._one_by_one(chunk)  # together too large; alone they may not be
         except RpcTimeout as error:
             told = RpcTimeout(self._method, error.timeout, error.call_id)  # not in the name of rpc.map

@@ -1,47 +1,103 @@
-"""A message of many calls whose worker died: the one that was running pays, the others are computed."""
+"""When a worker died over a call: what its caller is told, whether it is tried again, and, for a message of many
+calls, how the others are computed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from ..deadline import Deadline
 from ..dispatch import failure
 from ..errors import RemoteError, TimeLimitExceeded, WorkerLost
-from ..workers.handle import Answer, Lost, Outcome
+from ..workers.forking import Served
+from ..workers.handle import Answer, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
 
 
 class OneByOne:
-    """Computes the calls of one message one by one, but for the one that took a worker down."""
+    """Computes the calls of one message one by one; the one that took a worker down only if it may be tried again.
+
+    Args:
+        pool: who computes.
+        requests: the calls, of an idempotent function.
+        lost: what became of the message as a whole.
+        served: what holds for the function.
+        deadline: the message's.
+        done: called once with the answers, or with None when nobody waits for them any more.
+    """
 
     def __init__(
         self,
         pool: WorkerPool,
         requests: list[bytes],
-        culprit: int,
-        error: RemoteError,
-        done: Callable[[list[bytes]], None],
+        lost: Lost,
+        served: Served,
+        *,
+        deadline: Deadline | None,
+        done: Callable[[list[bytes] | None], None],
     ) -> None:
+        self._pool = pool
         self._requests = requests
-        self._answers: dict[int, bytes] = {}
+        self._served = served
+        self._deadline = deadline
         self._done = done
-        for index, request in enumerate(requests):
-            if index != culprit:
-                pool.submit(request, partial(self._ended, index))
-        self._answered(culprit, failure(requests[culprit], error))
+        self._answers: dict[int, bytes] = {}
+        self._attempts: Counter[int] = Counter()
+        self._works: dict[int, Work] = {}
+        self._is_over = False
+        for index in range(len(requests)):
+            if index == lost.item:
+                self._lost(index, lost)
+            else:
+                self._submit(index)
+
+    def cancel(self) -> None:
+        """Stop what is not computed yet."""
+        for work in list(self._works.values()):
+            self._pool.cancel(work)
+
+    def _submit(self, index: int) -> None:
+        if not self._is_over:
+            self._works[index] = self._pool.submit(self._requests[index], partial(self._ended, index), self._deadline)
 
     def _ended(self, index: int, outcome: Outcome) -> None:
         match outcome:
             case Answer(body):
                 self._answered(index, body)
             case Lost():
-                self._answered(index, failure(self._requests[index], lost_error(outcome)))
+                self._lost(index, outcome)
+            case _:
+                self._end(None)
+
+    def _lost(self, index: int, lost: Lost) -> None:
+        self._attempts[index] += lost.running
+        if may_try_again(lost, self._attempts[index], self._served):
+            self._submit(index)
+        else:
+            self._answered(index, failure(self._requests[index], lost_error(lost)))
 
     def _answered(self, index: int, answer: bytes | None) -> None:
         assert answer is not None, "these requests are no notifications"
         self._answers[index] = answer
         if len(self._answers) == len(self._requests):
-            self._done([self._answers[place] for place in range(len(self._requests))])
+            self._end([self._answers[place] for place in range(len(self._requests))])
+
+    def _end(self, answers: list[bytes] | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._done(answers)
+
+
+def may_try_again(lost: Lost, attempts: int, served: Served) -> bool:
+    """Whether a call is computed again, after so many attempts over which workers died.
+
+    One that had been computed, and only its answer was lost, took no worker down. One whose time was up would take as
+    long again.
+    """
+    if not lost.running:
+        return served.idempotent
+    return served.idempotent and attempts < served.max_attempts and not lost.over_time
 
 
 def lost_error(lost: Lost) -> RemoteError:

@@ -1,6 +1,6 @@
 """One connection of a server: its consumers, and the deliveries that come through it.
 
-    rpc_queue --consumer k, prefetch 1--> delivery --body--> WorkerPool --> outcome --> reply, then ack --> broker
+    rpc_queue --consumer k, prefetch 1--> delivery --> Call --body--> WorkerPool --> outcome --> reply, then ack
 
 Rules: a body is not looked into (only to answer for a worker that died). A delivery is acked after its reply was
 published, on the same channel, so whatever takes the server away before that gives the delivery to another one. Nothing
@@ -11,78 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fnmatch
 import logging
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 
-from .. import jsonrpc
 from ..amqp import Channel, Connection, Delivery
-from ..bulk.mend import join, split, split_with_ids
-from ..bulk.request import METHOD
 from ..deadline import Deadline
 from ..dispatch import failure
 from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
-from ..workers.handle import Answer, Expired, Lost, Outcome, Work
-from ..workers.pool import WorkerPool
-from .repair import OneByOne, lost_error
+from .call import Call
+from .control import listen
+from .service import Service
+from .under_way import Key
 
 log = logging.getLogger(__name__)
 
 SENT_AGAIN = "again"
 """The message_id of a call that its client had sent before, on a connection that was lost."""
-UNPACK_AFTER = 0.02
-"""Seconds after which the calls of one message are looked after one by one. They were to take 2 ms together."""
-
-
-@dataclass(slots=True)
-class ServerCounts:
-    """What happened to deliveries since the start.
-
-    Attributes:
-        answered: a reply was published, or none was wanted.
-        lost: a worker died during them; the caller was told.
-        expired: nobody waited for them any more; they did not start.
-        refused: their callback queue is none that replies may go to; they did not start.
-        unknown: they may have run before and must not run twice; the caller was told.
-        abandoned: the connection was lost before they could be acked; the broker delivers them again.
-    """
-
-    answered: int = 0
-    lost: int = 0
-    expired: int = 0
-    refused: int = 0
-    unknown: int = 0
-    abandoned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What a session serves, and with what.
-
-    Attributes:
-        queue: the queue's name.
-        prefetch: how many deliveries each consumer may hold.
-        pool: who computes.
-        counts: what happened to deliveries, over all sessions.
-        callback_queues: patterns of the queues that replies may go to.
-    """
-
-    queue: str
-    prefetch: int
-    pool: WorkerPool
-    counts: ServerCounts
-    callback_queues: tuple[str, ...]
-
-    def may_reply_to(self, queue: str) -> bool:
-        """Whether replies may go to a queue of that name."""
-        return _matches(queue, self.callback_queues)
-
-
-@lru_cache(maxsize=1024)
-def _matches(queue: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(queue, pattern) for pattern in patterns)
 
 
 @dataclass(slots=True, eq=False)
@@ -106,13 +52,20 @@ class Session:
     unacked: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
+    _control: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._idle.set()
-        self.channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
+        self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
         self.channel.on_cancelled(
             lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
         )
+
+    def _channel_lost(self, reason: RpcError) -> None:
+        for call in self.service.under_way.calls():
+            if isinstance(call, Call) and call.session is self:
+                call.orphan()
+        self._end(reason)
 
     def _end(self, reason: RpcError) -> None:
         self.reason = self.reason or reason
@@ -133,6 +86,7 @@ class Session:
                 await channel.declare_queue(service.queue, durable=True)
                 await channel.prefetch(service.prefetch)
                 session = cls(service, connection, channel)
+                await session._listen()  # before calls come: none is missed that is given up later
                 for _ in range(consumers):
                     await session.consume()
         except TimeoutError:
@@ -143,11 +97,21 @@ class Session:
             raise
         return session
 
+    async def _listen(self) -> None:
+        listening = asyncio.Event()
+        self._control = asyncio.ensure_future(listen(self.connection, self.service, listening))
+        await listening.wait()
+
     async def consume(self) -> None:
         """Start one more consumer."""
         consumer = _Consumer()
         self.consumers.append(consumer)
         consumer.tag = await self.channel.consume(self.service.queue, partial(self._delivered, consumer))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be answered on it any more."""
+        return self.channel.lost.done()
 
     async def wait_until_lost(self) -> None:
         """Return when the session cannot be used any more."""
@@ -172,96 +136,62 @@ class Session:
     # ---- one delivery
 
     def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
-        counts = self.service.counts
-        pool = self.service.pool
+        service = self.service
+        counts = service.counts
         consumer.unacked += 1
         self.unacked += 1
         self._idle.clear()
-        if delivery.reply_to is not None and not self.service.may_reply_to(delivery.reply_to):
+        if delivery.reply_to is not None and not service.may_reply_to(delivery.reply_to):
             counts.refused += 1
             log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
             self._finish(consumer, delivery)
             return
-        if (delivery.redelivered or delivery.message_id == SENT_AGAIN) and not self._may_run_twice(delivery.body):
-            counts.unknown += 1
-            self._reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
-            return
-        work = pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
-        if delivery.type == METHOD:
-            asyncio.get_running_loop().call_later(UNPACK_AFTER, self._unpack, delivery, work)
-
-    def _ended(self, consumer: _Consumer, delivery: Delivery, outcome: Outcome) -> None:
-        counts = self.service.counts
-        match outcome:
-            case Answer(body):
-                counts.answered += 1
-                self._reply(consumer, delivery, body)
-            case Lost():
-                counts.lost += 1
-                self._mend(consumer, delivery, outcome)
-            case Expired():
-                counts.expired += 1
-                self._finish(consumer, delivery)
-
-    def _may_run_twice(self, body: bytes) -> bool:
-        """Whether every function that a body calls is idempotent; one that does not exist here runs not even once."""
-        functions = self.service.pool.functions
-        called = jsonrpc.methods(body)
-        if called is None:  # a bare value calls the default function, whichever that is
-            return all(functions.values())
-        return all(functions.get(method, True) for method in called)
-
-    def _mend(self, consumer: _Consumer, delivery: Delivery, lost: Lost) -> None:
-        """A worker died. The call that was running pays; what can do no harm is computed again."""
-        pool = self.service.pool
-        error = lost_error(lost)
-        harmless = self._may_run_twice(delivery.body)
-        if not lost.running and harmless:
-            pool.submit(delivery.body, partial(self._ended, consumer, delivery), _deadline(delivery.expiration))
-        elif lost.running and harmless and (requests := split(delivery.body)) is not None:
-            OneByOne(
-                pool,
-                requests,
-                lost.item,
-                error,
-                lambda answers: self._reply(consumer, delivery, join(delivery.body, answers)),
-            )
-        else:
-            self._reply(consumer, delivery, failure(delivery.body, error))
-
-    def _unpack(self, delivery: Delivery, work: Work) -> None:
-        """Calls that travel together were each expected to be quick, and one is not: let the others not wait for it."""
-        if work.is_over or delivery.reply_to is None:
-            return
-        item = self.service.pool.running_item(work)
-        if item is None:  # it has not begun
-            asyncio.get_running_loop().call_later(UNPACK_AFTER, self._unpack, delivery, work)
-            return
-        packed = split_with_ids(delivery.body)
-        if packed is None or not self.service.pool.functions.get(packed[0], False):
-            return
-        for index, (call_id, request) in enumerate(packed[1]):
-            if index != item:
-                done = partial(self._answer_unpacked, delivery.reply_to, call_id, request)
-                self.service.pool.submit(request, done, work.deadline)  # none starts that nobody waits for any more
-
-    def _answer_unpacked(self, reply_to: str, call_id: str, request: bytes, outcome: Outcome) -> None:
-        """The caller knows the call by its own id; what comes for it with the others later is a duplicate."""
-        match outcome:
-            case Answer(body):
-                response = body
-            case Lost():
-                response = failure(request, lost_error(outcome))
-            case Expired():
+        key = None
+        if delivery.reply_to is not None and delivery.correlation_id is not None:
+            key = (delivery.reply_to, delivery.correlation_id)
+            if delivery.redelivered and self._joins(key, consumer, delivery):
                 return
-        if response is not None:
-            with contextlib.suppress(RpcError):  # the connection went; the delivery goes to another server
-                self.channel.publish(reply_to, response, correlation_id=call_id)
+            if service.under_way.was_cancelled(key):
+                counts.cancelled += 1
+                self._finish(consumer, delivery)
+                return
+        may_have_run = delivery.redelivered or delivery.message_id == SENT_AGAIN
+        if may_have_run and not service.served(delivery.body).idempotent:
+            counts.unknown += 1
+            self.reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
+            return
+        Call(service, self, consumer, delivery, key).start()
 
-    def _reply(self, consumer: _Consumer, delivery: Delivery, response: bytes | None) -> None:
+    def _joins(self, key: Key, consumer: _Consumer, delivery: Delivery) -> bool:
+        """Whether a call that was delivered again goes on here, or is answered with what came of it meanwhile."""
+        under_way = self.service.under_way
+        call = under_way.get(key)
+        if isinstance(call, Call) and call.session.is_lost and call.delivery.body == delivery.body:
+            self.service.counts.joined += 1
+            call.move(self, consumer, delivery)
+            return True
+        kept = under_way.kept(key, delivery.body)
+        if kept is None:
+            return False
+        if not kept.has_run:
+            # It came here first, and a server that got it in between did not run it if it must not run twice.
+            delivery.redelivered = False
+            return False
+        self.service.counts.joined += 1
+        self.reply(consumer, delivery, kept.response)
+        return True
+
+    def publish(self, reply_to: str, response: bytes, correlation_id: str | None) -> None:
+        """Publish a reply; if the connection went, nothing happens."""
+        try:  # noqa: SIM105 a context manager costs more than the rest, and each reply comes through here
+            self.channel.publish(reply_to, response, correlation_id=correlation_id)
+        except RpcError:
+            pass
+
+    def reply(self, consumer: _Consumer, delivery: Delivery, response: bytes | None) -> None:
+        """Publish the reply to a delivery, if one is wanted, then ack it."""
         if response is not None and delivery.reply_to is not None:
-            with contextlib.suppress(RpcError):  # noted when the ack fails too
-                self.channel.publish(delivery.reply_to, response, correlation_id=delivery.correlation_id)
+            self.publish(delivery.reply_to, response, delivery.correlation_id)
         self._finish(consumer, delivery)
 
     def _finish(self, consumer: _Consumer, delivery: Delivery) -> None:
@@ -291,10 +221,3 @@ def _outcome_unknown() -> OutcomeUnknown:
     return OutcomeUnknown(
         "the call may have run before, when a server or a connection was lost, and its function must not run twice"
     )
-
-
-def _deadline(expiration: str | None) -> Deadline | None:
-    """When nobody waits any more: a message's `expiration` counts from its publication, so from now at the latest."""
-    if expiration is None or not expiration.isdecimal():
-        return None
-    return Deadline.after(int(expiration) / 1000)

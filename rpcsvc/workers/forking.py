@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -40,6 +42,19 @@ class ForkServerEvents:
     lost: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server knows of a function that its workers serve.
+
+    Attributes:
+        idempotent: whether running it twice for one call does no harm.
+        max_attempts: how often a call is tried whose worker dies over it.
+    """
+
+    idempotent: bool
+    max_attempts: int = 1
+
+
 class ForkServer:
     """One fork server process."""
 
@@ -48,7 +63,7 @@ class ForkServer:
         self._rules = rules
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._loaded: asyncio.Future[dict[str, bool]] = self._loop.create_future()
+        self._loaded: asyncio.Future[dict[str, Served]] = self._loop.create_future()
         self._received = b""
         self._stopping = False
         self._control, theirs = socket.socketpair()
@@ -68,8 +83,8 @@ class ForkServer:
         """The fork server's process id."""
         return self._process.pid
 
-    async def load(self, workers: int, progress_fd: int) -> dict[str, bool]:
-        """Have the registry imported; the names of its functions, and whether each is idempotent.
+    async def load(self, workers: int, progress_fd: int) -> dict[str, Served]:
+        """Have the registry imported; its functions by name.
 
         Args:
             workers: how many numbers there will be.
@@ -93,6 +108,14 @@ class ForkServer:
         """Have a worker killed; nothing happens if it has ended."""
         self._send({"kill": pid})
 
+    def interrupt(self, pid: int) -> None:
+        """Have a worker sent `CANCEL_SIGNAL`; nothing happens if it has ended."""
+        self._send({"interrupt": pid})
+
+    def destroy(self) -> None:
+        """Kill it and its workers: it does not do what it is told. Its owner hears that it is lost."""
+        self._loop.call_soon(self._lost)
+
     async def stop(self, timeout: float = 5.0) -> None:
         """Close the control socket: the fork server kills what is left of its workers, and ends."""
         self._stopping = True
@@ -111,7 +134,7 @@ class ForkServer:
         except OSError as error:
             # Gone, or stopped for so long that the buffer is full: either way it serves no more.
             log.error("the fork server takes no orders: %s", error)
-            self._process.kill()
+            self.destroy()
 
     def _readable(self) -> None:
         try:
@@ -136,7 +159,7 @@ class ForkServer:
                 self._events.exited(WorkerExit.from_wait_status(pid, code))
             case {"loaded": dict(functions)}:
                 if not self._loaded.done():
-                    self._loaded.set_result(functions)
+                    self._loaded.set_result({name: Served(**facts) for name, facts in functions.items()})
             case {"failed": str(text)}:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))
@@ -145,7 +168,11 @@ class ForkServer:
         self._close()
         if self._stopping:
             return
-        self._process.kill()  # it may have closed its socket only
+        self._stopping = True
+        # Its workers are of its process group. Linux kills them with their parent, but not one that hangs in the
+        # middle of its fork. It itself may have closed its socket only.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         code = self._process.wait()
         if not self._loaded.done():
             exit_ = WorkerExit.from_wait_status(self.pid, code)

@@ -9,10 +9,11 @@ On the control socket, JSON lines. From the pool:
     {"target": "MODULE:NAME", "rules": {…}, "workers": 4}   once, first, with the descriptor of Progress
     {"spawn": 3}                                            with the worker's end of a socket pair as ancillary data
     {"kill": 4711}                                          SIGKILL, by pid; only a worker not reaped yet is signalled
+    {"interrupt": 4711}                                     CANCEL_SIGNAL, likewise
 
 To the pool:
 
-    {"loaded": {"fib": true, …}} | {"failed": "traceback…"} once; the names, and whether they are idempotent
+    {"loaded": {"fib": {"idempotent": true, "max_attempts": 1}, …}} | {"failed": "traceback…"}      once
     {"spawned": 3, "pid": 4711}
     {"exited": 4711, "code": -9}                            as os.waitstatus_to_exitcode gives it
 
@@ -41,6 +42,7 @@ from ..errors import ConfigurationError
 from ..memory import keep_large_blocks
 from ..registry import Registry
 from . import worker
+from .interrupts import CANCEL_SIGNAL
 from .progress import Progress
 
 _PR_SET_PDEATHSIG = 1
@@ -140,7 +142,9 @@ class _ForkServer:
                 if birth is not None:
                     return birth
             elif "kill" in order:
-                self._kill(order["kill"])
+                self._signal(order["kill"], signal.SIGKILL)
+            elif "interrupt" in order:
+                self._signal(order["interrupt"], CANCEL_SIGNAL)
             else:
                 self._load(order)
         return None
@@ -164,7 +168,8 @@ class _ForkServer:
             # What is loaded now lives as long as its workers: the collector need not touch, and so copy, those pages.
             gc.collect()
             gc.freeze()
-            self._tell({"loaded": {function.name: function.idempotent for function in self._registry}})
+            served = {f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts} for f in self._registry}
+            self._tell({"loaded": served})
 
     # ---- workers
 
@@ -190,10 +195,10 @@ class _ForkServer:
         for end in (self._control, self._wakeup, self._signalled):
             end.close()
 
-    def _kill(self, pid: int) -> None:
+    def _signal(self, pid: int, number: int) -> None:
         # A pid in this set is not reaped yet, so it cannot have been given to another process.
         if pid in self._workers:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
     def _kill_all(self) -> None:
         for pid in self._workers:

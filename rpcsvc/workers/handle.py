@@ -1,6 +1,8 @@
 """One worker process, seen from the server's event loop: its socket, its state, and the messages it was given.
 
 A worker's life: starting -> idle <-> busy -> ending -> gone.
+
+Messages are numbered in the order they are given, from 1, on both sides: `Progress` speaks of them by number.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ..deadline import Deadline
 from ..supervision import WorkerExit
 from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .progress import WorkerProgress
+
+if TYPE_CHECKING:
+    from .crew import Crew
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +60,16 @@ class Expired:
     """The deadline passed before a worker was free; nothing has run."""
 
 
-Outcome: TypeAlias = Answer | Lost | Expired
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """It was cancelled before it was answered: nothing has run, or it was stopped."""
+
+
+Outcome: TypeAlias = Answer | Lost | Expired | Cancelled
 Done: TypeAlias = Callable[[Outcome], None]
 
 
-@dataclass(slots=True)  # not frozen, which would triple what making one costs
+@dataclass(slots=True, eq=False)  # not frozen, which would triple what making one costs
 class Work:
     """One call for a worker, not to be started after `deadline`."""
 
@@ -72,6 +82,41 @@ class Work:
         """Tell what became of it."""
         self.is_over = True
         self.done(outcome)
+
+    def end_cancelled(self) -> None:
+        """Tell that it was cancelled; what becomes of it later is told to nobody."""
+        self.end(Cancelled())
+        self.done = _told_already
+
+    def will_end_cancelled(self) -> None:
+        """Whatever becomes of it is told as cancelled."""
+        done = self.done
+        self.done = lambda _: done(Cancelled())
+
+
+def _told_already(_: Outcome) -> None:
+    pass
+
+
+class Cause(enum.Enum):
+    """Why the pool kills a worker."""
+
+    TIME = "its call ran longer than its time limit"
+    CANCEL = "its call was cancelled and did not end"
+    START = "it did not become ready in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The pool has had a worker killed.
+
+    Attributes:
+        cause: why.
+        message: the number of the message it is about. The worker may have come further by the time it is killed.
+    """
+
+    cause: Cause
+    message: int
 
 
 class State(enum.Enum):
@@ -106,10 +151,22 @@ class Owner(Protocol):
 
 
 class Worker(asyncio.Protocol):
-    """One worker process: its socket, its state, and what it is working on."""
+    """One worker process: its socket, its state, and what it is working on.
 
-    def __init__(self, owner: Owner, number: int, progress: WorkerProgress) -> None:
+    Attributes:
+        crew: what made it.
+        number: its place in `Progress`.
+        given: the messages it has not answered, the first of them number `answered + 1`.
+        last_event: when it became busy or answered, on the monotonic clock.
+        leaving: whether it is given no more, and ends when it has answered what it has.
+        kill: why it is being killed, or None.
+        cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
+            or None where it was not seen running.
+    """
+
+    def __init__(self, owner: Owner, crew: Crew, number: int, progress: WorkerProgress) -> None:
         self._owner = owner
+        self.crew = crew
         self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
         self.number = number
@@ -120,8 +177,17 @@ class Worker(asyncio.Protocol):
         self.answered = 0
         self.last_event = 0.0
         self.was_ready = False
-        self.over_time = False
+        self.start_timer: asyncio.TimerHandle | None = None
+        self.leaving = False
+        self.kill: Kill | None = None
+        self.cancels: dict[int, float | None] = {}
         self.exit: WorkerExit | None = None
+
+    def start_over(self) -> None:
+        """It has started, or will not any more."""
+        if self.start_timer is not None:
+            self.start_timer.cancel()
+            self.start_timer = None
 
     def give(self, work: Work) -> None:
         """Send it a message."""
@@ -148,18 +214,26 @@ class Worker(asyncio.Protocol):
         For a worker that has ended.
         """
         assert self.exit is not None
-        running = self.progress.taken - self.answered - 1
-        back = [
-            (
-                work,
-                None
-                if place > running
-                else Lost(self.exit, place == running, self.progress.item[0], self.over_time and place == running),
-            )
-            for place, work in enumerate(self.given)
-        ]
+        back = [(work, self._how_lost(number)) for number, work in enumerate(self.given, self.answered + 1)]
         self.given.clear()
         return back
+
+    def _how_lost(self, message: int) -> Lost | None:
+        assert self.exit is not None
+        taken = self.progress.taken
+        if message > taken:
+            return None
+        running = message == taken
+        if self.kill is None:
+            return Lost(self.exit, running, self.progress.item[0])
+        # Killed over a message that is over by now, it was already computing the next: that has done nothing wrong, and
+        # ends like one that had been computed.
+        running = running and self.kill.message == message
+        return Lost(self.exit, running, self.progress.item[0], running and self.kill.cause is Cause.TIME)
+
+    def message_of(self, work: Work) -> int:
+        """The number of a message that it was given and has not answered."""
+        return self.answered + 1 + self.given.index(work)
 
     def close(self) -> None:
         """Close its socket, which ends the process once it has nothing to do."""

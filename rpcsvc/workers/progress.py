@@ -1,9 +1,12 @@
-"""Three numbers for each worker in memory that the server and the workers share: how far it has come.
+"""Numbers for each worker in memory that the server and the workers share: how far it has come, and what is called off.
 
 When a worker is lost, they tell a call that was running, which ends with the worker, from one that still lay in the
 socket of a worker already dead, which has not run and can go to another. For a message of many calls they tell which
-of them was running. While a function runs that has a time limit, they tell when its time is up, so that the server can
-kill a worker that holds on, whatever it does.
+of them was running. While a function runs that has limits, they tell when its time is up and how much memory it may
+take, so that the server can kill a worker that holds on, whatever it does. The server in turn notes which messages are
+cancelled.
+
+Each number has one writer. A worker counts the messages that it takes; the first is number 1.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ import os
 import tempfile
 from typing import Self
 
-_NUMBERS = 3
-_TAKEN, _ITEM, _DEADLINE = range(_NUMBERS)
+MAX_CANCELLED = 16
+"""How many messages of one worker may be cancelled at one time: no fewer than it may be given."""
+_TAKEN, _ITEM, _DEADLINE, _MEMORY, _CANCELLED = range(5)
+_NUMBERS = _CANCELLED + MAX_CANCELLED
 _NUMBER_BYTES = 8
 
 
@@ -51,7 +56,7 @@ class WorkerProgress:
 
     @property
     def taken(self) -> int:
-        """How many messages it has taken from its socket."""
+        """How many messages it has taken from its socket: the number of the last one."""
         return self._numbers[_TAKEN]
 
     def take(self) -> None:
@@ -68,6 +73,31 @@ class WorkerProgress:
     def deadline(self, nanoseconds: int) -> None:
         self._numbers[_DEADLINE] = nanoseconds
 
+    @property
+    def memory_limit(self) -> int:
+        """How many bytes the worker may take for the running call; 0 is as many as it likes."""
+        return self._numbers[_MEMORY]
+
+    @memory_limit.setter
+    def memory_limit(self, size: int) -> None:
+        self._numbers[_MEMORY] = size
+
+    @property
+    def cancelled(self) -> frozenset[int]:
+        """The messages that are cancelled, by number; they may be over."""
+        return frozenset(self._numbers[_CANCELLED:]) - {0}
+
+    def cancel(self, message: int, *, over: int) -> None:
+        """Note that a message is cancelled.
+
+        Args:
+            message: its number.
+            over: up to this number messages are answered, and their notes of no use any more.
+        """
+        noted = self._numbers[_CANCELLED:]
+        noted[next(place for place, number in enumerate(noted) if number <= over)] = message
+
     def reset(self) -> None:
         """A new worker takes over the number."""
-        self._numbers[_TAKEN] = self._numbers[_DEADLINE] = self.item[0] = 0
+        for place in range(_NUMBERS):
+            self._numbers[place] = 0

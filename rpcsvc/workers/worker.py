@@ -14,8 +14,10 @@ from collections import deque
 from types import FrameType
 
 from ..dispatch import Rules, dispatch
+from ..raising import StopCall
 from ..registry import Registry
 from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .interrupts import Interrupts
 from .limits import enforce
 from .progress import WorkerProgress
 
@@ -29,14 +31,21 @@ _WAIT_FOR_MORE = 0.0005
 def serve(channel: socket.socket, registry: Registry, rules: Rules, progress: WorkerProgress) -> None:
     """Answer calls until the other end closes."""
     _become_a_worker()
-    registry = enforce(registry, rules, progress)
+    interrupts = Interrupts(progress)
+    registry = enforce(registry, rules, progress, interrupts)
     channel.sendall(frame(READY))
     calls = _Calls(channel)
     answers: list[bytes] = []
     size = 0
     while (call := calls.next()) is not None:
         progress.take()
-        response = dispatch(registry, call, rules, progress.item, time.perf_counter)
+        if not interrupts.cancelled or not interrupts.call_off():
+            try:
+                response = dispatch(registry, call, rules, progress.item, time.perf_counter)
+            except StopCall:
+                response = None
+        else:
+            response = None
         if response is None:
             answers.append(frame(NO_RESPONSE))
         else:

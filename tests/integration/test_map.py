@@ -12,7 +12,16 @@ import pytest
 from processes import wait_until
 from traces import Trace
 
-from rpcsvc import EncodingError, FunctionRaised, InvalidParams, MethodNotFound, RpcClient, RpcTimeout, WorkerLost
+from rpcsvc import (
+    EncodingError,
+    FunctionRaised,
+    InvalidParams,
+    MethodNotFound,
+    ResultNotEncodable,
+    RpcClient,
+    RpcTimeout,
+    WorkerLost,
+)
 from rpcsvc.functions import fib
 
 
@@ -87,6 +96,15 @@ def test_an_argument_that_cannot_travel_harms_only_its_own_item(client: RpcClien
 def test_an_unknown_function_is_told_at_each_item(client: RpcClient) -> None:
     results = list(client.map("fibb", range(5), return_exceptions=True))
     assert [type(result) for result in results] == [MethodNotFound] * 5
+
+
+def test_calls_that_must_not_run_twice_run_once_even_if_their_results_are_too_large_together(
+    client: RpcClient, trace: Trace
+) -> None:
+    sizes = [30_000_000] * 3
+    ends = list(client.map("trace_large_once", [str(trace)] * 3, range(3), sizes, chunksize=3, return_exceptions=True))
+    assert [type(end) for end in ends] == [ResultNotEncodable] * 3
+    assert trace.starts() == {0: 1, 1: 1, 2: 1}
 
 
 def test_results_that_are_too_large_together_come_one_by_one(client: RpcClient) -> None:

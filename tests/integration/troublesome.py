@@ -104,6 +104,13 @@ def trace_once(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
 
 
 @registry.function(idempotent=False)
+def trace_large_once(path: str, number: int, size: int) -> str:
+    """The same, with a result of so many bytes."""
+    trace(path, number)
+    return "x" * size
+
+
+@registry.function(idempotent=False)
 def write_once_then_sleep(path: str, text: str, seconds: float) -> str:
     """The same as `write_then_sleep`, and must not run twice."""
     return write_then_sleep(path, text, seconds)
@@ -181,3 +188,15 @@ def large(size: int) -> bytes:
 @registry.function
 def print_something(text: str) -> None:
     print(text, flush=True)
+
+
+def die_at_first(path: str, number: int, deaths: int) -> int:
+    """End the process, the first so many times that it is called with this number."""
+    write(path, number)
+    if Path(path).read_text().split().count(str(number)) <= deaths:
+        os._exit(7)
+    return number
+
+
+registry.add(die_at_first)
+registry.add(die_at_first, name="die_at_first_3", max_attempts=3)

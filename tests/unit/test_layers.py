@@ -17,7 +17,7 @@ PACKAGE = Path(rpcsvc.__file__).parent
 FLOORS = {
     0: ["errors", "deadline", "settings", "_version"],
     1: [
-        *("values.*", "digits", "jsonrpc", "bulk.*", "registry", "openrpc", "raising", "dispatch"),
+        *("values.*", "digits", "jsonrpc", "bulk.*", "registry", "openrpc", "raising", "dispatch", "control"),
         *("pending", "supervision", "functions.*"),
     ],
     2: ["amqp.*", "workers.*", "broker.*", "loops", "memory"],
@@ -25,7 +25,7 @@ FLOORS = {
     4: ["cli.*", "bench.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
-PURE_BESIDES = ["workers.frames"]
+PURE_BESIDES = ["workers.frames", "serving.remembered"]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units")]
 PURE_BESIDES += [f"bench.{name}" for name in ("tables", "plot", "report")]
 

@@ -216,3 +216,12 @@ def test_a_table_shows_how_many_wait_and_what_was_dropped() -> None:
     pending.count_dropped("b")
 
     assert repr(pending) == "<PendingCalls: 1 waiting, dropped ReplyCounts(late=0, duplicate=0, unknown=1)>"
+
+
+def test_the_waiting_calls_can_be_listed() -> None:
+    pending: PendingCalls[Call] = PendingCalls()
+    waiting, answered = Call(1.0), Call(2.0)
+    pending.add("a", waiting)
+    pending.add("b", answered)
+    pending.pop("b", answered=True)
+    assert pending.values() == [waiting]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rpcsvc.errors import InvalidParams, RegistrationError
-from rpcsvc.registry import MAX_NAME_BYTES, Function, Registry
+from rpcsvc.errors import ConfigurationError, InvalidParams, RegistrationError
+from rpcsvc.registry import MAX_ATTEMPTS, MAX_NAME_BYTES, Function, Registry
 
 if TYPE_CHECKING:
     from nowhere import OnlyForTheTypeChecker
@@ -252,3 +252,30 @@ def test_a_registry_may_be_wrapped_and_the_original_stays_as_it_is() -> None:
     assert (entry.idempotent, twice.default) == (False, "f")
     with pytest.raises(InvalidParams):
         entry.check(["x"], {})
+
+
+# ---- attempts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_tried_once_unless_its_function_says_otherwise() -> None:
+    registry = Registry()
+
+    @registry.function(max_attempts=3)
+    def f() -> None: ...
+
+    @registry.function
+    def g() -> None: ...
+
+    assert [entry.max_attempts for entry in registry] == [3, 1]
+
+
+@pytest.mark.parametrize("attempts", [0, -1, MAX_ATTEMPTS + 1, 1.5, True, "3", None])
+def test_attempts_are_counted_in_whole_numbers(attempts: Any) -> None:
+    with pytest.raises(ConfigurationError, match="f: max_attempts is 1 to"):
+        _entry(lambda: None, max_attempts=attempts)
+
+
+def test_what_must_not_run_twice_has_one_attempt() -> None:
+    assert _entry(lambda: None, idempotent=False, max_attempts=1).max_attempts == 1
+    with pytest.raises(RegistrationError, match="must not run twice"):
+        _entry(lambda: None, idempotent=False, max_attempts=2)

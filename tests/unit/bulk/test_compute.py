@@ -206,6 +206,13 @@ def test_results_that_are_too_large_together_are_one_error() -> None:
     assert map_answer(registry, Rules(max_result=1024), columns=[[400, 400]]).results == ["x" * 400] * 2
 
 
+@pytest.mark.parametrize(("idempotent", "data"), [(True, {}), (False, {"may_run_again": False})])
+def test_the_error_says_if_the_calls_must_not_be_made_again_one_by_one(idempotent: bool, data: dict[str, Any]) -> None:
+    with pytest.raises(ResultNotEncodable) as caught:
+        map_result(serving(lambda n: "x" * n, idempotent=idempotent), Rules(max_result=1024), columns=[[600, 600]])
+    assert caught.value.data == data
+
+
 def test_the_time_of_the_calls_is_measured_and_nothing_else() -> None:
     ticks = iter([100.0, 100.25])
     response = dispatch(serving(half), map_body(columns=[[2, 4, 6]]), Rules(), None, lambda: next(ticks))

@@ -273,6 +273,20 @@ def test_results_that_are_too_large_together_are_asked_for_one_by_one() -> None:
     assert isinstance(results[2], ResultNotEncodable)
 
 
+def test_results_that_are_too_large_together_are_not_asked_for_again_where_the_calls_must_not_run_twice() -> None:
+    servers = Servers(at_once=False)
+
+    def submit(*, timeout: float | None, method: str, columns: list[list[Any]]) -> Future[Any]:
+        future = servers.submit(timeout=timeout, method=method, columns=columns)
+        future.set_exception(ResultNotEncodable("too many bytes", data={"may_run_again": False}))
+        return future
+
+    results = list(mapped(submit, range(4), chunksize=4, return_exceptions=True))
+
+    assert servers.sizes == [4]
+    assert [type(result) for result in results] == [ResultNotEncodable] * 4
+
+
 def test_an_input_that_raises_does_so_behind_the_results_of_what_was_read_before() -> None:
     def broken() -> Iterator[int]:
         yield from range(5)

@@ -1,0 +1,139 @@
+"""Telling the servers which calls nobody waits for any more, so that nobody computes for nobody.
+
+    given up, timed out --> ids of some milliseconds --> one message --> exchange rpcsvc.control --> every server
+
+This is a courtesy. Where the exchange does not exist (servers of another make), or the user may not write to it, or the
+broker takes nothing just now, nothing is said, and all else goes on: each call has ended here already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import cast
+
+from ..amqp import Channel, Connection
+from ..control import EXCHANGE, cancels
+from ..errors import RpcError
+from .calls import PendingCall, now
+from .opening import Connector
+from .packing import Pack
+
+log = logging.getLogger(__name__)
+
+_GATHER = 0.01
+"""Seconds for which ids are gathered: a hundred thousand time-outs are a hundred messages."""
+_LOOK_AT_PACKS = 0.05
+_PAUSE = 10.0
+"""Seconds of silence after the broker refused a message."""
+_LAST_WORDS = 0.25
+"""Seconds that a client that is closed takes for this."""
+_MOST = 100_000
+
+
+class Canceller:
+    """What one client has to tell of calls given up.
+
+    Args:
+        connector: the client's connections.
+        is_pending: whether a call still waits for its outcome.
+        ended: called with each message of several calls that none of them waits for.
+    """
+
+    def __init__(
+        self, connector: Connector, is_pending: Callable[[str], bool], ended: Callable[[PendingCall], None]
+    ) -> None:
+        self._connector = connector
+        self._is_pending = is_pending
+        self._ended = ended
+        self._deadlines: dict[str, float] = {}
+        self._packs: dict[str, PendingCall] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._channel: Channel | None = None
+        self._silent_until = 0.0
+
+    def add(self, call: PendingCall) -> None:
+        """Nobody waits any more for a call that was sent on this connection."""
+        if len(self._deadlines) < _MOST:
+            self._deadlines[call.call_id] = call.deadline
+        if call.pack is not None:
+            self._packs[call.pack.call_id] = call.pack
+        self._flush_in(_GATHER)
+
+    def forget(self) -> None:
+        """The connection went: its calls are known by another name on the next one."""
+        self._deadlines.clear()
+        self._packs.clear()
+        self._channel = None
+
+    async def close(self, calls: Iterable[PendingCall]) -> None:
+        """The client is closed: say the last words, as far as that goes quickly."""
+        for call in calls:
+            self.add(call)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await self._tell()
+
+    def _flush_in(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        self._look_at_packs()
+        if self._deadlines and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._tell())
+            self._task.add_done_callback(self._told)
+        if self._packs:
+            self._flush_in(_LOOK_AT_PACKS)
+
+    def _look_at_packs(self) -> None:
+        """A message of several calls is given up when the last of them has ended without it."""
+        for pack_id, pack in list(self._packs.items()):
+            if not self._is_pending(pack_id):
+                del self._packs[pack_id]
+            elif not any(self._is_pending(call.call_id) for call in cast(Pack, pack.outcome).calls):
+                del self._packs[pack_id]
+                self._ended(pack)
+                self._deadlines[pack_id] = pack.deadline
+
+    def _told(self, _: asyncio.Task[None]) -> None:
+        self._task = None
+
+    async def _tell(self) -> None:
+        while self._deadlines:
+            session = self._connector.current
+            if session is None or session.connection.blocked or now() < self._silent_until:
+                self._deadlines.clear()
+                return
+            try:
+                if self._channel is None:
+                    self._channel = channel = await session.connection.channel()
+                    channel.lost.add_done_callback(partial(self._channel_lost, session.connection, channel))
+                    continue  # the connection may be another one by now
+                moment = now()
+                deadlines, self._deadlines = self._deadlines, {}
+                left = {call_id: max(0.0, deadline - moment) for call_id, deadline in deadlines.items()}
+                for message in cancels(session.callback_queue, left):
+                    self._channel.publish_to_exchange(EXCHANGE, message)
+            except RpcError:
+                self._deadlines.clear()  # the channel is about to say so too
+
+    def _channel_lost(self, connection: Connection, channel: Channel, lost: asyncio.Future[RpcError]) -> None:
+        if self._channel is channel:
+            self._channel = None
+        if not connection.lost.done():
+            self._silent_until = now() + _PAUSE
+            log.debug("servers cannot be told of calls given up: %s", lost.result())
+
+    def __repr__(self) -> str:
+        return f"<Canceller: {len(self._deadlines)} to tell of, {len(self._packs)} packs>"

@@ -1,0 +1,83 @@
+"""What a server serves, with what, and what happened so far. It outlives connections."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .. import jsonrpc
+from ..workers.forking import Served
+from ..workers.pool import WorkerPool
+from .under_way import UnderWay
+
+_UNKNOWN = Served(idempotent=True)
+"""A function that does not exist here runs not even once."""
+
+
+@dataclass(slots=True)
+class ServerCounts:
+    """What happened to deliveries since the start.
+
+    Attributes:
+        answered: they were computed; a reply was published, or none was wanted.
+        lost: a worker died during them.
+        expired: nobody waited for them any more; they did not start.
+        cancelled: they were given up; they did not start, or were stopped.
+        refused: their callback queue is none that replies may go to; they did not start.
+        unknown: they may have run before and must not run twice; the caller was told.
+        abandoned: the connection was lost before they could be acked; the broker delivers them again.
+        joined: they were delivered again, and took the outcome of what had been computed all the while.
+        malformed: messages of the control exchange that were none.
+    """
+
+    answered: int = 0
+    lost: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    unknown: int = 0
+    abandoned: int = 0
+    joined: int = 0
+    malformed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a session serves, and with what.
+
+    Attributes:
+        queue: the queue's name.
+        prefetch: how many deliveries each consumer may hold.
+        pool: who computes.
+        counts: what happened to deliveries, over all sessions.
+        callback_queues: patterns of the queues that replies may go to.
+        under_way: what is computed, over all sessions.
+    """
+
+    queue: str
+    prefetch: int
+    pool: WorkerPool
+    counts: ServerCounts
+    callback_queues: tuple[str, ...]
+    under_way: UnderWay = field(default_factory=UnderWay)
+
+    def may_reply_to(self, queue: str) -> bool:
+        """Whether replies may go to a queue of that name."""
+        return _matches(queue, self.callback_queues)
+
+    def served(self, body: bytes) -> Served:
+        """What holds for every function that a body calls."""
+        functions = self.pool.functions
+        called = jsonrpc.methods(body)
+        # A bare value calls the default function, whichever that is.
+        facts = [functions.get(method, _UNKNOWN) for method in (functions if called is None else called)]
+        return Served(
+            idempotent=all(fact.idempotent for fact in facts),
+            max_attempts=min((fact.max_attempts for fact in facts), default=1),
+        )
+
+
+@lru_cache(maxsize=1024)
+def _matches(queue: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(queue, pattern) for pattern in patterns)

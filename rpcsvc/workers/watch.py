@@ -1,0 +1,92 @@
+"""What the server looks at, again and again, while calls run: has one had its time, does a cancelled one go on?
+
+It looks from outside, so it sees whatever a worker does: a loop in C, a deadlock, a stopped process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from .handle import Cause, Kill, State, Work, Worker
+
+_LOOK_EVERY = 0.05
+"""Seconds."""
+
+
+class Watch:
+    """Looks at busy workers.
+
+    Args:
+        workers: all of them, each time it is asked.
+        cancel_grace: seconds that a cancelled call may take to end by itself; 0 kills its worker at once.
+
+    Attributes:
+        timer: until the next look; None while nothing runs.
+    """
+
+    def __init__(self, workers: Iterable[Worker], cancel_grace: float) -> None:
+        self._workers = workers
+        self._grace = cancel_grace
+        self.timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """A worker has become busy: look as long as any is."""
+        self.timer = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def cancel(self, worker: Worker, work: Work) -> None:
+        """Have a worker stop what it was given, or not begin it."""
+        message = worker.message_of(work)
+        if message in worker.cancels:
+            return
+        taken = worker.progress.taken
+        if message == taken:
+            work.will_end_cancelled()
+        else:
+            work.end_cancelled()
+        if message >= taken:
+            worker.cancels[message] = None
+            worker.progress.cancel(message, over=worker.answered)
+            self._stop_cancelled(worker)
+            if message != taken:
+                worker.crew.interrupt(worker)  # it is to hear of it before it takes that message
+
+    def _look(self) -> None:
+        self.timer = None
+        any_busy = False
+        for worker in self._workers:
+            if worker.state is State.BUSY:
+                any_busy = True
+                if worker.kill is None:
+                    self._look_at(worker)
+        if any_busy:
+            self.begin()
+
+    def _look_at(self, worker: Worker) -> None:
+        message, deadline = worker.progress.taken, worker.progress.deadline
+        if 0 < deadline < time.monotonic_ns() and message > worker.answered:
+            worker.crew.kill(worker, Kill(Cause.TIME, message))
+        elif worker.cancels:
+            self._stop_cancelled(worker)
+
+    def _stop_cancelled(self, worker: Worker) -> None:
+        """Softly: the signal may have come at a moment when nothing could be raised, so it comes again. Then hard."""
+        for message in [number for number in worker.cancels if number <= worker.answered]:
+            del worker.cancels[message]
+        message = worker.progress.taken
+        if message not in worker.cancels or worker.kill is not None:
+            return
+        now = time.monotonic()
+        end = worker.cancels[message]
+        if end is None:
+            end = worker.cancels[message] = now + self._grace
+        if now >= end:
+            worker.crew.kill(worker, Kill(Cause.CANCEL, message))
+        else:
+            worker.crew.interrupt(worker)

@@ -1,0 +1,149 @@
+"""The server's connection goes in the middle of calls: they go on, and each is computed once and answered once."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import ServerProcess, wait_until
+from proxy import Proxy
+from ticks import in_one_tick
+
+from rpcsvc import RpcClient
+from rpcsvc.broker import PrivateBroker
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"chaos-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def network(broker: PrivateBroker) -> Iterator[Proxy]:
+    """Between the server and the broker."""
+    with Proxy("127.0.0.1", broker.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client(broker: PrivateBroker, queue: str) -> Iterator[RpcClient]:
+    with RpcClient(broker.url, queue=queue, timeout=30, wait_for_server=20) as client:
+        yield client
+        assert client.pending == 0
+
+
+def notes(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.mark.parametrize("method", ["write_then_sleep", "write_once_then_sleep"])
+def test_a_call_that_runs_while_the_connection_is_reset_runs_once_and_is_answered(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path, method: str
+) -> None:
+    with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
+        running = client.submit(method, str(path), "a", 2.0)
+        wait_until(lambda: notes(path))
+        for _ in range(3):
+            network.reset_all()
+            time.sleep(0.4)
+        assert running.result() == "a"
+    assert notes(path) == ["a"]
+
+
+@pytest.mark.parametrize("method", ["write_then_sleep", "write_once_then_sleep"])
+def test_a_call_that_ended_while_there_was_no_connection_is_answered_from_what_it_came_to(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path, method: str
+) -> None:
+    with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
+        running = client.submit(method, str(path), "a", 0.5)
+        wait_until(lambda: notes(path))
+        network.refuse()
+        time.sleep(1.0)
+        network.heal()
+        assert running.result() == "a"
+    assert notes(path) == ["a"]
+
+
+@pytest.mark.parametrize("away", [0.0, 1.5])
+def test_a_call_that_waited_in_the_server_runs_once_too_even_if_it_must_not_run_twice(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path, away: float
+) -> None:
+    with ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "8", "--queue", queue):
+        futures = [client.submit("write_once_then_sleep", str(path), str(n), 0.5 if n == 0 else 0.01) for n in range(8)]
+        wait_until(lambda: notes(path))
+        network.refuse()
+        time.sleep(away)
+        network.heal()
+        assert [future.result() for future in futures] == [str(n) for n in range(8)]
+    assert sorted(notes(path)) == [str(n) for n in range(8)]
+
+
+def test_what_waited_in_a_server_without_a_connection_is_left_to_the_one_that_takes_it_over(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path
+) -> None:
+    options = ("--workers", "1", "--prefetch", "8", "--queue", queue)
+    with ServerProcess(network.url(broker.url), *options) as first:
+        futures = [client.submit("write_then_sleep", str(path), str(n), 1.0 if n == 0 else 0.01) for n in range(8)]
+        wait_until(lambda: notes(path))
+        with ServerProcess(broker.url, *options):
+            network.refuse()
+            assert [future.result() for future in futures] == [str(n) for n in range(8)]
+            time.sleep(1.0)  # the first server is through with what ran
+            network.heal()
+            assert client.call("echo", 1) == 1
+        assert "ready:" in first.output
+    assert sorted(notes(path)) == sorted(["0", *map(str, range(8))])
+
+
+def test_calls_that_travel_together_are_all_answered_when_the_connection_goes_over_a_slow_one(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient
+) -> None:
+    with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
+        for _ in range(3):
+            for future in in_one_tick(client, lambda: [client.submit("nap", 0) for _ in range(300)]):
+                future.result()
+        futures = in_one_tick(client, lambda: [client.submit("nap", 1.5 if n == 30 else 0) for n in range(100)])
+        time.sleep(0.2)
+        network.reset_all()
+        assert [future.result() for future in futures] == [1.5 if n == 30 else 0 for n in range(100)]
+
+
+def test_a_call_given_up_while_there_is_no_connection_is_not_computed_again(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path
+) -> None:
+    with ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "2", "--queue", queue):
+        running = client.submit("write_then_sleep", str(path), "a", 1.0)
+        wait_until(lambda: notes(path))
+        network.reset_all()
+        time.sleep(0.5)
+        running.cancel()
+        assert client.call("echo", 1, timeout=5) == 1
+    assert notes(path) == ["a"]
+
+
+def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
+    own_broker: PrivateBroker, queue: str, path: Path
+) -> None:
+    """RabbitMQ closes a channel that holds a delivery for longer than consumer_timeout, and delivers it again."""
+    own_broker.stop()
+    # The broker looks each channel_tick_interval, which is a minute, and can be set in this file only.
+    (own_broker.folder / "advanced.config").write_text(
+        "[{rabbit, [{consumer_timeout, 1000}, {channel_tick_interval, 500}]}]."
+    )
+    own_broker.start()
+    with (
+        ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server,
+        RpcClient(own_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
+    ):
+        calls = [client.submit("write_once_then_sleep", str(path), text, 4.0) for text in "ab"]
+        assert [call.result() for call in calls] == ["a", "b"]
+        assert server.output.count("reconnecting") >= 2
+    assert sorted(notes(path)) == ["a", "b"]

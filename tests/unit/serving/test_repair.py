@@ -1,0 +1,102 @@
+"""When a call is computed again whose worker died, and how the calls of one message are computed one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from rpcsvc import jsonrpc
+from rpcsvc.deadline import Deadline
+from rpcsvc.errors import WorkerLost
+from rpcsvc.serving.repair import OneByOne, may_try_again
+from rpcsvc.supervision import WorkerExit
+from rpcsvc.workers.forking import Served
+from rpcsvc.workers.handle import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
+from rpcsvc.workers.pool import WorkerPool
+
+EXIT = WorkerExit(1, None, 9)
+DIED = Lost(EXIT, running=True, item=1)
+
+
+@pytest.mark.parametrize(
+    ("served", "lost", "attempts", "again"),
+    [
+        (Served(idempotent=True), Lost(EXIT, running=True, item=0), 1, False),
+        (Served(idempotent=True, max_attempts=2), Lost(EXIT, running=True, item=0), 1, True),
+        (Served(idempotent=True, max_attempts=2), Lost(EXIT, running=True, item=0), 2, False),
+        (Served(idempotent=True, max_attempts=2), Lost(EXIT, running=True, item=0, over_time=True), 1, False),
+        (Served(idempotent=True), Lost(EXIT, running=False, item=0), 5, True),
+        (Served(idempotent=False), Lost(EXIT, running=False, item=0), 0, False),
+        (Served(idempotent=False), Lost(EXIT, running=True, item=0), 1, False),
+    ],
+)
+def test_a_call_is_tried_again_if_that_does_no_harm(served: Served, lost: Lost, attempts: int, again: bool) -> None:
+    assert may_try_again(lost, attempts, served) is again
+
+
+@dataclass
+class Pool:
+    """Work that is done when the test says so."""
+
+    works: list[Work] = field(default_factory=list)
+
+    def submit(self, body: bytes, done: Done, deadline: Deadline | None) -> Work:
+        self.works.append(Work(body, done, deadline))
+        return self.works[-1]
+
+    def cancel(self, work: Work) -> None:
+        if not work.is_over:
+            work.end(Cancelled())
+
+    def end(self, body: bytes, outcome: Outcome) -> None:
+        (work,) = [work for work in self.works if work.body == body and not work.is_over]
+        work.end(outcome)
+
+
+REQUESTS = [jsonrpc.encode_request(str(n), "f", b"[]") for n in range(3)]
+DEADLINE = Deadline.after(10)
+
+
+def one_by_one(*, max_attempts: int = 1) -> tuple[Pool, OneByOne, list[list[bytes] | None]]:
+    pool = Pool()
+    ends: list[list[bytes] | None] = []
+    served = Served(idempotent=True, max_attempts=max_attempts)
+    calls = OneByOne(cast(WorkerPool, pool), REQUESTS, DIED, served, deadline=DEADLINE, done=ends.append)
+    return pool, calls, ends
+
+
+def test_every_call_but_the_culprit_is_computed_with_the_deadline_of_the_message() -> None:
+    pool, _, ends = one_by_one()
+    assert [work.body for work in pool.works] == [REQUESTS[0], REQUESTS[2]]
+    assert {work.deadline for work in pool.works} == {DEADLINE}
+    pool.end(REQUESTS[2], Answer(b"c"))
+    assert ends == []
+    pool.end(REQUESTS[0], Answer(b"a"))
+    ((first, culprit, last),) = [end for end in ends if end is not None]
+    assert (first, last) == (b"a", b"c")
+    with pytest.raises(WorkerLost):
+        jsonrpc.decode_response(culprit)
+
+
+def test_the_culprit_has_as_many_attempts_as_its_function_and_the_others_too() -> None:
+    pool, _, ends = one_by_one(max_attempts=2)
+    pool.end(REQUESTS[1], DIED)
+    pool.end(REQUESTS[0], Lost(EXIT, running=False, item=0))
+    pool.end(REQUESTS[0], DIED)
+    pool.end(REQUESTS[0], Answer(b"a"))
+    pool.end(REQUESTS[2], Answer(b"c"))
+    assert [work.body for work in pool.works] == [*REQUESTS, REQUESTS[0], REQUESTS[0]]
+    assert len(ends) == 1
+
+
+@pytest.mark.parametrize("outcome", [Expired(), Cancelled()])
+def test_when_nobody_waits_any_more_there_is_one_end_and_no_answer(outcome: Outcome) -> None:
+    pool, calls, ends = one_by_one(max_attempts=9)
+    pool.end(REQUESTS[0], outcome)
+    pool.end(REQUESTS[1], DIED)
+    calls.cancel()
+    assert ends == [None]
+    assert all(work.is_over for work in pool.works)
+    assert len(pool.works) == 3, "nothing is tried again"

@@ -24,6 +24,7 @@ from .memory import keep_large_blocks
 from .registry import Limits
 from .serving.session import ServerCounts, Service, Session
 from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
+from .workers.lives import Care
 from .workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,10 @@ class RpcServer:
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
         soft_time_limit: likewise, seconds after which TimeLimitExceeded is raised inside the function.
+        memory_limit: likewise, bytes that a worker may take in a call. One that takes more is killed, and the caller
+            gets MemoryLimitExceeded.
+        cancel_grace: seconds that a cancelled call may take to end by itself before its worker is killed; 0 is none.
+        start_timeout: seconds in which a new worker must be ready; one that is not is killed.
     """
 
     def __init__(
@@ -66,6 +71,9 @@ class RpcServer:
         send_tracebacks: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        memory_limit: int | None = None,
+        cancel_grace: float = 2.0,
+        start_timeout: float = 10.0,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
@@ -75,13 +83,15 @@ class RpcServer:
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self.counts = ServerCounts()
-        limits = Limits(soft_time_limit, time_limit)
+        limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
             max_result=_within("max_result", max_result, 1024, MAX_BODY),
             send_tracebacks=send_tracebacks,
             soft_time_limit=limits.soft,
             time_limit=limits.hard,
+            memory_limit=limits.memory,
         )
+        self._care = Care(cancel_grace=cancel_grace, start_timeout=start_timeout)
         self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
         self._pool: WorkerPool | None = None
         self._session: Session | None = None
@@ -129,7 +139,12 @@ class RpcServer:
         """What `run` does, on the running event loop and without signal handlers; `stop` ends it."""
         self._stop = asyncio.Event()
         self._pool = WorkerPool(
-            self.registry, self.workers, rules=self._rules, gave_up=self._pool_gave_up, paused=self._flush
+            self.registry,
+            self.workers,
+            rules=self._rules,
+            care=self._care,
+            gave_up=self._pool_gave_up,
+            paused=self._flush,
         )
         try:
             if await self._unless_stopped(self._pool.start()):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..deadline import check_timeout
 from ..dispatch import Rules
 from ..supervision import GiveUp, Supervisor
 from .crew import Crew
@@ -32,10 +33,18 @@ class Care:
     Attributes:
         start_timeout: seconds in which a worker must be ready, and the fork server do what it is told.
         cancel_grace: seconds that a cancelled call may take to end by itself; 0 kills its worker at once.
+
+    Raises:
+        ConfigurationError: one of them makes no sense.
     """
 
     start_timeout: float = 10.0
     cancel_grace: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_timeout(self.start_timeout)
+        if self.cancel_grace != 0:
+            check_timeout(self.cancel_grace)
 
 
 class LivesOwner(Owner, Protocol):

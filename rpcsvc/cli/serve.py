@@ -8,6 +8,7 @@ import sys
 
 from ..server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_QUEUE
+from ..supervision import RESTART_WINDOW
 from .exits import ExitCode
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -19,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "serve",
         help="run a pool of worker processes that serves a queue",
         description="Serve the functions of a registry until SIGTERM or SIGINT; then finish what runs, and end. "
-        "A second signal ends at once.",
+        "A second signal ends at once. SIGHUP reloads the registry.",
     )
     parser.add_argument(
         "registry",
@@ -66,6 +67,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="kill the worker of a call that takes more memory; with K, M or G for 1024 to the power of 1, 2 or 3",
     )
     parser.add_argument(
+        "--max-calls-per-worker",
+        type=int,
+        metavar="N",
+        help="replace a worker when it has made so many calls; by default never",
+    )
+    parser.add_argument(
+        "--max-restarts",
+        type=int,
+        metavar="N",
+        help="stop when more workers than this end by themselves within the restart window, and fewer calls are "
+        "answered than workers end; by default 100, or 20 for each worker if that is more",
+    )
+    parser.add_argument(
+        "--restart-window",
+        type=float,
+        default=RESTART_WINDOW,
+        metavar="SECONDS",
+        help="see --max-restarts (%(default)g)",
+    )
+    parser.add_argument(
         "--hide-tracebacks", action="store_true", help="do not send callers the traceback of a function"
     )
     parser.set_defaults(run=run)
@@ -86,6 +107,9 @@ def run(options: argparse.Namespace) -> int:
         time_limit=options.time_limit,
         soft_time_limit=options.soft_time_limit,
         memory_limit=options.memory_limit,
+        max_calls_per_worker=options.max_calls_per_worker,
+        max_restarts=options.max_restarts,
+        restart_window=options.restart_window,
     )
     server.run(ready=_say_ready)
     _say(f"stopped; {server.counts}")

@@ -171,6 +171,8 @@ class Worker(asyncio.Protocol):
         number: its place in `Progress`.
         given: the messages it has not answered, the first of them number `answered + 1`.
         last_event: when it became busy or answered, on the monotonic clock.
+        calls: how many it has made, as far as that is counted.
+        worn: whether it is to be replaced.
         leaving: whether it is given no more, and ends when it has answered what it has.
         kill: why it is being killed, or None.
         cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
@@ -191,6 +193,8 @@ class Worker(asyncio.Protocol):
         self.last_event = 0.0
         self.was_ready = False
         self.start_timer: asyncio.TimerHandle | None = None
+        self.calls = 0
+        self.worn = False
         self.leaving = False
         self.kill: Kill | None = None
         self.cancels: dict[int, float | None] = {}

@@ -25,6 +25,8 @@ from .registry import Limits
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
 from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
+from .supervision import RESTART_WINDOW
+from .workers.lives import Care
 from .workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 BUILT_IN = "rpcsvc.functions:registry"
 CALLBACK_QUEUES = ("amq.gen-*", "amq.rabbitmq.reply-to.*")
 """Where replies may go: names that the broker gives (server-named queues, direct reply-to), which nobody can choose."""
+_LAST_ACKS, _LOOK_EVERY = 1.0, 0.1
+"""Seconds."""
 _BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 5.0
 
 
@@ -52,6 +56,15 @@ class RpcServer:
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
         soft_time_limit: likewise, seconds after which TimeLimitExceeded is raised inside the function.
+        memory_limit: likewise, bytes that a worker may take in a call. One that takes more is killed, and the caller
+            gets MemoryLimitExceeded.
+        cancel_grace: seconds that a cancelled call may take to end by itself before its worker is killed; 0 is none.
+        start_timeout: seconds in which a new worker must be ready; one that is not is killed.
+        max_calls_per_worker: how many calls a worker makes before it is replaced; None is any number.
+        max_restarts: how many workers may end within `restart_window` seconds. If more do, and fewer calls are answered
+            than workers end, the server stops with PoolFailed. None is 100, or 20 for each worker if that is more.
+            What a limit, a cancel, `max_calls_per_worker` or a reload ends does not count.
+        restart_window: seconds.
     """
 
     def __init__(
@@ -67,6 +80,12 @@ class RpcServer:
         send_tracebacks: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        memory_limit: int | None = None,
+        cancel_grace: float = 2.0,
+        start_timeout: float = 10.0,
+        max_calls_per_worker: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float = RESTART_WINDOW,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
@@ -76,12 +95,20 @@ class RpcServer:
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self.counts = ServerCounts()
-        limits = Limits(soft_time_limit, time_limit)
+        limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
             max_result=_within("max_result", max_result, 1024, MAX_BODY),
             send_tracebacks=send_tracebacks,
             soft_time_limit=limits.soft,
             time_limit=limits.hard,
+            memory_limit=limits.memory,
+        )
+        self._care = Care(
+            cancel_grace=cancel_grace,
+            start_timeout=start_timeout,
+            max_calls=max_calls_per_worker,
+            max_restarts=max_restarts,
+            restart_window=restart_window,
         )
         self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
         self._pool: WorkerPool | None = None
@@ -105,7 +132,8 @@ class RpcServer:
     def run(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; then finish the calls that run, answer them, and return.
 
-        A second signal ends everything at once; the broker gives what was not finished to another server.
+        A second signal ends everything at once; the broker gives what was not finished to another server. SIGHUP
+        reloads the registry.
 
         Args:
             ready: called once, when every worker is up and the queue is consumed.
@@ -124,13 +152,19 @@ class RpcServer:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.serve(ready)
 
     async def serve(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """What `run` does, on the running event loop and without signal handlers; `stop` ends it."""
         self._stop = asyncio.Event()
         self._pool = WorkerPool(
-            self.registry, self.workers, rules=self._rules, gave_up=self._pool_gave_up, paused=self._flush
+            self.registry,
+            self.workers,
+            rules=self._rules,
+            care=self._care,
+            gave_up=self._pool_gave_up,
+            paused=self._flush,
         )
         try:
             if await self._unless_stopped(self._pool.start()):
@@ -155,13 +189,27 @@ class RpcServer:
             log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.busy)
         self._stop.set()
 
+    def reload(self) -> None:
+        """Import the registry anew, with the code as it is now, without losing a call.
+
+        It happens in the background: new workers start beside the old ones. When all of them are ready they get the new
+        calls, and the old ones finish theirs. If the import fails, the old ones go on, and the log says why. While the
+        server starts or drains this does nothing.
+        """
+        if self._pool is None or self._stop is None or self._stop.is_set() or not self._pool.functions:
+            log.info("the registry is not reloaded while the server starts or stops")
+            return
+        self._pool.reload()
+
     def _flush(self) -> None:
         if self._session is not None:
             self._session.connection.flush()
 
     def _pool_gave_up(self, reason: str) -> None:
         self._failure = PoolFailed(reason)
-        self.stop()
+        log.error("the pool gives up: %s", reason)
+        if self._stop is not None and not self._stop.is_set():
+            self.stop()
 
     async def _unless_stopped(self, work: Coroutine[None, None, None]) -> bool:
         """Do some work, but leave it when the server is to stop; whether it was done."""
@@ -216,7 +264,18 @@ class RpcServer:
                 self._session.connection.abort()
                 self._session = None
             else:
-                await self._session.drain()
+                await self._drain(self._session)
+
+    async def _drain(self, session: Session) -> None:
+        """Finish what was taken; if the pool has given up, only what its last workers run. The rest goes back."""
+        drained = asyncio.ensure_future(session.drain())
+        while not drained.done():
+            left_alone = self._failure is not None and self._pool is not None and not self._pool.busy
+            await asyncio.wait((drained,), timeout=_LAST_ACKS if left_alone else _LOOK_EVERY)
+            if left_alone:
+                break
+        drained.cancel()
+        await asyncio.gather(drained, return_exceptions=True)
 
     async def _open_session(self, service: Service) -> None:
         self._session = await Session.open(self.url, service, consumers=self.workers)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         RpcError,
         RpcTimeout,
         TimeLimitExceeded,
+        TlsFailed,
         WorkerLost,
     )
     from .registry import Registry
@@ -93,6 +94,7 @@ __all__ = [
     "RpcServer",
     "RpcTimeout",
     "TimeLimitExceeded",
+    "TlsFailed",
     "WorkerLost",
     "__version__",
 ]

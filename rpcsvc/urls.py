@@ -45,7 +45,7 @@ class TlsOptions:
     server_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BrokerUrl:
     """Where a broker is and who we are there, after RabbitMQ's URI specification: amqp://user:password@host:port/vhost.
 
@@ -62,13 +62,13 @@ class BrokerUrl:
     host: str
     port: int
     user: str = "guest"
-    password: str = field(default="guest", repr=False)
+    password: str = "guest"  # noqa: S105 as everybody knows
     vhost: str = "/"
     tls: bool = False
     heartbeat: int = DEFAULT_HEARTBEAT
     tls_options: TlsOptions = TlsOptions()
     external: bool = False
-    ssl_context: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    ssl_context: ssl.SSLContext | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, url: str) -> BrokerUrl:
@@ -126,6 +126,9 @@ class BrokerUrl:
 
     def __str__(self) -> str:
         return self._text("***")
+
+    def __repr__(self) -> str:
+        return f"<BrokerUrl {self}{', with a context' if self.ssl_context is not None else ''}>"
 
     def _text(self, password: str) -> str:
         scheme = "amqps" if self.tls else "amqp"

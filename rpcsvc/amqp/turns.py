@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..deadline import Deadline
-from ..errors import AccessRefused, AuthenticationFailed, ConnectionFailed, ConnectionLost, RpcError, TlsFailed
+from ..errors import AccessRefused, AuthenticationFailed, ConnectionFailed, ConnectionLost, TlsFailed
 from ..settings import BrokerUrl, BrokerUrls
 
 T = TypeVar("T")
@@ -34,14 +34,12 @@ class Turns:
             timeout: seconds for all nodes together; each gets its share of what the ones before it have left.
 
         Raises:
-            ConnectionFailed: none did (TlsFailed if that is what each of them ended with); with a single node, whatever
-                it raised. What another node would not mend (AuthenticationFailed, AccessRefused, QueueMismatch,
-                ConfigurationError) is raised at once.
+            ConnectionFailed: none did; TlsFailed if that is what each of them ended with. What another node would not
+                mend (AuthenticationFailed, AccessRefused, QueueMismatch, ConfigurationError) is raised at once.
         """
         deadline = Deadline.after(timeout)
         count = len(self._nodes)
-        failures: list[RpcError] = []
-        sentences: list[str] = []
+        failures: list[ConnectionFailed] = []
         for tried in range(count):
             place = (self._next + tried) % count
             node = self._nodes[place]
@@ -50,15 +48,20 @@ class Turns:
             except (AuthenticationFailed, AccessRefused):
                 raise
             except (ConnectionFailed, ConnectionLost) as error:
-                if count == 1:
-                    raise
-                failures.append(error)
-                sentences.append(f"({tried + 1}) {'' if isinstance(error, ConnectionFailed) else f'{node}: '}{error}")
+                failures.append(_failure(node, error))
             else:
                 self._next = (place + 1) % count
                 return result
+        if count == 1:
+            raise failures[0]
         kind = TlsFailed if all(isinstance(error, TlsFailed) for error in failures) else ConnectionFailed
-        raise kind(f"none of the {count} brokers can be used: {'; '.join(sentences)}")
+        numbered = "; ".join(f"({number}) {error}" for number, error in enumerate(failures, 1))
+        raise kind(f"none of the {count} brokers can be used: {numbered}")
 
     def __repr__(self) -> str:
         return f"<Turns of {len(self._nodes)} nodes, next {self._nodes[self._next]}>"
+
+
+def _failure(node: BrokerUrl, error: ConnectionFailed | ConnectionLost) -> ConnectionFailed:
+    # Open for a moment and lost before it could be used is not open.
+    return error if isinstance(error, ConnectionFailed) else ConnectionFailed(f"{node}: {error}")

@@ -39,9 +39,8 @@ TEXT = st.text(st.characters(codec="utf-8"))
         ("amqps://h/?verify=verify_peer&auth_mechanism=PLAIN", BrokerUrl("h", 5671, tls=True)),
         ("amqps://h/?auth_mechanism=external", BrokerUrl("h", 5671, tls=True, external=True)),
         (
-            "amqps://h/?cacertfile=/ca.pem&certfile=/c++/a%20b.pem&keyfile=/k%3F&verify=verify_none"
-            + "&server_name_indication=mq",
-            BrokerUrl("h", 5671, tls=True, tls_options=TlsOptions("/ca.pem", "/c++/a b.pem", "/k?", False, "mq")),
+            "amqps://h/?cacertfile=/ca&certfile=/c++/a%20b&keyfile=/k%3F&verify=verify_none&server_name_indication=mq",
+            BrokerUrl("h", 5671, tls=True, tls_options=TlsOptions("/ca", "/c++/a b", "/k?", False, "mq")),
         ),
     ],
 )
@@ -129,7 +128,7 @@ def test_a_password_is_never_shown(password: str, vhost: str) -> None:
 
     assert str(url) == without.reveal().replace("ann:@", "ann:***@", 1)
     assert f"{url}" == str(url)
-    assert repr(url) == repr(without)
+    assert repr(url) == f"<BrokerUrl {url}>"
 
 
 # Passwords pasted as they are: each holds a character that ends the part of a URL in which a password stands.
@@ -199,7 +198,7 @@ def test_a_context_of_ones_own_is_used_for_every_node() -> None:
     assert [node.ssl_context for node in urls.over(context).nodes] == [context, context]
     assert [node.tls_options.server_name for node in urls.over(context).nodes] == [None, "mq"]
     assert urls.over(None) is urls
-    assert "SSLContext" not in repr(urls.over(context))
+    assert "with a context" in repr(urls.over(context))
 
 
 @pytest.mark.parametrize(

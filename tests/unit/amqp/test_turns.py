@@ -95,9 +95,14 @@ def test_what_another_node_would_not_mend_is_raised_at_once(kind: type[RpcError]
     assert len(cluster.asked) == 1
 
 
-@pytest.mark.parametrize("kind", [ConnectionFailed, ConnectionLost, TlsFailed])
+@pytest.mark.parametrize("kind", [ConnectionFailed, TlsFailed])
 def test_a_single_broker_speaks_for_itself(kind: type[RpcError]) -> None:
     cluster = Cluster(a=kind("its own sentence"))
     with pytest.raises(kind, match=r"^its own sentence$"):
         cluster.open(Turns(BrokerUrls.parse("amqp://a")))
     assert cluster.asked == [("a", pytest.approx(9.0, abs=0.5))]
+
+
+def test_a_connection_that_was_lost_before_it_could_be_used_was_not_opened() -> None:
+    with pytest.raises(ConnectionFailed, match="5672/: went away"):
+        Cluster(a=ConnectionLost("went away")).open(Turns(BrokerUrls.parse("amqp://a")))

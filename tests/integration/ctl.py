@@ -10,14 +10,15 @@ from rpcsvc.broker import PrivateBroker, config, install
 from rpcsvc.broker.config import Layout
 
 
-def ctl(broker: PrivateBroker, *words: str, tool: str = "rabbitmqctl") -> str:
-    """What the tool prints; it must succeed."""
+def ctl(broker: PrivateBroker, *words: str, tool: str = "rabbitmqctl", answer: str = "") -> str:
+    """What the tool prints; it must succeed. `answer` is what it reads, a password for instance."""
     layout = Layout(broker.folder)
     epmd_port = json.loads(layout.node_file.read_bytes())["epmd_port"]
     done = subprocess.run(
         [str(install.find_server().with_name(tool)), "--quiet", *words],
         env=config.environment(layout, os.environ, install.search_path(), epmd_port, 2),
         cwd=layout.folder,
+        input=answer,
         capture_output=True,
         text=True,
         timeout=90,

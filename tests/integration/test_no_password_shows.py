@@ -158,6 +158,9 @@ def test_a_server_says_nothing_of_it_in_all_its_life(caged: PrivateBroker, url: 
         wait_until(lambda: "reconnecting" in pool.output)
         assert client.call("fib", 30) == 832040
         no_canary(json.dumps(client.call("rpc.discover")))
+        connections = ctl(caged, "list_connections", "name", "user", "client_properties")
+        assert "rpcsvc server" in connections
+        no_canary(connections, ctl(caged, "list_consumers"))
 
     assert "ann:***@" in pool.output
     assert "pika" in pool.output or "AMQP stack" in pool.output, "pika speaks too"

@@ -206,6 +206,19 @@ def test_anothers_callback_queue_is_locked_even_to_who_knows_its_name(
         assert client.call("fib", 30) == 832040
 
 
+def test_whoever_may_call_may_write_to_every_queue_of_the_virtual_host(users: Users, pool: ServerProcess) -> None:
+    """What the page warns of: behind the default exchange RabbitMQ has no permission for single queues."""
+    with pika.BlockingConnection(pika.URLParameters(users.urls["admin"])) as connection:
+        channel = connection.channel()
+        channel.queue_declare("not-for-callers", exclusive=True)
+
+        def publish(of_caller: Any, _queue: str) -> None:
+            of_caller.basic_publish("", "not-for-callers", b"a surprise")
+
+        assert refusal(users.urls["caller"], publish) == 200
+        assert wait_until(lambda: channel.basic_get("not-for-callers")[2]) == b"a surprise"
+
+
 @pytest.mark.parametrize("who", ["pool", "caller"])
 def test_neither_may_enter_another_virtual_host(users: Users, who: str) -> None:
     elsewhere = replace(BrokerUrl.parse(users.urls[who]), vhost="/")

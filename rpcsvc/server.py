@@ -6,8 +6,10 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+from .amqp import Turns
 from .dispatch import Rules
 from .errors import (
     AccessRefused,
@@ -24,7 +26,7 @@ from .memory import keep_large_blocks
 from .registry import Limits
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
-from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus
 from .supervision import RESTART_WINDOW
 from .workers.lives import Care
 from .workers.pool import WorkerPool
@@ -46,7 +48,8 @@ class RpcServer:
 
     Args:
         registry: the functions, as MODULE:NAME, because worker processes import it. By default the built-in ones.
-        url: the broker's; None asks RPCSVC_URL, then the running private node, then guest at localhost.
+        url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
+            RPCSVC_URL, then the running private node, then guest at localhost.
         queue: the queue to serve. It is declared durable, without other arguments.
         workers: how many processes; None takes the CPUs this process may use.
         prefetch: how many deliveries each worker's consumer may hold.
@@ -65,13 +68,17 @@ class RpcServer:
             than workers end, the server stops with PoolFailed. None is 100, or 20 for each worker if that is more.
             What a limit, a cancel, `max_calls_per_worker` or a reload ends does not count.
         restart_window: seconds.
+        ssl_context: for amqps, in place of what the URL can say of TLS.
+
+    Attributes:
+        url: the brokers'; printing it hides the passwords.
     """
 
     def __init__(
         self,
         registry: str = BUILT_IN,
         *,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         queue: str = DEFAULT_QUEUE,
         workers: int | None = None,
         prefetch: int = 1,
@@ -86,11 +93,13 @@ class RpcServer:
         max_calls_per_worker: int | None = None,
         max_restarts: int | None = None,
         restart_window: float = RESTART_WINDOW,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
         self.registry = registry
-        self.url = find_url(url)
+        self.url = find_urls(url).over(ssl_context)
+        del url  # what shows the variables of a traceback would show its password
         self.queue = queue
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
@@ -141,7 +150,7 @@ class RpcServer:
         Raises:
             RegistryFailed: the registry cannot be imported.
             ConnectionFailed: no broker can be reached at the start. Later losses are mended, not raised.
-            QueueMismatch, AccessRefused: the queue cannot be used as it is.
+            QueueMismatch, AccessRefused: the queue cannot be used as it is, or replies not be sent.
             PoolFailed: workers cannot be kept running.
         """
         keep_large_blocks()
@@ -240,16 +249,17 @@ class RpcServer:
 
     async def _serve_one_after_the_other(self, service: Service, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None
+        turns = Turns(self.url)
         back_off = _BACK_OFF_FROM
         first = True
         while not self._stop.is_set():
             try:
-                await self._unless_stopped(self._open_session(service))
+                await self._unless_stopped(self._open_session(service, turns))
             except (AuthenticationFailed, AccessRefused, QueueMismatch):
                 raise  # another attempt would end the same way
-            except (ConnectionFailed, ConnectionLost) as error:
+            except (ConnectionFailed, ConnectionLost, ConfigurationError) as error:
                 if first:
-                    raise
+                    raise  # later, a file that TLS needs may just be being renewed
                 log.warning("no connection yet: %s", error)
                 await self._unless_stopped(asyncio.sleep(random.uniform(0, back_off)))  # noqa: S311 not a secret
                 back_off = min(2 * back_off, _BACK_OFF_UP_TO)
@@ -260,6 +270,8 @@ class RpcServer:
                 ready(self)
             first, back_off = False, _BACK_OFF_FROM
             if await self._unless_stopped(self._session.wait_until_lost()):
+                if isinstance(self._session.reason, AccessRefused):
+                    raise self._session.reason  # it may not answer: calls would run again and again
                 log.warning("reconnecting: %s", self._session.reason)
                 self._session.connection.abort()
                 self._session = None
@@ -277,8 +289,11 @@ class RpcServer:
         drained.cancel()
         await asyncio.gather(drained, return_exceptions=True)
 
-    async def _open_session(self, service: Service) -> None:
-        self._session = await Session.open(self.url, service, consumers=self.workers)
+    async def _open_session(self, service: Service, turns: Turns) -> None:
+        async def attempt(url: BrokerUrl, timeout: float) -> Session:
+            return await Session.open(url, service, consumers=self.workers, timeout=timeout)
+
+        self._session = await turns.open(attempt, timeout=DEFAULT_CONNECT_TIMEOUT)
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"

@@ -6,6 +6,8 @@ This is the only package that knows pika. What leaves it are our own types and e
 - `transport`: the adapter that joins pika's `Connection` to an asyncio transport.
 - `connection`: `Connection` and `Channel`, the operations that the rest of the code uses.
 - `messages`: what is published and delivered.
+- `tls`: from what a URL says of TLS to the context of a connection.
+- `turns`: whose turn it is among the nodes of a cluster.
 - `faults`: pika's exceptions, as ours.
 """
 
@@ -13,5 +15,6 @@ from __future__ import annotations
 
 from .connection import Channel, Connection, QueueState
 from .messages import Delivery, Returned
+from .turns import Turns
 
-__all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned"]
+__all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned", "Turns"]

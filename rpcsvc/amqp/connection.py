@@ -11,13 +11,13 @@ import copy
 import itertools
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pika
 import pika.channel
+import pika.credentials
 import pika.exceptions
 import pika.spec
 
@@ -27,6 +27,7 @@ from ..settings import BrokerUrl
 from . import fastpath
 from .faults import lost_error, opening_error
 from .messages import Delivery, Returned
+from .tls import context_for, server_name_for
 from .transport import StreamConnection
 
 CONTENT_TYPE = "application/json"
@@ -74,13 +75,18 @@ class Connection:
 
         Raises:
             ConnectionFailed, AuthenticationFailed, AccessRefused
+            ConfigurationError: a file for TLS cannot be used.
         """
+        context = context_for(url)
         connection = cls(url, role)
-        context = ssl.create_default_context() if url.tls else None
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection._stream, url.host, url.port, ssl=context
+                    lambda: connection._stream,
+                    url.host,
+                    url.port,
+                    ssl=context,
+                    server_hostname=server_name_for(url),
                 )
                 await connection._opened
         except (Exception, asyncio.CancelledError) as error:
@@ -154,7 +160,9 @@ def _parameters(url: BrokerUrl, role: str) -> pika.ConnectionParameters:
         host=url.host,
         port=url.port,
         virtual_host=url.vhost,
-        credentials=pika.PlainCredentials(url.user, url.password),
+        credentials=(
+            pika.credentials.ExternalCredentials() if url.external else pika.PlainCredentials(url.user, url.password)
+        ),
         heartbeat=url.heartbeat,
         client_properties={
             "connection_name": f"{role} {socket.gethostname()}:{os.getpid()}",

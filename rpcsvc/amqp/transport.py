@@ -44,6 +44,7 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     Attributes:
         consumers: who takes deliveries, by channel number and consumer tag.
+        ended_by: what ended it, before pika draws its own conclusions; None while it has not ended.
 
     Args:
         parameters: pika's.
@@ -63,10 +64,11 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
         self._outgoing: list[bytes] = []
         self._parser = FrameParser(self._slow_frame, self._delivered)
         self.consumers: dict[tuple[int, bytes], Callable[[Delivery], None]] = {}
+        self.ended_by: BaseException | None = None
         super().__init__(
             parameters,
             on_open_callback=lambda _: opened(),
-            on_open_error_callback=lambda _, error: ended(error),
+            on_open_error_callback=lambda _, error: ended(self.ended_by or error),
             on_close_callback=lambda _, error: ended(error),
             internal_connection_workflow=False,
         )
@@ -106,7 +108,18 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         # An error that was noted before (by a close, ours or the broker's) is the reason; else the stream itself is.
-        self._on_stream_terminated(None if self._error else pika.exceptions.StreamLostError(repr(exc)))
+        if self._error is None:
+            lost = pika.exceptions.StreamLostError(repr(exc))
+            lost.__cause__ = exc  # a TLS alert, say, which comes after the handshake
+            self._on_stream_terminated(lost)
+        else:
+            self._on_stream_terminated(None)
+
+    def _on_stream_terminated(self, error: Exception | None) -> None:
+        # From here on pika guesses: what ends while the broker checks the password is taken for a refusal of it,
+        # though it may be a broker that stops, or a cable.
+        self.ended_by = error or self._error
+        super()._on_stream_terminated(error)
 
     # ---- what pika asks of an adapter
 

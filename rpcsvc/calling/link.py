@@ -33,7 +33,7 @@ from ..errors import (
     RpcTimeout,
 )
 from ..pending import PendingCalls, ReplyCounts
-from ..settings import BrokerUrl
+from ..settings import BrokerUrls
 from .back_off import BackOff
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
@@ -56,7 +56,7 @@ MIN_PATIENCE = 0.15
 class CallLink:
     """The connection of one client, and the calls that wait on it. Lives on one event loop."""
 
-    def __init__(self, url: BrokerUrl, options: ClientOptions, calls: CallFactory) -> None:
+    def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
         self._url = url
         self._options = options
         self._calls = calls

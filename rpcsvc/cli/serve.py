@@ -9,6 +9,7 @@ import sys
 from ..server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_QUEUE
 from ..supervision import RESTART_WINDOW
+from .broker_url import add_url, given_url
 from .exits import ExitCode
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -40,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="deliveries that a worker's consumer may hold (%(default)s)",
     )
-    parser.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    add_url(parser)
     parser.add_argument(
         "--callback-queue",
         action="append",
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the registry is often a module beside the user
     server = RpcServer(
         options.registry,
-        url=options.url,
+        url=given_url(options),
         queue=options.queue,
         workers=options.workers,
         prefetch=options.prefetch,

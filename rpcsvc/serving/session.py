@@ -18,8 +18,8 @@ from functools import partial
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
-from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
+from ..errors import AccessRefused, ConnectionFailed, ConnectionLost, OutcomeUnknown, QueueNotFound, RpcError
+from ..settings import BrokerUrl
 from .call import Call
 from .control import listen
 from .service import Service
@@ -72,18 +72,17 @@ class Session:
         self._lost.set()
 
     @classmethod
-    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int) -> Session:
+    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float) -> Session:
         """Connect, declare the queue, and start consumers.
 
         Raises:
             ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
         """
-        deadline = Deadline.after(DEFAULT_CONNECT_TIMEOUT)
+        deadline = Deadline.after(timeout)
         connection = await Connection.open(url, role="rpcsvc server", timeout=deadline.remaining)
         try:
             async with asyncio.timeout(deadline.remaining):
-                channel = await connection.channel()
-                await channel.declare_queue(service.queue, durable=True)
+                channel = await _declared(connection, service.queue)
                 await channel.prefetch(service.prefetch)
                 session = cls(service, connection, channel)
                 await session._listen()  # before calls come: none is missed that is given up later
@@ -215,6 +214,20 @@ class Session:
     async def _cancel(self, consumer: _Consumer) -> None:
         with contextlib.suppress(RpcError):
             await self.channel.cancel(consumer.tag)
+
+
+async def _declared(connection: Connection, queue: str) -> Channel:
+    """A channel on which the queue was declared; who may not do that takes the queue as somebody else made it."""
+    channel = await connection.channel()
+    try:
+        await channel.declare_queue(queue, durable=True)
+    except AccessRefused as refused:
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(queue, passive=True)
+        except QueueNotFound:
+            raise AccessRefused(f"{refused}; nor did somebody else declare it before") from None
+    return channel
 
 
 def _outcome_unknown() -> OutcomeUnknown:

@@ -62,6 +62,22 @@ def test_a_call_cancelled_the_moment_it_is_given_is_stopped_however_far_it_has_c
     asyncio.run(main())
 
 
+def test_a_cancel_that_comes_before_the_function_has_begun_comes_again(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+
+    async def main() -> None:
+        async with pool_of() as pool:
+            pids = pool.pids
+            call = pool.call("work_after_a_slow_check", str(path))
+            await until(lambda: lines(path))
+            pool.call_off(call)
+            assert await call.outcome() == Cancelled()
+            assert await pool.call("pid").result() == pids[0]
+
+    asyncio.run(main())
+    assert lines(path) == ["checking", "begun", "CallCancelled", "tidied"]
+
+
 @pytest.mark.parametrize(
     "how",
     [

@@ -87,6 +87,7 @@ def test_a_function_that_takes_less_notices_nothing_however_often() -> None:
             pids = pool.pids
             assert [await pool.call("grow", 40).result() for _ in range(30)] == [40] * 30
             assert await pool.call("ask_for", 200).result() == 200 * MIB, "addresses that are not used do not count"
+            assert await pool.call("allowed").result() == resource.getrlimit(resource.RLIMIT_DATA)
             assert pool.pids == pids
 
     asyncio.run(main())

@@ -56,6 +56,22 @@ def work_on(path: str, number: int, seconds: float) -> int:
     return number
 
 
+class SlowlyChecked(type):
+    def __instancecheck__(cls, path: object) -> bool:
+        note(str(path), "checking")
+        time.sleep(0.3)
+        return True
+
+
+class SlowPath(metaclass=SlowlyChecked):
+    """Whether something is one takes a while to tell."""
+
+
+@registry.function
+def work_after_a_slow_check(path: SlowPath) -> None:
+    work(str(path))
+
+
 @registry.function
 def give_in(path: str) -> str:
     """End with a result when it is called off."""

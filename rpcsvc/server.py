@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Callable, Coroutine, Iterable
 
+from .deadline import Deadline, check_timeout
 from .dispatch import Rules
 from .errors import (
     AccessRefused,
@@ -17,13 +18,14 @@ from .errors import (
     ConnectionLost,
     PoolFailed,
     QueueMismatch,
+    QueueNotFound,
     RpcError,
 )
 from .loops import new_event_loop
 from .memory import keep_large_blocks
 from .registry import Limits
 from .serving.session import ServerCounts, Service, Session
-from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
 from .workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class RpcServer:
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
         soft_time_limit: likewise, seconds after which TimeLimitExceeded is raised inside the function.
+        connect_timeout: seconds in which a broker must be reached at the start; one that is not up yet is waited for.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class RpcServer:
         send_tracebacks: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
@@ -74,6 +78,7 @@ class RpcServer:
         self.queue = queue
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
+        self._connect_timeout = check_timeout(connect_timeout)
         self.counts = ServerCounts()
         limits = Limits(soft_time_limit, time_limit)
         self._rules = Rules(
@@ -111,7 +116,8 @@ class RpcServer:
 
         Raises:
             RegistryFailed: the registry cannot be imported.
-            ConnectionFailed: no broker can be reached at the start. Later losses are mended, not raised.
+            ConnectionFailed: no broker can be reached at the start, in `connect_timeout`. Later losses are mended, not
+                raised.
             QueueMismatch, AccessRefused: the queue cannot be used as it is.
             PoolFailed: workers cannot be kept running.
         """
@@ -186,16 +192,19 @@ class RpcServer:
         service = Service(self.queue, self.prefetch, self._pool, self.counts, self._callback_queues)
         back_off = _BACK_OFF_FROM
         first = True
+        first_by = Deadline.after(self._connect_timeout)
         while not self._stop.is_set():
             try:
-                await self._unless_stopped(self._open_session(service))
+                timeout = first_by.remaining if first else DEFAULT_CONNECT_TIMEOUT
+                await self._unless_stopped(self._open_session(service, timeout))
             except (AuthenticationFailed, AccessRefused, QueueMismatch):
                 raise  # another attempt would end the same way
-            except (ConnectionFailed, ConnectionLost) as error:
-                if first:
+            except (ConnectionFailed, ConnectionLost, QueueNotFound) as error:
+                if first and first_by.expired:
                     raise
                 log.warning("no connection yet: %s", error)
-                await self._unless_stopped(asyncio.sleep(random.uniform(0, back_off)))  # noqa: S311 not a secret
+                pause = random.uniform(0, back_off)  # noqa: S311 not a secret
+                await self._unless_stopped(asyncio.sleep(min(pause, first_by.remaining) if first else pause))
                 back_off = min(2 * back_off, _BACK_OFF_UP_TO)
                 continue
             if self._session is None:
@@ -210,8 +219,8 @@ class RpcServer:
             else:
                 await self._session.drain()
 
-    async def _open_session(self, service: Service) -> None:
-        self._session = await Session.open(self.url, service, consumers=self.workers)
+    async def _open_session(self, service: Service, timeout: float) -> None:
+        self._session = await Session.open(self.url, service, consumers=self.workers, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"

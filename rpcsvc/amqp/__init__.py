@@ -4,6 +4,7 @@ This is the only package that knows pika. What leaves it are our own types and e
 
 - `fastpath`: publish, ack and deliver, built and parsed directly.
 - `transport`: the adapter that joins pika's `Connection` to an asyncio transport.
+- `heartbeats`: when a silent broker is given up.
 - `connection`: `Connection` and `Channel`, the operations that the rest of the code uses.
 - `messages`: what is published and delivered.
 - `faults`: pika's exceptions, as ours.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import logging
 import os
 import socket
 import ssl
@@ -28,6 +29,8 @@ from . import fastpath
 from .faults import lost_error, opening_error
 from .messages import Delivery, Returned
 from .transport import StreamConnection
+
+log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/json"
 _CLOSE_TIMEOUT = 2.0
@@ -49,6 +52,8 @@ class Connection:
         url: where it leads; printing it hides the password.
         lost: done when the connection has ended, with the reason as its result.
         blocked: whether the broker has stopped reading from publishers (a memory or disk alarm).
+        held: whether messages had better not be published now: it is blocked, or megabytes wait for the network. What
+            is published all the same is sent late, and its `expiration` counts from then.
     """
 
     def __init__(self, url: BrokerUrl, role: str) -> None:
@@ -56,10 +61,15 @@ class Connection:
         loop = asyncio.get_running_loop()
         self.url = url
         self.blocked = False
+        self.held = False
+        self._free = asyncio.Event()
+        self._free.set()
         self.lost: asyncio.Future[RpcError] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
         self._channels: set[Channel] = set()
-        self._stream = StreamConnection(_parameters(url, role), opened=self._on_opened, ended=self._on_ended)
+        self._stream = StreamConnection(
+            _parameters(url, role), opened=self._on_opened, ended=self._on_ended, flow_changed=self._on_flow
+        )
         self._stream.add_on_connection_blocked_callback(self._on_blocked)
         self._stream.add_on_connection_unblocked_callback(self._on_unblocked)
 
@@ -87,7 +97,7 @@ class Connection:
             connection._stream.abort()
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise opening_error(error, url) from None
+            raise opening_error(error, url, connection._stream.ended_by) from None
         return connection
 
     @property
@@ -98,6 +108,10 @@ class Connection:
     def flush(self) -> None:
         """Let what was published and acked in this tick of the loop go out now, rather than at its end."""
         self._stream.flush()
+
+    async def until_free(self) -> None:
+        """Return when it is not held any more, or lost."""
+        await self._free.wait()
 
     async def channel(self) -> Channel:
         """Open a channel."""
@@ -132,6 +146,7 @@ class Connection:
             self._opened.set_exception(error)
             self._opened.exception()  # nobody may be waiting any more
             return
+        self._free.set()
         reason = lost_error(error)
         for channel in list(self._channels):
             channel._ended(reason)
@@ -139,10 +154,21 @@ class Connection:
             self.lost.set_result(reason)
 
     def _on_blocked(self, *_: object) -> None:
+        log.warning("the broker at %s takes no messages for now: it is short of memory or disk", self.url)
         self.blocked = True
+        self._on_flow()
 
     def _on_unblocked(self, *_: object) -> None:
+        log.warning("the broker at %s takes messages again", self.url)
         self.blocked = False
+        self._on_flow()
+
+    def _on_flow(self) -> None:
+        self.held = self.blocked or self._stream.is_full
+        if self.held:
+            self._free.clear()
+        else:
+            self._free.set()
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self.lost.done() else "opening"
@@ -178,7 +204,7 @@ class Channel:
         self._number = 0
         self._publisher: fastpath.Publisher
         self._tags = itertools.count(1)
-        self._consumers: list[tuple[int, bytes]] = []
+        self._cancelled: dict[str, Callable[[], None]] = {}  # by the consumer's tag
         self._waiting: set[asyncio.Future[Any]] = set()
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
 
@@ -186,6 +212,7 @@ class Channel:
         def begin(done: Callable[[Any], None]) -> None:
             self._pika = self._connection._stream.channel(on_open_callback=done)
             self._pika.add_on_close_callback(lambda _, error: self._ended(lost_error(error)))
+            self._pika.add_on_cancel_callback(lambda frame: self._consumer_ended(frame.method.consumer_tag))
 
         await self._operation(begin)
         self._number = self._pika.channel_number
@@ -216,6 +243,28 @@ class Channel:
         )
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
 
+    async def declare_exchange(self, name: str, kind: str, *, durable: bool = False) -> None:
+        """Declare an exchange of that kind ("fanout", …).
+
+        Raises:
+            AccessRefused: the user may not. The channel is lost, as AMQP has it.
+            QueueMismatch: it exists, declared otherwise. Likewise.
+        """
+        await self._operation(
+            lambda done: self._pika.exchange_declare(name, exchange_type=kind, durable=durable, callback=done)
+        )
+
+    async def bind(self, queue: str, exchange: str, routing_key: str = "") -> None:
+        """Have what is published to an exchange with a routing key come to a queue too.
+
+        Raises:
+            QueueNotFound: there is no such exchange or queue. The channel is lost, as AMQP has it.
+            AccessRefused: the user may not. Likewise.
+        """
+        await self._operation(
+            lambda done: self._pika.queue_bind(queue, exchange, routing_key=routing_key, callback=done)
+        )
+
     async def delete_queue(self, name: str) -> None:
         """Delete a queue, whatever is in it or consumes it. One that is not there is fine (RabbitMQ's own rule)."""
         await self._operation(lambda done: self._pika.queue_delete(name, callback=done))
@@ -224,12 +273,25 @@ class Channel:
         """How many unacked deliveries each consumer started after this may hold (basic.qos)."""
         await self._operation(lambda done: self._pika.basic_qos(prefetch_count=count, callback=done))
 
-    async def consume(self, queue: str, delivered: Callable[[Delivery], None], *, no_ack: bool = False) -> str:
-        """Start a consumer; the consumer tag."""
+    async def consume(
+        self,
+        queue: str,
+        delivered: Callable[[Delivery], None],
+        *,
+        cancelled: Callable[[], None],
+        no_ack: bool = False,
+    ) -> str:
+        """Start a consumer; the consumer tag.
 
+        Args:
+            queue: whose messages.
+            delivered: called with each delivery.
+            cancelled: called when the broker ends the consumer, as it does when the queue is deleted.
+            no_ack: deliveries need no ack.
+        """
         tag = f"rpcsvc-{next(self._tags)}"
-        self._consumers.append((self._number, tag.encode()))
-        self._connection._stream.consumers[self._consumers[-1]] = delivered
+        self._cancelled[tag] = cancelled
+        self._connection._stream.consumers[self._number, tag.encode()] = delivered
         await self._operation(
             # The fast path takes the deliveries; pika never sees one.
             lambda done: self._pika.basic_consume(queue, _never, auto_ack=no_ack, consumer_tag=tag, callback=done)
@@ -237,8 +299,11 @@ class Channel:
         return tag
 
     async def cancel(self, consumer_tag: str) -> None:
-        """Stop a consumer; no delivery comes to it after this returns."""
+        """Stop a consumer, if the broker has not ended it; no delivery comes to it after this returns."""
+        if consumer_tag not in self._cancelled:
+            return  # pika would never call back
         await self._operation(lambda done: self._pika.basic_cancel(consumer_tag, callback=done))
+        self._forget(consumer_tag)
 
     # ---- operations that are only sent
 
@@ -274,6 +339,17 @@ class Channel:
             )
         )
 
+    def publish_to_exchange(self, exchange: str, routing_key: str, body: bytes, *, type: str) -> None:  # noqa: A002
+        """Publish to an exchange. If there is none of that name, or it is forbidden, the broker closes the channel.
+
+        Raises:
+            ConnectionLost: the channel has ended.
+        """
+        if self.lost.done():
+            raise copy.copy(self.lost.result())
+        properties = pika.BasicProperties(content_type=CONTENT_TYPE, type=type)
+        self._pika.basic_publish(exchange, routing_key, body, properties)
+
     def ack(self, delivery_tag: int) -> None:
         """Acknowledge a delivery.
 
@@ -294,9 +370,10 @@ class Channel:
 
         self._pika.add_on_return_callback(on_return)
 
-    def on_cancelled(self, cancelled: Callable[[], None]) -> None:
-        """Be told when the broker ends a consumer, as it does when the queue is deleted."""
-        self._pika.add_on_cancel_callback(lambda _: cancelled())
+    def close(self) -> None:
+        """Say goodbye on this channel, without waiting for the answer."""
+        if not self.lost.done():
+            self._pika.close()
 
     # ---- inside
 
@@ -321,13 +398,22 @@ class Channel:
 
     def _ended(self, reason: RpcError) -> None:
         self._connection._channels.discard(self)
-        for consumer in self._consumers:
-            self._connection._stream.consumers.pop(consumer, None)
+        for tag in list(self._cancelled):
+            self._forget(tag)
         if not self.lost.done():
             self.lost.set_result(reason)
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(reason)
+
+    def _consumer_ended(self, tag: str) -> None:
+        cancelled = self._forget(tag)
+        if cancelled is not None:
+            cancelled()
+
+    def _forget(self, tag: str) -> Callable[[], None] | None:
+        self._connection._stream.consumers.pop((self._number, tag.encode()), None)
+        return self._cancelled.pop(tag, None)
 
     def __repr__(self) -> str:
         return f"<Channel {'closed' if self.lost.done() else 'open'} of {self._connection!r}>"

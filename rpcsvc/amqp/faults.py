@@ -18,11 +18,24 @@ from ..errors import (
 from ..settings import BrokerUrl
 
 
-def opening_error(error: BaseException, url: BrokerUrl) -> RpcError:
-    """Why a connection could not be opened."""
+def opening_error(error: BaseException, url: BrokerUrl, cause: BaseException | None = None) -> RpcError:
+    """Why a connection could not be opened.
+
+    Args:
+        error: what opening it ended with.
+        url: the broker's.
+        cause: what ended the stream, if there was one. pika takes any end in the middle of the handshake for a refusal;
+            it is one only if the broker says so.
+    """
+    if isinstance(cause, pika.exceptions.StreamLostError) or (
+        isinstance(cause, pika.exceptions.ConnectionClosedByBroker) and not _is_refusal(cause)
+    ):
+        error = cause
     match error:
         case RpcError():
             return error
+        case pika.exceptions.StreamLostError():
+            return ConnectionFailed(f"the connection to {url} broke before it was open; is a broker there?")
         case pika.exceptions.ProbableAuthenticationError():
             return AuthenticationFailed(f"the broker at {url} refuses user {url.user!r} or the password")
         case pika.exceptions.ProbableAccessDeniedError():
@@ -40,6 +53,11 @@ def opening_error(error: BaseException, url: BrokerUrl) -> RpcError:
             return ConnectionFailed(f"what listens at {url} does not speak AMQP 0-9-1")
         case _:
             return ConnectionFailed(f"no connection to {url}: {error}")
+
+
+def _is_refusal(closed: pika.exceptions.ConnectionClosedByBroker) -> bool:
+    # A virtual host that has too many connections says 530 too, but may have room later.
+    return closed.reply_code == 403 or (closed.reply_code == 530 and "limit" not in closed.reply_text)
 
 
 def lost_error(error: BaseException) -> RpcError:

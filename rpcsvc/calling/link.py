@@ -33,12 +33,12 @@ from ..errors import (
     RpcTimeout,
 )
 from ..pending import PendingCalls, ReplyCounts
-from ..settings import BrokerUrl
+from ..settings import QUEUE_DELETED, BrokerUrl
 from .back_off import BackOff
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .opening import Connector
 from .packing import Pack, Packer
-from .session import SENT_AGAIN
+from .session import SENT_AGAIN, Session
 
 _TICK = 0.001
 """Seconds that a timer is set late, so that it never comes before what it is for."""
@@ -48,8 +48,12 @@ WATCH_FROM, WATCH_UP_TO = 0.15, 0.5
 """Seconds between looks at the queue while calls wait and nothing comes; they grow while all is well."""
 MOST_SENT = 3
 """How often a call is sent, the first time included, when connections are lost while it waits."""
+_FLUSH_EVERY = 100
+"""Calls after which those that waited are handed to the network, to see whether it takes more."""
 MIN_PATIENCE = 0.15
 """Seconds a queue may be without a consumer before that means anything: a server may be reconnecting."""
+RECOVERY = 2.0
+"""Seconds that a server is given to come back, by calls that were sent when the connection or the queue was lost."""
 
 
 class CallLink:
@@ -138,7 +142,7 @@ class CallLink:
     def _is_ready(self) -> bool:
         """Whether a call can be published now: to a server that is there, and with no other waiting before it."""
         session = self._connector.current
-        return session is not None and not self._unsent and session.has_evidence()
+        return session is not None and not self._unsent and not session.connection.held and session.has_evidence()
 
     def _publish(self, call: PendingCall) -> None:
         remaining = call.deadline - now()
@@ -172,11 +176,14 @@ class CallLink:
     async def _send_unsent(self) -> None:
         """Connect if need be, see that a server is there, and send what waits for that."""
         attempts = BackOff(self._options.connect_timeout)
+        absent_since: float | None = None
         try:
             while self._unsent:
                 try:
                     session = await self._connector.open()
-                    absence = await session.look_for_server()
+                    await session.connection.until_free()
+                    known = session.has_evidence() and not session.channel.lost.done()
+                    absence = None if known else await session.look_for_server()
                 except (AuthenticationFailed, AccessRefused):
                     raise  # another attempt would end the same way
                 except (ConnectionFailed, ConnectionLost) as error:
@@ -184,21 +191,58 @@ class CallLink:
                     continue
                 attempts = BackOff(self._options.connect_timeout)
                 if absence is None:
-                    unsent, self._unsent = self._unsent, {}
-                    for call in unsent.values():
-                        self._publish(call)
+                    absent_since = None
+                    if session.queue_was_gone:
+                        self._send_lost_again(session)
+                    self._publish_unsent(session)
                     continue  # a connection lost just now has put them back
-                self._give_up_impatient(absence)
+                absent_since = now() if absent_since is None else absent_since
+                self._give_up_impatient(absence, absent_since)
                 await asyncio.sleep(LOOK_EVERY)
         except RpcError as error:
             self._fail_unsent(error)
         finally:
             self._sender = None
 
-    def _give_up_impatient(self, absence: str) -> None:
+    def _publish_unsent(self, session: Session) -> None:
+        """Publish what waits, as far as the connection takes it."""
+        for number, call in enumerate(list(self._unsent.values()), 1):
+            del self._unsent[call.call_id]
+            self._publish(call)
+            if not number % _FLUSH_EVERY:
+                session.connection.flush()
+            if session.held or session.lost.done():
+                break
+
+    def _send_lost_again(self, session: Session) -> None:
+        """The queue was deleted, and calls that lay in it are lost. Which ones nobody knows: all are sent again.
+
+        Those that a server holds are answered all the same; then the second answer is a duplicate.
+        """
+        session.queue_was_gone = False
+        for call_id in list(self._pending.ids()):
+            call = self._pending.get(call_id)
+            if call is None or self._dissolved(call) or call_id in self._unsent:
+                continue
+            if call.sent:
+                call.sent = max(1, call.sent - 1)  # no connection ended over it
+                self._send_later(call)
+
+    def _dissolved(self, call: PendingCall) -> bool:
+        """Take a message of several calls apart, which then go by themselves; false for a call."""
+        if not isinstance(call.outcome, Pack):
+            return False
+        self._pending.pop(call.call_id, answered=False)
+        self._unsent.pop(call.call_id, None)
+        self._packs -= 1
+        return True
+
+    def _give_up_impatient(self, absence: str, since: float) -> None:
         moment = now()
         for call in list(self._unsent.values()):
-            if moment - call.started >= self._patience:
+            # Where a call was sent before, there was a server. What took it away may have passed, and it is coming back.
+            patience = max(self._patience, RECOVERY) if call.sent else self._patience
+            if moment - max(since, call.started) >= patience:
                 self._end(call.call_id, NoServer(self._options.queue, absence))
 
     # ---- packing: what `Packer` and `Pack` ask for
@@ -252,6 +296,11 @@ class CallLink:
         if session is not None:
             session.saw_server()
         call_id = delivery.correlation_id
+        if call_id is None and delivery.type == QUEUE_DELETED:
+            if session is not None:
+                session.lost_evidence()
+                self._send_lost_again(session)
+            return
         call = None if call_id is None else self._pending.pop(call_id, answered=True)
         if call is None:
             self._pending.count_dropped(call_id)
@@ -268,6 +317,7 @@ class CallLink:
         session = self._connector.current
         if session is not None:
             session.lost_evidence()
+            session.queue_was_gone = True
         call = self._pending.get(returned.correlation_id)
         if call is not None:
             call.sent -= 1  # it came nowhere
@@ -300,19 +350,22 @@ class CallLink:
             while self._pending:
                 await asyncio.sleep(interval)
                 session = self._connector.current
-                if session is None or self._sender is not None or session.has_evidence(interval):
+                if session is None or self._sender is not None or session.held or session.has_evidence(interval):
                     absent_since, interval = None, WATCH_FROM
                     continue
-                absence = await session.look_for_server(has_calls=True)
+                try:
+                    absence = await session.look_for_server(has_calls=True)
+                except RpcError:
+                    continue  # what went is opened again: by whoever sends the calls again, or by the next look
                 if absence is None:
+                    if session.queue_was_gone:
+                        self._send_lost_again(session)
                     absent_since, interval = None, min(2 * interval, WATCH_UP_TO)
                     continue
                 interval = WATCH_FROM
                 absent_since = now() if absent_since is None else absent_since
                 if now() - absent_since >= self._patience:
                     self._fail_all(NoServer(self._options.queue, absence))
-        except RpcError:
-            pass  # the connection went, and took the calls with it
         finally:
             self._watcher = None
 
@@ -325,11 +378,9 @@ class CallLink:
         for call_id in list(self._pending.ids()):
             call = self._pending.get(call_id)
             assert call is not None
-            if isinstance(call.outcome, Pack):
-                self._pending.pop(call_id, answered=False)  # its calls go by themselves
-                self._unsent.pop(call_id, None)
-                self._packs -= 1
-            elif call.sent >= MOST_SENT:
+            if self._dissolved(call):
+                continue
+            if call.sent >= MOST_SENT:
                 # One connection after the other ended over it: a message that the broker does not take, perhaps.
                 self._end(
                     call_id, ConnectionLost(f"the connection was lost {call.sent} times while it waited: {reason}")

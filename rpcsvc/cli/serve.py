@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..server import BUILT_IN, RpcServer
-from ..settings import DEFAULT_QUEUE
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
 from .exits import ExitCode
 
 
@@ -58,6 +58,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="raise TimeLimitExceeded in a function that runs longer",
     )
     parser.add_argument(
+        "--connect-timeout",
+        type=float,
+        default=DEFAULT_CONNECT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a broker that is not up yet is waited for at the start (%(default)s)",
+    )
+    parser.add_argument(
         "--hide-tracebacks", action="store_true", help="do not send callers the traceback of a function"
     )
     parser.set_defaults(run=run)
@@ -77,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         send_tracebacks=not options.hide_tracebacks,
         time_limit=options.time_limit,
         soft_time_limit=options.soft_time_limit,
+        connect_timeout=options.connect_timeout,
     )
     server.run(ready=_say_ready)
     _say(f"stopped; {server.counts}")

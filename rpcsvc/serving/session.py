@@ -22,8 +22,8 @@ from ..bulk.mend import join, split, split_with_ids
 from ..bulk.request import METHOD
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
-from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
+from ..errors import AccessRefused, ConnectionFailed, OutcomeUnknown, QueueMismatch, RpcError
+from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from ..workers.handle import Answer, Expired, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
 from .repair import OneByOne, lost_error
@@ -106,26 +106,32 @@ class Session:
     unacked: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
+    _restoring: asyncio.Task[None] | None = None
+    _telling: Channel | None = None
 
     def __post_init__(self) -> None:
         self._idle.set()
         self.channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
-        self.channel.on_cancelled(
-            lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
-        )
 
     def _end(self, reason: RpcError) -> None:
         self.reason = self.reason or reason
         self._lost.set()
 
     @classmethod
-    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int) -> Session:
+    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float) -> Session:
         """Connect, declare the queue, and start consumers.
+
+        Args:
+            url: the broker's.
+            service: what is served.
+            consumers: how many.
+            timeout: seconds for all of it.
 
         Raises:
             ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
+            QueueNotFound: the queue cannot be declared for now: its node is down, in a cluster.
         """
-        deadline = Deadline.after(DEFAULT_CONNECT_TIMEOUT)
+        deadline = Deadline.after(timeout)
         connection = await Connection.open(url, role="rpcsvc server", timeout=deadline.remaining)
         try:
             async with asyncio.timeout(deadline.remaining):
@@ -133,6 +139,7 @@ class Session:
                 await channel.declare_queue(service.queue, durable=True)
                 await channel.prefetch(service.prefetch)
                 session = cls(service, connection, channel)
+                await session._open_events()
                 for _ in range(consumers):
                     await session.consume()
         except TimeoutError:
@@ -147,7 +154,41 @@ class Session:
         """Start one more consumer."""
         consumer = _Consumer()
         self.consumers.append(consumer)
-        consumer.tag = await self.channel.consume(self.service.queue, partial(self._delivered, consumer))
+        consumer.tag = await self.channel.consume(
+            self.service.queue,
+            partial(self._delivered, consumer),
+            cancelled=partial(self._cancelled, consumer),
+        )
+
+    # ---- a deleted queue
+
+    async def _open_events(self) -> None:
+        """Make ready to tell clients that the queue was deleted. On a channel of its own: it may be forbidden."""
+        try:
+            self._telling = await self.connection.channel()
+            await self._telling.declare_exchange(EVENTS, "topic", durable=True)
+        except (AccessRefused, QueueMismatch) as error:
+            log.info("clients will not be told if the queue is deleted: %s", error)
+
+    def _cancelled(self, consumer: _Consumer) -> None:
+        """The broker ended a consumer: the queue was deleted. What it was given before can still be answered."""
+        self.consumers.remove(consumer)
+        if self._restoring is None:
+            self._restoring = asyncio.ensure_future(self._restore(len(self.consumers) + 1))
+
+    async def _restore(self, consumers: int) -> None:
+        log.warning("the queue %r was deleted; declaring it again", self.service.queue)
+        if self._telling is not None:
+            with contextlib.suppress(RpcError):
+                self._telling.publish_to_exchange(EVENTS, self.service.queue, b"null", type=QUEUE_DELETED)
+        try:
+            while len(self.consumers) < consumers and not self.draining:
+                await self.channel.declare_queue(self.service.queue, durable=True)
+                await self.consume()
+        except RpcError as error:
+            self._end(error)
+        finally:
+            self._restoring = None
 
     async def wait_until_lost(self) -> None:
         """Return when the session cannot be used any more."""
@@ -160,6 +201,8 @@ class Session:
         looks at the queue meanwhile sees that there is still a server.
         """
         self.draining = True
+        if self._restoring is not None:
+            await asyncio.wait((self._restoring,))
         for consumer in self.consumers:
             if consumer.unacked == 0 or self.service.prefetch > 1:
                 await self._cancel(consumer)

@@ -45,11 +45,6 @@ class Session:
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    @property
-    def held(self) -> bool:
-        """Whether calls had better not be published now; see `Connection`."""
-        return self.connection.held
-
     def saw_server(self) -> None:
         """Something came from a server just now."""
         self._seen = now()

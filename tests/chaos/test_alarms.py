@@ -1,11 +1,15 @@
-"""The broker is short of memory or disk, and takes no messages until that is over. No call hangs, none runs too late."""
+"""The broker is short of memory or disk, and takes no messages meanwhile. No call hangs, and none runs too late."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import ServerProcess, wait_until
@@ -37,13 +41,25 @@ def test_during_an_alarm_calls_end_at_their_deadline_and_after_it_they_go_on(
     ):
         assert client.call("fib", 30) == 832040
         callback_queue = client.callback_queue
+        late: list[Future[Any]] = []
+
+        def call_until_nothing_comes() -> None:
+            with contextlib.suppress(RpcTimeout):
+                while True:
+                    client.call("echo", 1, timeout=0.4)
+            outcome_in_time(client, 0.2)  # it tells the broker that we publish, and the broker tells us of the alarm
+            # There was a server less than a second ago, so nothing but the alarm keeps these back.
+            late.extend(client.submit("write_then_sleep", str(trace), f"{n}", 0.0, timeout=1.0) for n in range(20))
+
+        calling = threading.Thread(target=call_until_nothing_comes)
+        calling.start()
         with alarm(own_broker):
-            outcome_in_time(client, 0.5)  # the one that tells the broker that we publish
-            outcome_in_time(client, 0.5)
-            late = [client.submit("write_then_sleep", str(trace), f"late-{n}", 0.0, timeout=1.0) for n in range(20)]
+            calling.join()
             patient = client.submit("echo", "patient", timeout=40)
+            assert len(late) == 20
             for call in late:
                 assert isinstance(call.exception(timeout=1.0 + 2 * LATE), RpcTimeout)
+            outcome_in_time(client, 0.5)
             time.sleep(5)  # more than two heartbeats: the broker's silence is not taken for its end, nor ours
         cured = time.monotonic()
         assert patient.result() == "patient"

@@ -7,6 +7,7 @@ connection away. `publish` and `ack` are not awaited: they go into the transport
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import itertools
 import logging
@@ -372,7 +373,7 @@ class Channel:
 
     def close(self) -> None:
         """Say goodbye on this channel, without waiting for the answer."""
-        if not self.lost.done():
+        with contextlib.suppress(pika.exceptions.AMQPError):  # it is closing already
             self._pika.close()
 
     # ---- inside

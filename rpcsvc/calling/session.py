@@ -75,6 +75,9 @@ class Session:
             timeout: seconds to connect.
             delivered: called with each reply.
             returned: called with each call that no queue took.
+
+        Raises:
+            ConnectionFailed, AuthenticationFailed, AccessRefused
         """
         deadline = Deadline.after(timeout)
         cancelled: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
@@ -93,6 +96,9 @@ class Session:
         except TimeoutError:
             connection.abort()
             raise ConnectionFailed(f"the broker at {url} took the connection and then said no more") from None
+        except (ConnectionLost, QueueNotFound) as error:
+            connection.abort()
+            raise ConnectionFailed(f"the connection to {url} went as soon as it was open: {error}") from None
         except BaseException:
             connection.abort()
             raise

@@ -64,6 +64,16 @@ def change_password(broker: PrivateBroker, password: str) -> None:
     rabbitmqctl(broker, "change_password", "rpcsvc", password)
 
 
+def set_consumer_timeout(broker: PrivateBroker, seconds: int) -> None:
+    """Give deliveries on channels that are opened from now on so long to be acked; RabbitMQ looks once a second."""
+    rabbitmqctl(
+        broker,
+        "eval",
+        f"application:set_env(rabbit, consumer_timeout, {seconds * 1000}),"
+        " application:set_env(rabbit, channel_tick_interval, 1000).",
+    )
+
+
 def queues(broker: PrivateBroker) -> dict[str, int]:
     """The queues, each with its number of messages, ready or not acked."""
     lines = rabbitmqctl(broker, "list_queues", "--no-table-headers", "name", "messages").splitlines()

@@ -5,14 +5,16 @@ This is the only package that knows pika. What leaves it are our own types and e
 - `fastpath`: publish, ack and deliver, built and parsed directly.
 - `transport`: the adapter that joins pika's `Connection` to an asyncio transport.
 - `heartbeats`: when a silent broker is given up.
-- `connection`: `Connection` and `Channel`, the operations that the rest of the code uses.
+- `connection`: `Connection`, how it is opened and what becomes of it.
+- `channel`: `Channel`, the operations that the rest of the code uses.
 - `messages`: what is published and delivered.
 - `faults`: pika's exceptions, as ours.
 """
 
 from __future__ import annotations
 
-from .connection import Channel, Connection, QueueState
+from .channel import Channel, QueueState
+from .connection import Connection
 from .messages import Delivery, Returned
 
 __all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned"]

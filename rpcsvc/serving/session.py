@@ -180,7 +180,7 @@ class Session:
         log.warning("the queue %r was deleted; declaring it again", self.service.queue)
         if self._telling is not None:
             with contextlib.suppress(RpcError):
-                self._telling.publish_to_exchange(EVENTS, self.service.queue, b"null", type=QUEUE_DELETED)
+                self._telling.publish_to_exchange(EVENTS, b"null", routing_key=self.service.queue, type=QUEUE_DELETED)
         try:
             while len(self.consumers) < consumers and not self.draining:
                 await self.channel.declare_queue(self.service.queue, durable=True)

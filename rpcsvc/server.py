@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from .amqp import Turns
+from .deadline import Deadline, check_timeout
 from .dispatch import Rules
 from .errors import (
     AccessRefused,
@@ -19,6 +20,7 @@ from .errors import (
     ConnectionLost,
     PoolFailed,
     QueueMismatch,
+    QueueNotFound,
     RpcError,
 )
 from .loops import new_event_loop
@@ -68,6 +70,7 @@ class RpcServer:
             than workers end, the server stops with PoolFailed. None is 100, or 20 for each worker if that is more.
             What a limit, a cancel, `max_calls_per_worker` or a reload ends does not count.
         restart_window: seconds.
+        connect_timeout: seconds in which a broker must be reached at the start; one that is not up yet is waited for.
         ssl_context: for amqps, in place of what the URL can say of TLS.
 
     Attributes:
@@ -94,6 +97,7 @@ class RpcServer:
         max_restarts: int | None = None,
         restart_window: float = RESTART_WINDOW,
         ssl_context: ssl.SSLContext | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
@@ -103,6 +107,7 @@ class RpcServer:
         self.queue = queue
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
+        self._connect_timeout = check_timeout(connect_timeout)
         self.counts = ServerCounts()
         limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
@@ -149,7 +154,8 @@ class RpcServer:
 
         Raises:
             RegistryFailed: the registry cannot be imported.
-            ConnectionFailed: no broker can be reached at the start. Later losses are mended, not raised.
+            ConnectionFailed: no broker can be reached at the start, in `connect_timeout`. Later losses are mended, not
+                raised.
             QueueMismatch, AccessRefused: the queue cannot be used as it is, or replies not be sent.
             PoolFailed: workers cannot be kept running.
         """
@@ -252,16 +258,20 @@ class RpcServer:
         turns = Turns(self.url)
         back_off = _BACK_OFF_FROM
         first = True
+        first_by = Deadline.after(self._connect_timeout)
         while not self._stop.is_set():
             try:
-                await self._unless_stopped(self._open_session(service, turns))
+                timeout = first_by.remaining if first else DEFAULT_CONNECT_TIMEOUT
+                await self._unless_stopped(self._open_session(service, turns, timeout))
             except (AuthenticationFailed, AccessRefused, QueueMismatch):
                 raise  # another attempt would end the same way
-            except (ConnectionFailed, ConnectionLost, ConfigurationError) as error:
-                if first:
-                    raise  # later, a file that TLS needs may just be being renewed
+            except (ConnectionFailed, ConnectionLost, QueueNotFound, ConfigurationError) as error:
+                # Later, a file that TLS needs may just be being renewed.
+                if first and (first_by.expired or isinstance(error, ConfigurationError)):
+                    raise
                 log.warning("no connection yet: %s", error)
-                await self._unless_stopped(asyncio.sleep(random.uniform(0, back_off)))  # noqa: S311 not a secret
+                pause = random.uniform(0, back_off)  # noqa: S311 not a secret
+                await self._unless_stopped(asyncio.sleep(min(pause, first_by.remaining) if first else pause))
                 back_off = min(2 * back_off, _BACK_OFF_UP_TO)
                 continue
             if self._session is None:
@@ -289,11 +299,11 @@ class RpcServer:
         drained.cancel()
         await asyncio.gather(drained, return_exceptions=True)
 
-    async def _open_session(self, service: Service, turns: Turns) -> None:
+    async def _open_session(self, service: Service, turns: Turns, timeout: float) -> None:
         async def attempt(url: BrokerUrl, timeout: float) -> Session:
             return await Session.open(url, service, consumers=self.workers, timeout=timeout)
 
-        self._session = await turns.open(attempt, timeout=DEFAULT_CONNECT_TIMEOUT)
+        self._session = await turns.open(attempt, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"

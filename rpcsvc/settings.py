@@ -15,6 +15,10 @@ from .urls import BrokerUrl as BrokerUrl  # noqa: PLC0414 a setting like the oth
 from .urls import BrokerUrls as BrokerUrls  # noqa: PLC0414
 
 DEFAULT_QUEUE = "rpc_queue"
+EVENTS = "rpcsvc.events"
+"""The topic exchange on which servers say what clients should know. The routing key is the name of the queue."""
+QUEUE_DELETED = "rpcsvc.queue-deleted"
+"""The type of the event that says: the queue was deleted, and the calls that lay in it went with it."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds a call waits for its reply."""
 DEFAULT_CONNECT_TIMEOUT = 10.0

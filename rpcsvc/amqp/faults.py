@@ -20,7 +20,13 @@ from ..settings import BrokerUrl
 
 
 def opening_error(error: BaseException, url: BrokerUrl) -> RpcError:
-    """Why a connection could not be opened."""
+    """Why a connection could not be opened.
+
+    Args:
+        error: what ended the stream. Not what pika makes of it: it takes any end in the middle of the handshake for a
+            refusal, and it is one only if the broker says so.
+        url: the broker's.
+    """
     match error:
         case RpcError():
             return error
@@ -53,7 +59,7 @@ def _refused(code: int, text: str, url: BrokerUrl) -> RpcError:
             return AuthenticationFailed(f"the broker at {url} knows no user by our certificate: {text}")
         case 403:
             return AuthenticationFailed(f"the broker at {url} refuses user {url.user!r} or the password")
-        case 530:
+        case 530 if "limit" not in text:  # too many connections is 530 too, but may pass
             return AccessRefused(
                 f"the broker at {url} has no virtual host {url.vhost!r} for user {url.user!r}:"
                 f" it does not exist, or the user may not enter it ({text})"

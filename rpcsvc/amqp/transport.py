@@ -17,12 +17,17 @@ import pika.connection
 import pika.exceptions
 
 from .fastpath import FrameParser
+from .heartbeats import HeartbeatChecker
 from .messages import Delivery
 
 log = logging.getLogger(__name__)
 
 _JOIN_BELOW = 64 * 1024
 """What a tick writes is joined up to this many bytes; beyond, copying costs more than a system call's longer list."""
+_FULL_AT = 4 * 1024 * 1024
+"""Bytes that wait for the network at which the owner had better write no more messages."""
+_GOODBYE = 1.0
+"""Seconds in which the last frames may leave a connection that is being closed."""
 
 
 class _OwnChannels(logging.Filter):
@@ -44,12 +49,14 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     Attributes:
         consumers: who takes deliveries, by channel number and consumer tag.
+        is_full: whether more waits for the network than should; `flow_changed` is called when this changes.
         ended_by: what ended it, before pika draws its own conclusions; None while it has not ended.
 
     Args:
         parameters: pika's.
         opened: called when the AMQP handshake is done.
         ended: called once with the reason when the connection could not be opened, or was lost or closed.
+        flow_changed: called when `is_full` has changed.
     """
 
     def __init__(
@@ -58,10 +65,13 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
         *,
         opened: Callable[[], None],
         ended: Callable[[BaseException], None],
+        flow_changed: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
+        self._flow_changed = flow_changed
+        self.is_full = False
         self._parser = FrameParser(self._slow_frame, self._delivered)
         self.consumers: dict[tuple[int, bytes], Callable[[Delivery], None]] = {}
         self.ended_by: BaseException | None = None
@@ -77,7 +87,16 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_FULL_AT)
         self._on_stream_connected()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        self._flow_changed()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        self._flow_changed()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -123,6 +142,9 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     # ---- what pika asks of an adapter
 
+    def _create_heartbeat_checker(self) -> HeartbeatChecker | None:
+        return HeartbeatChecker(self, self.params.heartbeat) if self.params.heartbeat else None
+
     def _adapter_call_later(self, delay: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
         return self._loop.call_later(delay, callback)
 
@@ -136,9 +158,14 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
         raise NotImplementedError("asyncio connects the stream")
 
     def _adapter_disconnect_stream(self) -> None:
-        if self._transport is not None:
-            self.flush()
-            self._transport.close()
+        if self._transport is None:
+            return
+        if isinstance(self._error, pika.exceptions.AMQPHeartbeatTimeout):
+            self._transport.abort()  # nobody reads what waits to be sent, and a close would wait for that
+            return
+        self.flush()
+        self._transport.close()
+        self._loop.call_later(_GOODBYE, self.abort)
 
     def _adapter_emit_data(self, data: bytes) -> None:
         self.write((data,))

@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..server import BUILT_IN, RpcServer
-from ..settings import DEFAULT_QUEUE
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url
 from .exits import ExitCode
@@ -88,6 +88,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="see --max-restarts (%(default)g)",
     )
     parser.add_argument(
+        "--connect-timeout",
+        type=float,
+        default=DEFAULT_CONNECT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a broker that is not up yet is waited for at the start (%(default)g)",
+    )
+    parser.add_argument(
         "--hide-tracebacks", action="store_true", help="do not send callers the traceback of a function"
     )
     parser.set_defaults(run=run)
@@ -111,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
         max_calls_per_worker=options.max_calls_per_worker,
         max_restarts=options.max_restarts,
         restart_window=options.restart_window,
+        connect_timeout=options.connect_timeout,
     )
     server.run(ready=_say_ready)
     _say(f"stopped; {server.counts}")

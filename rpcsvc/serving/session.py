@@ -18,8 +18,8 @@ from functools import partial
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import AccessRefused, ConnectionFailed, ConnectionLost, OutcomeUnknown, QueueNotFound, RpcError
-from ..settings import BrokerUrl
+from ..errors import AccessRefused, ConnectionFailed, OutcomeUnknown, QueueMismatch, QueueNotFound, RpcError
+from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from .call import Call
 from .control import listen
 from .service import Service
@@ -53,13 +53,12 @@ class Session:
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _control: asyncio.Task[None] | None = None
+    _restoring: asyncio.Task[None] | None = None
+    _telling: Channel | None = None
 
     def __post_init__(self) -> None:
         self._idle.set()
         self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
-        self.channel.on_cancelled(
-            lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
-        )
 
     def _channel_lost(self, reason: RpcError) -> None:
         for call in self.service.under_way.calls():
@@ -75,8 +74,15 @@ class Session:
     async def open(cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float) -> Session:
         """Connect, declare the queue, and start consumers.
 
+        Args:
+            url: the broker's.
+            service: what is served.
+            consumers: how many.
+            timeout: seconds for all of it.
+
         Raises:
             ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
+            QueueNotFound: the queue cannot be declared for now: its node is down, in a cluster.
         """
         deadline = Deadline.after(timeout)
         connection = await Connection.open(url, role="rpcsvc server", timeout=deadline.remaining)
@@ -86,6 +92,7 @@ class Session:
                 await channel.prefetch(service.prefetch)
                 session = cls(service, connection, channel)
                 await session._listen()  # before calls come: none is missed that is given up later
+                await session._open_events()
                 for _ in range(consumers):
                     await session.consume()
         except TimeoutError:
@@ -105,7 +112,41 @@ class Session:
         """Start one more consumer."""
         consumer = _Consumer()
         self.consumers.append(consumer)
-        consumer.tag = await self.channel.consume(self.service.queue, partial(self._delivered, consumer))
+        consumer.tag = await self.channel.consume(
+            self.service.queue,
+            partial(self._delivered, consumer),
+            cancelled=partial(self._cancelled, consumer),
+        )
+
+    # ---- a deleted queue
+
+    async def _open_events(self) -> None:
+        """Make ready to tell clients that the queue was deleted. On a channel of its own: it may be forbidden."""
+        try:
+            self._telling = await self.connection.channel()
+            await self._telling.declare_exchange(EVENTS, "topic", durable=True)
+        except (AccessRefused, QueueMismatch) as error:
+            log.info("clients will not be told if the queue is deleted: %s", error)
+
+    def _cancelled(self, consumer: _Consumer) -> None:
+        """The broker ended a consumer: the queue was deleted. What it was given before can still be answered."""
+        self.consumers.remove(consumer)
+        if self._restoring is None:
+            self._restoring = asyncio.ensure_future(self._restore(len(self.consumers) + 1))
+
+    async def _restore(self, consumers: int) -> None:
+        log.warning("the queue %r was deleted; declaring it again", self.service.queue)
+        if self._telling is not None:
+            with contextlib.suppress(RpcError):
+                self._telling.publish_to_exchange(EVENTS, b"null", routing_key=self.service.queue, type=QUEUE_DELETED)
+        try:
+            while len(self.consumers) < consumers and not self.draining:
+                await self.channel.declare_queue(self.service.queue, durable=True)
+                await self.consume()
+        except RpcError as error:
+            self._end(error)
+        finally:
+            self._restoring = None
 
     @property
     def is_lost(self) -> bool:
@@ -123,7 +164,9 @@ class Session:
         looks at the queue meanwhile sees that there is still a server.
         """
         self.draining = True
-        for consumer in self.consumers:
+        if self._restoring is not None:
+            await asyncio.wait((self._restoring,))
+        for consumer in list(self.consumers):
             if consumer.unacked == 0 or self.service.prefetch > 1:
                 await self._cancel(consumer)
         answered = asyncio.ensure_future(self._idle.wait())

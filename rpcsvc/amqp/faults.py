@@ -53,7 +53,7 @@ def _refused(code: int, text: str, url: BrokerUrl) -> RpcError:
             return AuthenticationFailed(f"the broker at {url} knows no user by our certificate: {text}")
         case 403:
             return AuthenticationFailed(f"the broker at {url} refuses user {url.user!r} or the password")
-        case 530:
+        case 530 if "limit" not in text:  # one with too many connections may have room later
             return AccessRefused(
                 f"the broker at {url} has no virtual host {url.vhost!r} for user {url.user!r}:"
                 f" it does not exist, or the user may not enter it ({text})"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.broker.ports import random_free_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
 
@@ -21,7 +22,10 @@ from proxy import Proxy
 @pytest.fixture
 def own_broker() -> Iterator[PrivateBroker]:
     """A broker for one test alone, to be stopped, killed and started at will."""
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-chaos-") as folder, PrivateBroker(Path(folder)) as broker:
+    with (
+        tempfile.TemporaryDirectory(prefix="rpcsvc-chaos-") as folder,
+        PrivateBroker(Path(folder), port=random_free_port()) as broker,
+    ):
         yield broker
 
 

@@ -150,7 +150,7 @@ def pool(url: str) -> Iterator[Program]:
 
 
 def test_a_server_says_nothing_of_it_in_all_its_life(caged: PrivateBroker, url: str, pool: Program) -> None:
-    with RpcClient(url, timeout=30) as client:
+    with RpcClient(url, timeout=30, wait_for_server=20) as client:
         assert client.call("fib", 30) == 832040
         with pytest.raises(RpcError):
             client.call("kill_myself", int(signal.SIGKILL))

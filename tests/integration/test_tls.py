@@ -137,7 +137,7 @@ def test_a_context_of_ones_own_says_whom_to_trust(
 
 def test_a_broker_that_comes_back_is_reached_through_tls_again(encrypted: tuple[PrivateBroker, Url], pool: str) -> None:
     broker, _ = encrypted
-    with RpcClient(pool, timeout=30) as client:
+    with RpcClient(pool, timeout=30, wait_for_server=20) as client:
         slow = client.submit("sleep", 1.0)
         first = client.callback_queue
         ctl(broker, "close_all_connections", "so that they come back")

@@ -42,6 +42,7 @@ def lost(cause: BaseException | None) -> BaseException:
         (closed(403, "ACCESS_REFUSED"), PLAIN, AuthenticationFailed, "refuses user 'ann' or the password"),
         (closed(403, "ACCESS_REFUSED"), EXTERNAL, AuthenticationFailed, "no user by our certificate: ACCESS_REFUSED"),
         (closed(530, "not found"), PLAIN, AccessRefused, "no virtual host 'shop' for user 'ann'.*not found"),
+        (closed(530, "connection limit reached"), PLAIN, ConnectionFailed, "connection limit reached"),
         (closed(320, "CONNECTION_FORCED"), PLAIN, ConnectionFailed, "closed the connection.*320 CONNECTION_FORCED"),
         (closed(541, "vhost '/' is down"), PLAIN, ConnectionFailed, "closed the connection.*541 vhost"),
         (closed(530, "connection limit (5) is reached"), PLAIN, ConnectionFailed, "530 connection limit"),

@@ -180,6 +180,9 @@ class Channel:
         self._tags = itertools.count(1)
         self._consumers: list[tuple[int, bytes]] = []
         self._waiting: set[asyncio.Future[Any]] = set()
+        # One after the other: pika takes the broker's answer to one for the answer to all, and never calls back for a
+        # consumer that is stopped already.
+        self._cancelling = asyncio.Lock()
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
 
     async def _open(self) -> None:
@@ -237,8 +240,10 @@ class Channel:
         return tag
 
     async def cancel(self, consumer_tag: str) -> None:
-        """Stop a consumer; no delivery comes to it after this returns."""
-        await self._operation(lambda done: self._pika.basic_cancel(consumer_tag, callback=done))
+        """Stop a consumer; no delivery comes to it after this returns. One that is stopped already is fine."""
+        async with self._cancelling:
+            if self.lost.done() or consumer_tag in self._pika.consumer_tags:
+                await self._operation(lambda done: self._pika.basic_cancel(consumer_tag, callback=done))
 
     # ---- operations that are only sent
 

@@ -36,8 +36,9 @@ from ..pending import PendingCalls, ReplyCounts
 from ..settings import BrokerUrl
 from .back_off import BackOff
 from .calls import CallFactory, ClientOptions, PendingCall, now
+from .opening import Connector
 from .packing import Pack, Packer
-from .session import SENT_AGAIN, Session
+from .session import SENT_AGAIN
 
 _TICK = 0.001
 """Seconds that a timer is set late, so that it never comes before what it is for."""
@@ -63,8 +64,7 @@ class CallLink:
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
         self._unsent: dict[str, PendingCall] = {}
-        self._session: Session | None = None
-        self._opening: asyncio.Task[Session] | None = None
+        self._connector = Connector(url, options, delivered=self._delivered, returned=self._returned, lost=self._lost)
         self._sender: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -86,19 +86,12 @@ class CallLink:
     @property
     def callback_queue(self) -> str | None:
         """The name of the callback queue, or None while there is no connection."""
-        return self._session.callback_queue if self._session is not None else None
+        session = self._connector.current
+        return session.callback_queue if session is not None else None
 
     async def connect(self) -> None:
         """Open the connection, if it is not open; a broker that is not up yet is waited for."""
-        attempts = BackOff(self._options.connect_timeout)
-        while True:
-            try:
-                await self._open_session()
-                return
-            except (AuthenticationFailed, AccessRefused):
-                raise
-            except ConnectionFailed as error:
-                await attempts.wait_or_raise(error)
+        await self._connector.connect()
 
     def send(self, call: PendingCall) -> None:
         """Begin a call; its outcome comes to `call.outcome`."""
@@ -119,8 +112,9 @@ class CallLink:
 
     def flush(self) -> None:
         """Let what was sent in this tick go out now."""
-        if self._session is not None:
-            self._session.connection.flush()
+        session = self._connector.current
+        if session is not None:
+            session.connection.flush()
 
     def forget(self, call_id: str) -> None:
         """Somebody gave the call up: its reply, if one comes, is late."""
@@ -131,25 +125,24 @@ class CallLink:
         """End the connection, and every call that waits."""
         self._closed = True
         self._fail_all(ClientClosed("the client was closed while the call waited for its reply"))
-        tasks = [task for task in (self._sender, self._watcher, self._opening) if task is not None]
+        tasks = [task for task in (self._sender, self._watcher) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.connection.close()
+        await self._connector.close()
 
     # ---- sending
 
     def _is_ready(self) -> bool:
         """Whether a call can be published now: to a server that is there, and with no other waiting before it."""
-        return self._session is not None and not self._unsent and self._session.has_evidence()
+        session = self._connector.current
+        return session is not None and not self._unsent and session.has_evidence()
 
     def _publish(self, call: PendingCall) -> None:
         remaining = call.deadline - now()
-        session = self._session
+        session = self._connector.current
         if remaining <= 0 or session is None:
             return  # the timer, or the loss of the connection, is about to end it
         again = SENT_AGAIN if call.sent else None
@@ -182,7 +175,7 @@ class CallLink:
         try:
             while self._unsent:
                 try:
-                    session = await self._open_session()
+                    session = await self._connector.open()
                     absence = await session.look_for_server()
                 except (AuthenticationFailed, AccessRefused):
                     raise  # another attempt would end the same way
@@ -212,7 +205,8 @@ class CallLink:
 
     def workers(self) -> int:
         """How many consumers the queue had at the last look."""
-        return self._session.consumers if self._session is not None else 1
+        session = self._connector.current
+        return session.consumers if session is not None else 1
 
     def awaits(self, call: PendingCall) -> bool:
         """Whether a call still waits for its outcome."""
@@ -254,7 +248,7 @@ class CallLink:
     # ---- what comes back
 
     def _delivered(self, delivery: Delivery) -> None:
-        session = self._session
+        session = self._connector.current
         if session is not None:
             session.saw_server()
         call_id = delivery.correlation_id
@@ -271,8 +265,9 @@ class CallLink:
 
     def _returned(self, returned: Returned) -> None:
         """No queue took a call: it may be sent again, when there is a queue, as far as its patience goes."""
-        if self._session is not None:
-            self._session.lost_evidence()
+        session = self._connector.current
+        if session is not None:
+            session.lost_evidence()
         call = self._pending.get(returned.correlation_id)
         if call is not None:
             call.sent -= 1  # it came nowhere
@@ -304,7 +299,7 @@ class CallLink:
         try:
             while self._pending:
                 await asyncio.sleep(interval)
-                session = self._session
+                session = self._connector.current
                 if session is None or self._sender is not None or session.has_evidence(interval):
                     absent_since, interval = None, WATCH_FROM
                     continue
@@ -321,41 +316,10 @@ class CallLink:
         finally:
             self._watcher = None
 
-    # ---- the session
+    # ---- ends
 
-    async def _open_session(self) -> Session:
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        if self._session is not None:
-            return self._session
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._new_session())
-            self._opening.add_done_callback(self._opened)
-        return await asyncio.shield(self._opening)
-
-    async def _new_session(self) -> Session:
-        session = await Session.open(
-            self._url,
-            self._options.queue,
-            timeout=self._options.connect_timeout,
-            delivered=self._delivered,
-            returned=self._returned,
-        )
-        self._session = session
-        session.channel.lost.add_done_callback(lambda lost: self._lost(session, lost.result()))
-        return session
-
-    def _opened(self, task: asyncio.Task[Session]) -> None:
-        self._opening = None
-        if not task.cancelled():
-            task.exception()  # whoever waited has seen it
-
-    def _lost(self, session: Session, reason: RpcError) -> None:
+    def _lost(self, reason: RpcError) -> None:
         """The connection went. What waits is sent again on the next one, marked as something that may have run."""
-        if self._session is not session:
-            return
-        self._session = None
-        session.connection.abort()
         if self._packer is not None:
             self._packer.forget()
         for call_id in list(self._pending.ids()):
@@ -372,8 +336,6 @@ class CallLink:
                 )
             else:
                 self._send_later(call)
-
-    # ---- ends
 
     def _end(self, call_id: str, error: RpcError) -> None:
         self._unsent.pop(call_id, None)
@@ -392,5 +354,5 @@ class CallLink:
             call.fail(copy.copy(error))  # an exception that is raised in several threads collects all their frames
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "connected" if self._session is not None else "not connected"
+        state = "closed" if self._closed else "connected" if self._connector.current is not None else "not connected"
         return f"{state}, {self.pending} pending, to {self._options.queue!r} at {self._url}"

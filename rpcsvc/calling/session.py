@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..amqp import Channel, Connection, Delivery, Returned
 from ..deadline import Deadline
-from ..errors import ConnectionFailed, QueueNotFound
+from ..errors import ConnectionFailed, QueueNotFound, RpcError
 from ..settings import BrokerUrl
 from .calls import now
 
@@ -29,6 +29,11 @@ class Session:
         self._seen = float("-inf")
         # A look at a queue that does not exist costs its channel, so looks have a channel of their own.
         self._looking: Channel | None = None
+
+    @property
+    def lost(self) -> asyncio.Future[RpcError]:
+        """Done when the session cannot be used any more, with the reason as its result."""
+        return self.channel.lost
 
     def saw_server(self) -> None:
         """Something came from a server just now."""

@@ -84,7 +84,8 @@ class Proxy:
 
     def stall(self, *directions: Direction) -> None:
         """Let nothing through, and keep every connection open: a black hole."""
-        self._loop.call_soon_threadsafe(lambda: [way.flowing.clear() for way in self._chosen(directions)])
+        for way in self._chosen(directions):
+            self._loop.call_soon_threadsafe(way.flowing.clear)
 
     def heal(self) -> None:
         """End delays, stalls, cuts and refusals."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from processes import ServerProcess
+from processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import ConnectionFailed, NoServer, RpcClient
 from rpcsvc.bench.stage import a_broker
@@ -182,7 +182,7 @@ def test_ctrl_c_shows_what_there_is_and_leaves_nothing_behind(broker: PrivateBro
     assert "results/s" in output
     assert "interrupted after" in output
     assert "Traceback" not in errors
-    assert psutil.wait_procs(family, timeout=5)[1] == []
+    wait_until(lambda: not any(is_running(process) for process in family), within=5)
 
 
 def test_a_call_that_can_never_work_is_told_once(broker: PrivateBroker, server: ServerProcess) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pika
 import psutil
 import pytest
-from processes import ServerProcess, wait_until
+from processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import ConfigurationError, RpcClient, RpcServer
 from rpcsvc.broker import PrivateBroker
@@ -90,9 +90,7 @@ def test_no_worker_outlives_a_server_that_was_killed(broker: PrivateBroker, queu
             family = server.family()
             assert len(family) == 4
             server.signal(signal.SIGKILL)
-            gone, alive = psutil.wait_procs(family, timeout=2)
-            assert alive == []
-            assert len(gone) == 4
+            wait_until(lambda: not any(is_running(process) for process in family), within=2)
         for future in running:
             future.cancel()
 

@@ -65,6 +65,7 @@ class WorkerPool:
         self._lives = Lives(target, size, rules or Rules(), care, owner=self, gave_up=gave_up)
         self._max_calls = care.max_calls
         self._watch = Watch(self._lives, care.cancel_grace)
+        self._serving: list[Worker] = []
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
         self._seconds = 1.0
@@ -190,7 +191,7 @@ class WorkerPool:
         since = time.monotonic() - _STUCK
         busy = [
             worker
-            for worker in self._lives
+            for worker in self._serving
             if worker.state is State.BUSY and worker.last_event > since and not worker.is_deaf and not worker.leaving
         ]
         worker = min(busy, key=lambda each: len(each.given), default=None)
@@ -242,11 +243,14 @@ class WorkerPool:
 
     def can_work(self, worker: Worker) -> None:
         """It may be given work."""
+        self._serving.append(worker)
         self._make_idle(worker)
 
     def retire(self, worker: Worker) -> None:
         """It is to be given no more."""
         worker.leaving = True
+        if worker in self._serving:
+            self._serving.remove(worker)
         if worker.state is State.IDLE:
             self._idle.remove(worker)
             worker.crew.let_go(worker)
@@ -261,6 +265,7 @@ class WorkerPool:
 
     def end_work_of(self, workers: list[Worker]) -> None:
         """What a lost worker was given is lost with it, but for what it had not taken: that is the next to be given."""
+        self._serving = [worker for worker in self._serving if worker not in workers]
         self._idle = deque(worker for worker in self._idle if worker not in workers)
         for worker in workers:
             back = worker.take_back()

@@ -115,6 +115,7 @@ class Cause(enum.Enum):
     MEMORY = "its call took more memory than its limit"
     CANCEL = "its call was cancelled and did not end"
     START = "it did not become ready in time"
+    DEAF = "it did not take what it was given"
 
 
 @dataclass(frozen=True, slots=True)

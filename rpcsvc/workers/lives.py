@@ -14,6 +14,7 @@ and when there is one more than enough, one that is worn goes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -247,6 +248,8 @@ class Lives:
     async def _end_crew(self, crew: Crew) -> None:
         self._retired.remove(crew)
         await crew.stop(0)
+        del crew
+        gc.collect()  # its workers and it know each other; its memory and a file descriptor would stay for a while
 
     def _new_crew(self) -> Crew:
         max_restarts = self._care.max_restarts

@@ -1,5 +1,5 @@
 """What the server looks at, again and again, while calls run: has one had its time or too much memory, does a cancelled
-one go on?
+one go on, does a worker not even begin?
 
 It looks from outside, so it sees whatever a worker does: a loop in C, a deadlock, a stopped process.
 """
@@ -15,6 +15,9 @@ from .handle import Cause, Kill, MemoryUse, State, Work, Worker
 
 _LOOK_EVERY = 0.05
 """Seconds."""
+_TAKEN_WITHIN = 3.0
+"""Seconds in which a worker that has nothing else to do takes a message. One that does not is stopped, and would keep
+the message for ever; killed, it gives it back."""
 
 
 class Watch:
@@ -76,6 +79,8 @@ class Watch:
             worker.crew.kill(worker, Kill(Cause.TIME, message))
         elif (used := self._memory_over_limit(worker)) is not None and message > worker.answered:
             worker.crew.kill(worker, Kill(Cause.MEMORY, message, used))
+        elif message == worker.answered and time.monotonic() > worker.last_event + _TAKEN_WITHIN:
+            worker.crew.kill(worker, Kill(Cause.DEAF, 0))  # 0: no message is to blame, should it take one just now
         elif worker.cancels:
             self._stop_cancelled(worker)
 

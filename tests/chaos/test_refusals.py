@@ -202,7 +202,6 @@ class TestLater:
             assert "reconnecting" in server.output
             assert client.call("fib", 30) == 832040
 
-    @pytest.mark.xfail(reason="a running call that comes again is computed again, and its first answer is dropped")
     def test_a_call_that_is_longer_than_the_brokers_time_is_run_once_and_answered(
         self, own_broker: PrivateBroker, queue: str, tmp_path: Path
     ) -> None:

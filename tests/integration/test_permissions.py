@@ -256,7 +256,6 @@ def test_a_caller_that_may_not_publish_is_told(users: Users, pool: ServerProcess
         users.restore("caller")
 
 
-@pytest.mark.skip(reason="no call can be cancelled on a server yet")
 def test_a_caller_without_the_right_to_cancel_calls_all_the_same(users: Users, pool: ServerProcess) -> None:
     """With the right, a cancelled call frees its worker; without it, calls are made and answered as ever."""
     with RpcClient(users.urls["caller"], timeout=60) as client:

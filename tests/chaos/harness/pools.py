@@ -130,6 +130,7 @@ class Servers:
                     fds=sum(_fds(process) for process in family),
                     memory=main.memory_info().rss,
                     zombies=sum(_is_zombie(process) for process in family) if when == "after" else 0,
+                    ports=_ports(main),
                 )
             )
 
@@ -176,6 +177,12 @@ def _fds(process: psutil.Process) -> int:
     with contextlib.suppress(psutil.Error):
         return int(process.num_fds())
     return 0
+
+
+def _ports(process: psutil.Process) -> tuple[int, ...]:
+    """Of its TCP connections, which a server has to the broker alone. One that was lost and made again has another."""
+    connections = process.net_connections("tcp")
+    return tuple(sorted(each.laddr.port for each in connections if each.status == psutil.CONN_ESTABLISHED))
 
 
 def _is_zombie(process: psutil.Process) -> bool:

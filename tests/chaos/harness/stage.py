@@ -17,16 +17,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+import pika
+import pika.exceptions
 import psutil
 from proxy import Proxy
 
 from rpcsvc.broker import PrivateBroker
 
 from .crowd import Crowd
-from .history import Cured, History, Injected, Struck, now
+from .history import Cured, History, Injected, Measured, Struck, now
 from .load import Load
 from .pools import Server, Servers
 from .rabbitmqctl import RabbitCtl
+
+_QUEUE_EMPTY_WITHIN = 3.0
+"""Seconds after the last call."""
 
 
 class Stage:
@@ -156,6 +161,19 @@ class Stage:
             worker.send_signal(number)
         return server
 
+    # ---- the load
+
+    def change_load(self, **members: object) -> None:
+        """Go on under a load that differs in these members of `Load`: rate, mix, timeouts."""
+        assert self._crowd is not None
+        self._crowd.change(**members)
+
+    @property
+    def calls(self) -> int:
+        """How many calls the clients have made."""
+        assert self._crowd is not None
+        return self._crowd.count()
+
     # ---- what the runner uses
 
     def load(self, load: Load) -> Crowd:
@@ -163,6 +181,28 @@ class Stage:
         self._crowd = Crowd(self._client_url, self.queue, load, self.folder, seed=self._seed, environ=self._environ)
         self._exit.callback(self._crowd.kill)
         return self._crowd
+
+    def measure(self, when: str) -> None:
+        """Write down what the servers and the queue hold. What is still queued has a moment to go."""
+        self.servers.measure(when)
+        if when == "after":
+            end = now() + _QUEUE_EMPTY_WITHIN
+            while (queued := self._queued()) and now() < end:
+                time.sleep(0.1)
+            self._history.write(Measured(now(), "broker", when, queued=queued))
+
+    def _queued(self) -> int:
+        if not self.broker.status().running:
+            return 0
+        with contextlib.suppress(pika.exceptions.AMQPError):  # the queue may be gone
+            connection = pika.BlockingConnection(pika.URLParameters(self.broker.url))
+            try:
+                declared = connection.channel().queue_declare(self.queue, passive=True)
+                return int(declared.method.message_count)
+            finally:
+                with contextlib.suppress(pika.exceptions.AMQPError):
+                    connection.close()
+        return 0
 
     def histories(self) -> list[Path]:
         """The files of the history."""

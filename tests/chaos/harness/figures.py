@@ -31,7 +31,7 @@ class Figures:
     often: int = 0
     unexpected: int = 0
     for_nobody: int = 0
-    undrained: int = 0
+    undrained: int | None = 0
     orphans: int = 0
     zombies: int = 0
     pending: int = 0

@@ -13,7 +13,7 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -135,6 +135,18 @@ class Stage:
             self.sleep(max(0.0, due - now()))
             if not self.remaining:
                 return
+
+    def until(self, condition: Callable[[], bool], *, patience: float = 4.0) -> None:
+        """Wait for something that should be so about when the time is up; give up after that time `patience` times.
+
+        Raises:
+            TimeoutError: it was not so.
+        """
+        end = now() + patience * max(self.remaining, 1.0)
+        while not condition():
+            if now() > end:
+                raise TimeoutError("the scenario did not get through with what it had to do")
+            time.sleep(0.05)
 
     # ---- faults
 

@@ -276,7 +276,8 @@ def _judged(function: str, arguments: tuple[Any, ...], value: Any) -> dict[str, 
 def main() -> None:
     """Follow the plan, and what else stdin says."""
     members = json.loads(sys.stdin.readline())
-    client = Client(Plan(**members, load=Load(**_as_members(members.pop("load")))))
+    load = Load(**_as_members(members.pop("load")))
+    client = Client(Plan(**members, load=load))
     client.start()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -123,7 +123,7 @@ class Stage:
 
     def sleep(self, seconds: float) -> None:
         """Wait, until the time is up at most."""
-        time.sleep(min(seconds, self.remaining))
+        time.sleep(max(0.0, min(seconds, self.remaining)))
 
     def every(self, seconds: float) -> Iterator[int]:
         """Rounds, each beginning so long after the one before it began, until the time is up. The first is at once."""
@@ -199,14 +199,16 @@ class Stage:
         self.servers.measure(when)
         if when == "after":
             end = now() + _QUEUE_EMPTY_WITHIN
-            while (queued := self._queued()) and now() < end:
+            while (queued := self.queued) and now() < end:
                 time.sleep(0.1)
             self._history.write(Measured(now(), "broker", when, queued=queued))
 
-    def _queued(self) -> int:
+    @property
+    def queued(self) -> int:
+        """How many messages are in the queue that no server has taken; 0 where there is no queue or broker."""
         if not self.broker.status().running:
             return 0
-        with contextlib.suppress(pika.exceptions.AMQPError):  # the queue may be gone
+        with contextlib.suppress(pika.exceptions.AMQPError):
             connection = pika.BlockingConnection(pika.URLParameters(self.broker.url))
             try:
                 declared = connection.channel().queue_declare(self.queue, passive=True)

@@ -59,8 +59,8 @@ def time_outs(stage: Stage) -> None:
 
 @scenario(
     "cancel",
-    "half of the calls are given up at random moments, queued or running: they stop, the others go on",
-    load=Load(rate=32, mix={"doze": 2, "stubborn": 0.05, "nap": 2, "once": 1, "tiny": 3}, cancelled=0.5, threads=0),
+    "most calls are given up at random moments, queued or running: they stop, the others go on",
+    load=Load(rate=32, mix={"doze": 2, "stubborn": 0.05, "nap": 2, "once": 1, "tiny": 3}, cancelled=0.8, threads=0),
     # A call that does not stop by itself has two seconds before its worker is killed.
     rules=Rules(stop_slack=3.5),
     figures=Figures(least_ok=0.3, failed=0),

@@ -38,6 +38,7 @@ from .back_off import BackOff
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .opening import Connector
 from .packing import Pack, Packer
+from .reserve import Reserve
 from .session import SENT_AGAIN
 
 _TICK = 0.001
@@ -60,6 +61,7 @@ class CallLink:
         self._options = options
         self._calls = calls
         self._packer = Packer(self) if options.pack else None
+        self._reserve = Reserve()
         self._patience = max(MIN_PATIENCE, options.wait_for_server)
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
@@ -154,7 +156,7 @@ class CallLink:
                 mandatory=True,
                 correlation_id=call.call_id,
                 reply_to=session.callback_queue,
-                expiration=expiration_ms(remaining),
+                expiration=expiration_ms(self._reserve.in_queue(call.method, remaining)),
                 message_id=again,
                 type=call.method,
             )
@@ -261,6 +263,7 @@ class CallLink:
         except RpcError as error:
             call.fail(error)
         else:
+            self._reserve.answered(call.method, now() - call.started)
             call.resolve(result)
 
     def _returned(self, returned: Returned) -> None:

@@ -26,6 +26,7 @@ from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
 from ..workers.handle import Answer, Expired, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
+from .direct_reply import PREFIX, DirectReplies
 from .repair import OneByOne, lost_error
 
 log = logging.getLogger(__name__)
@@ -106,9 +107,12 @@ class Session:
     unacked: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
+    _direct: DirectReplies = field(init=False)
+    _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._idle.set()
+        self._direct = DirectReplies(self.connection.url)
         self.channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
         self.channel.on_cancelled(
             lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
@@ -117,6 +121,8 @@ class Session:
     def _end(self, reason: RpcError) -> None:
         self.reason = self.reason or reason
         self._lost.set()
+        for look in self._looks:
+            look.cancel()
 
     @classmethod
     async def open(cls, url: BrokerUrl, service: Service, *, consumers: int) -> Session:
@@ -172,16 +178,36 @@ class Session:
     # ---- one delivery
 
     def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
-        counts = self.service.counts
-        pool = self.service.pool
         consumer.unacked += 1
         self.unacked += 1
         self._idle.clear()
-        if delivery.reply_to is not None and not self.service.may_reply_to(delivery.reply_to):
-            counts.refused += 1
-            log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
-            self._finish(consumer, delivery)
-            return
+        reply_to = delivery.reply_to
+        if reply_to is not None:
+            if not self.service.may_reply_to(reply_to):
+                self._refuse(consumer, delivery)
+                return
+            if reply_to.startswith(PREFIX) and not self._direct.is_safe(reply_to):
+                look = asyncio.ensure_future(self._look(consumer, delivery, reply_to))
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)
+                return
+        self._accept(consumer, delivery)
+
+    def _refuse(self, consumer: _Consumer, delivery: Delivery) -> None:
+        self.service.counts.refused += 1
+        log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
+        self._finish(consumer, delivery)
+
+    async def _look(self, consumer: _Consumer, delivery: Delivery, reply_to: str) -> None:
+        """The first request of a caller without a callback queue: a reply to a made-up name would end the session."""
+        if await self._direct.look(reply_to):
+            self._accept(consumer, delivery)
+        else:
+            self._refuse(consumer, delivery)
+
+    def _accept(self, consumer: _Consumer, delivery: Delivery) -> None:
+        counts = self.service.counts
+        pool = self.service.pool
         if (delivery.redelivered or delivery.message_id == SENT_AGAIN) and not self._may_run_twice(delivery.body):
             counts.unknown += 1
             self._reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))

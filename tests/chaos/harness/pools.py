@@ -158,10 +158,10 @@ class Servers:
                 self._look(server)
 
     def _look(self, server: Server) -> None:
-        at = now()
         with contextlib.suppress(psutil.Error):
             self._families.setdefault(server.number, set()).update(server.family())
         pids = tuple(sorted(worker.pid for worker in server.pool()))
+        at = now()  # not before: workers that are seen no more went before this, their server's end included
         if pids != self._seen.get(server.number):
             self._seen[server.number] = pids
             self._history.write(PoolSeen(at, server.number, server.workers, pids))

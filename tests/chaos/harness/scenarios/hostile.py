@@ -6,6 +6,7 @@ from itertools import islice
 
 from hostile import messages, publish_all
 
+from ..checker import Rules
 from ..figures import Figures
 from ..load import Load
 from ..scenario import scenario
@@ -22,6 +23,7 @@ _MOST_QUEUED = 500
     "hostile",
     "a hundred thousand malformed and hostile messages a minute: no worker dies, no connection is lost",
     load=Load(rate=60),
+    rules=Rules(most_starts=2),
     figures=Figures(failed=0, deaths=0, reconnects=0),
     calm=2.0,
 )

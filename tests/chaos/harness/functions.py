@@ -94,6 +94,8 @@ def arguments(function: str, chance: random.Random) -> tuple[Any, ...]:
             return (chance.uniform(0.0, 0.15),)
         case "doze":
             return (0.2,)
+        case "dawdle":
+            return (4.0,)
         case "step":
             return (0.025,)
         case "stubborn":
@@ -155,6 +157,13 @@ def once(token: str, seconds: float) -> str:
 @_served(answer=_reversed)
 def doze(token: str, seconds: float) -> str:
     """Longer than its caller waits, maybe."""
+    time.sleep(seconds)
+    return token[::-1]
+
+
+@_served(answer=_reversed)
+def dawdle(token: str, seconds: float) -> str:
+    """Much longer than its caller waits, so that a worker which goes on with it is seen to."""
     time.sleep(seconds)
     return token[::-1]
 

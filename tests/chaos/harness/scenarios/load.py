@@ -52,7 +52,7 @@ def time_outs(stage: Stage) -> None:
     wanted = stage.calls + int(TIMED_OUT * stage.remaining)
     with stage.fault("time-outs that are too short"):
         # Blocking threads are held by their time-outs; futures and coroutines keep the pace.
-        stage.change_load(rate=1.1 * TIMED_OUT, timeouts=(0.01, 0.05), mix={"doze": 1})
+        stage.change_load(rate=1.1 * TIMED_OUT, timeouts=(0.01, 0.05), mix={"dawdle": 1})
         stage.until(lambda: stage.calls >= wanted)
         stage.change_load(rate=30, timeouts=(3.0, 6.0), mix={"nap": 1, "burn": 1, "tiny": 1})
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
-from processes import ServerProcess
+from processes import ServerProcess, is_running
 
 from .functions import TRACE_VARIABLE
 from .history import History, Measured, Orphaned, PoolSeen, ServerEnded, now
@@ -47,7 +47,7 @@ class Server(ServerProcess):
                 worker
                 for fork_server in psutil.Process(self.pid).children()
                 for worker in fork_server.children()
-                if worker.status() != psutil.STATUS_ZOMBIE
+                if is_running(worker)
             ]
         return []
 

@@ -37,7 +37,8 @@ def poison(stage: Stage) -> None:
     "one call of ten is poison",
     workers=8,
     server_options=_OPTIONS,
-    load=Load(mix=_mix(0.1), rate=80),
+    # What is too large takes a busy machine some seconds.
+    load=Load(mix=_mix(0.1), rate=80, timeouts=(8.0, 10.0)),
     rules=_RULES,
     figures=Figures(failed=0, least_ok=0.95),
     short=6.0,

@@ -35,6 +35,7 @@ from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
 from .opening import Connector
 from .packing import Pack, Packer
+from .reserve import Reserve
 from .session import SENT_AGAIN, Session
 from .unsent import Unsent
 
@@ -54,6 +55,7 @@ class CallLink:
         self._options = options
         self._calls = calls
         self._packer = Packer(self) if options.pack else None
+        self._reserve = Reserve()
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
         self._connector = Connector(url, options, delivered=self._delivered, returned=self._returned, lost=self._lost)
@@ -152,7 +154,7 @@ class CallLink:
                 mandatory=True,
                 correlation_id=call.call_id,
                 reply_to=session.callback_queue,
-                expiration=expiration_ms(remaining),
+                expiration=expiration_ms(self._reserve.in_queue(call.method, remaining)),
                 message_id=again,
                 type=call.method,
             )
@@ -252,6 +254,7 @@ class CallLink:
         except RpcError as error:
             call.fail(error)
         else:
+            self._reserve.answered(call.method, now() - call.started)
             call.resolve(result)
 
     def _returned(self, returned: Returned) -> None:

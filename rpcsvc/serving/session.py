@@ -22,6 +22,7 @@ from ..errors import AccessRefused, ConnectionFailed, OutcomeUnknown, QueueMisma
 from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from .call import Call
 from .control import listen
+from .direct_reply import PREFIX, DirectReplies
 from .service import Service
 from .under_way import Key
 
@@ -55,9 +56,12 @@ class Session:
     _control: asyncio.Task[None] | None = None
     _restoring: asyncio.Task[None] | None = None
     _telling: Channel | None = None
+    _direct: DirectReplies = field(init=False)
+    _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._idle.set()
+        self._direct = DirectReplies(self.connection.url)
         self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
 
     def _channel_lost(self, reason: RpcError) -> None:
@@ -69,6 +73,8 @@ class Session:
     def _end(self, reason: RpcError) -> None:
         self.reason = self.reason or reason
         self._lost.set()
+        for look in self._looks:
+            look.cancel()
 
     @classmethod
     async def open(cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float) -> Session:
@@ -178,16 +184,36 @@ class Session:
     # ---- one delivery
 
     def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
-        service = self.service
-        counts = service.counts
         consumer.unacked += 1
         self.unacked += 1
         self._idle.clear()
-        if delivery.reply_to is not None and not service.may_reply_to(delivery.reply_to):
-            counts.refused += 1
-            log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
-            self._finish(consumer, delivery)
-            return
+        reply_to = delivery.reply_to
+        if reply_to is not None:
+            if not self.service.may_reply_to(reply_to):
+                self._refuse(consumer, delivery)
+                return
+            if reply_to.startswith(PREFIX) and not self._direct.is_safe(reply_to):
+                look = asyncio.ensure_future(self._look(consumer, delivery, reply_to))
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)
+                return
+        self._accept(consumer, delivery)
+
+    def _refuse(self, consumer: _Consumer, delivery: Delivery) -> None:
+        self.service.counts.refused += 1
+        log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
+        self._finish(consumer, delivery)
+
+    async def _look(self, consumer: _Consumer, delivery: Delivery, reply_to: str) -> None:
+        """The first request of a caller without a callback queue: a reply to a made-up name would end the session."""
+        if await self._direct.look(reply_to):
+            self._accept(consumer, delivery)
+        else:
+            self._refuse(consumer, delivery)
+
+    def _accept(self, consumer: _Consumer, delivery: Delivery) -> None:
+        service = self.service
+        counts = service.counts
         key = None
         if delivery.reply_to is not None and delivery.correlation_id is not None:
             key = (delivery.reply_to, delivery.correlation_id)

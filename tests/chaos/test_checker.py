@@ -10,6 +10,8 @@ import pytest
 from harness.checker import Rules, Verdict, check
 from harness.figures import Figures, broken
 from harness.history import (
+    CANCELLED,
+    Cancelled,
     Cured,
     Ended,
     Event,
@@ -35,7 +37,19 @@ ONCE = replace(CALL, function="once", idempotent=False)
 START = Started(10.1, "c0-1", 77)
 GOOD = Ended(10.2, "c0-1", "ok")
 
-HEADINGS = ("lost", "hung", "wrong", "double", "late", "after", "often", "unexpected", "undrained", "orphans")
+HEADINGS = (
+    "lost",
+    "hung",
+    "wrong",
+    "double",
+    "late",
+    "after",
+    "often",
+    "unexpected",
+    "for_nobody",
+    "undrained",
+    "orphans",
+)
 
 
 def found(*events: Event, rules: Rules | None = None) -> dict[str, int]:
@@ -118,6 +132,48 @@ def test_poison_ends_as_it_must_and_not_otherwise() -> None:
     assert found(poison, START, Ended(12.0, "c0-1", "RpcTimeout"), rules=rules) == {"unexpected": 1}
 
 
+def test_a_call_is_given_up_by_its_caller_or_not_at_all() -> None:
+    ended = replace(GOOD, outcome=CANCELLED)
+    assert found(CALL, START, Cancelled(10.15, "c0-1"), ended) == {}
+    assert found(CALL, START, ended) == {"unexpected": 1}
+    assert check([CALL, Cancelled(10.15, "c0-1"), ended], Rules()).failed == 0
+
+
+def test_a_call_that_was_given_up_does_not_begin() -> None:
+    given_up = Cancelled(10.5, "c0-1"), Ended(10.5, "c0-1", CANCELLED)
+    assert found(CALL, *given_up, replace(START, at=10.7)) == {}
+    assert found(CALL, *given_up, replace(START, at=10.8)) == {"after": 1}
+
+
+PATIENT = Rules(allowed=frozenset({"RpcTimeout"}), stop_slack=2.0)
+TIMED_OUT = Ended(12.0, "c0-1", "RpcTimeout")
+
+
+@pytest.mark.parametrize(("finished", "expected"), [(13.9, {}), (14.1, {"for_nobody": 1})])
+def test_nobody_goes_on_for_long_with_a_call_whose_caller_has_gone(finished: float, expected: dict[str, int]) -> None:
+    assert found(CALL, START, TIMED_OUT, Finished(finished, "c0-1", 77), rules=PATIENT) == expected
+    assert found(CALL, START, TIMED_OUT, Finished(finished, "c0-1", 77), rules=replace(PATIENT, stop_slack=None)) == {}
+
+
+def test_a_computation_ends_with_its_worker_and_with_the_next_one_on_it() -> None:
+    assert found(CALL, START, TIMED_OUT, rules=PATIENT) == {"for_nobody": 1}
+    seen = PoolSeen(9.0, 1, 2, (77, 78))
+    assert found(seen, CALL, START, TIMED_OUT, PoolSeen(13.0, 1, 2, (78, 79)), rules=PATIENT) == {}
+    assert found(CALL, START, TIMED_OUT, Started(13.0, "c0-2", 77), rules=PATIENT) == {}
+
+
+def test_a_call_that_had_its_answer_may_be_computed_as_long_as_it_likes() -> None:
+    assert found(CALL, START, GOOD, rules=PATIENT) == {}
+
+
+@pytest.mark.parametrize(("invoked", "expected"), [(8.0, {"unexpected": 1}), (13.9, {}), (14.1, {"unexpected": 1})])
+def test_an_error_is_excused_around_faults_only(invoked: float, expected: dict[str, int]) -> None:
+    rules = Rules(allowed=frozenset({"RpcTimeout"}), excused_for=4.0)
+    call = replace(CALL, at=invoked, timeout=0.5)
+    ended = Ended(invoked + 0.5, "c0-1", "RpcTimeout")
+    assert found(Injected(9.0, "f"), Cured(10.0, "f"), call, ended, rules=rules) == expected
+
+
 # ---- times
 
 
@@ -167,7 +223,38 @@ def test_a_worker_that_was_only_stopped_and_one_whose_server_ended_need_no_repla
     assert check([seen, Struck(10.0, 1, 77, "SIGKILL"), ServerEnded(10.1, 1, "SIGKILL", -9)], Rules()).refill is None
 
 
+def test_whoever_ends_a_worker_another_one_has_to_come() -> None:
+    seen = [PoolSeen(9.0, 1, 2, (77,)), PoolSeen(9.1, 1, 2, (77, 78))]
+    lost = PoolSeen(10.0, 1, 2, (78,))
+    verdict = check([*seen, lost, PoolSeen(10.5, 1, 2, (78, 79)), PoolSeen(11.0, 1, 2, (79, 80))], Rules())
+    assert verdict.deaths == 2
+    assert verdict.refill == pytest.approx(0.5)
+    assert check([*seen, lost], Rules()).refill == math.inf
+    assert check([*seen, ServerEnded(9.9, 1, "SIGTERM", 0), lost], Rules()).deaths == 0
+
+
+def test_a_server_that_reloads_has_the_new_workers_before_the_old_ones_go() -> None:
+    seen = [PoolSeen(9.0, 1, 1, (77,)), PoolSeen(10.0, 1, 1, (77, 78)), PoolSeen(11.0, 1, 1, (78,))]
+    assert check(seen, Rules()).refill == 0
+
+
+def test_the_pace_is_that_of_the_faults() -> None:
+    faults = [Injected(10.0, "f"), Cured(12.0, "f")]
+    calls = [replace(CALL, call=f"x{number}", at=9.9 + number / 2) for number in range(6)]
+    verdict = check(sorted([*faults, *calls, Ended(10.5, "x1", "ok")], key=lambda event: event.at), Rules())
+    assert (verdict.offered, verdict.useful) == (2.0, 0.5)
+    assert "useful 0.5 a second < 1" in broken(verdict, Figures(least_useful=1))
+    assert check([CALL, GOOD], Rules()).useful is None
+
+
 # ---- what is left
+
+
+def test_a_server_whose_connection_is_another_one_has_reconnected() -> None:
+    before = Measured(5.0, "server 1", "before", ports=(4000,))
+    after = replace(before, at=50.0, when="after")
+    assert check([before, after], Rules()).reconnects == 0
+    assert check([before, replace(after, ports=(4001,))], Rules()).reconnects == 1
 
 
 def test_what_is_left_at_the_end_is_found() -> None:
@@ -198,7 +285,7 @@ def test_a_server_has_to_drain_when_it_is_told_to(ended: ServerEnded, expected: 
 # ---- figures
 
 
-@pytest.mark.parametrize("heading", [*HEADINGS, "zombies", "pending"])
+@pytest.mark.parametrize("heading", [*HEADINGS, "zombies", "pending", "queued"])
 def test_one_of_anything_that_must_not_be_breaks_the_figures(heading: str) -> None:
     verdict = check([CALL, GOOD], Rules())
     setattr(verdict, heading, 1)
@@ -221,7 +308,15 @@ def test_a_run_without_calls_does_not_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [CALL, START, GOOD, PoolSeen(1.0, 1, 2, (3, 4)), ServerEnded(1.0, 1, "SIGTERM", None)]
+    "event",
+    [
+        CALL,
+        START,
+        GOOD,
+        Measured(1.0, "s", "after", ports=(5, 6)),
+        PoolSeen(1.0, 1, 2, (3, 4)),
+        ServerEnded(1.0, 1, "SIGTERM", None),
+    ],
 )
 def test_an_event_is_read_as_it_was_written(event: Event) -> None:
     assert decode(encode(event)) == event

@@ -80,7 +80,7 @@ def test_new_code_takes_over_and_a_call_that_runs_ends_with_the_old(code: Callab
             assert await versions(pool) == {1}
             assert list(pool.functions) == ["version", "pid", "slow"]
             await until(lambda: "added" in pool.functions)
-            assert pool.functions["added"] is False
+            assert not pool.functions["added"].idempotent
             assert await versions(pool) == {2}
             assert await pool.call("added").result() == "here"
             assert not running.outcomes

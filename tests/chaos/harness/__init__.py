@@ -11,6 +11,7 @@
     scenario    what a scenario is, and where the scenarios are found
     scenarios/  one file for each family of faults
     checker     the history's verdict; pure
+    workers     what the history says of the workers; pure
     figures     what a verdict must keep to; pure
     runner      one scenario from the first process to the last
     table       what the user sees

@@ -11,7 +11,11 @@
     reruns      calls that began more than once, whether they may or not
     recovery    seconds from a cure to the first success of a call invoked after it, on the slowest connection
     refill      seconds from a worker's end until its server had all its workers again, at worst
+    deaths      workers that went while their server was not told to end
+    for_nobody  calls that were computed long after their caller had given them up or had its time-out
     undrained   servers that did not end on SIGTERM, or not with exit code 0
+    reconnects  servers that had other connections to the broker in the end than before
+    offered, useful     calls and successes a second, while faults lasted
 
 A call counts once for each heading. Each heading keeps a few examples, as sentences.
 """
@@ -25,9 +29,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from .history import (
+    CANCELLED,
+    Cancelled,
     Cured,
     Ended,
     Event,
+    Injected,
     Invoked,
     Measured,
     Orphaned,
@@ -37,8 +44,9 @@ from .history import (
     Struck,
     Unresolved,
 )
+from .workers import Run, lost_workers, runs
 
-E = TypeVar("E", Invoked, Ended, Unresolved, Started)
+E = TypeVar("E", Invoked, Cancelled, Ended, Unresolved, Started)
 
 OK = "ok"
 EXAMPLES = 5
@@ -55,6 +63,9 @@ class Rules:
         natural: outcomes that calls of a function have by themselves, `ok` not among them.
         most_starts: how often a call may begin that may run twice; each lost connection or server may cost one more.
         start_slack, late_slack: seconds.
+        stop_slack: seconds that a computation may go on for nobody; None is any time.
+        excused_for: seconds after a cure in which calls may still be made that have an outcome of `allowed`; None is
+            for ever.
     """
 
     allowed: frozenset[str] = frozenset()
@@ -62,6 +73,8 @@ class Rules:
     most_starts: int = 6
     start_slack: float = 0.25
     late_slack: float = 0.25
+    stop_slack: float | None = None
+    excused_for: float | None = None
 
 
 @dataclass(slots=True)
@@ -82,10 +95,16 @@ class Verdict:
     recovery: float | None = None
     refill: float | None = None
     lateness: float = -math.inf
+    deaths: int = 0
+    for_nobody: int = 0
     undrained: int = 0
+    reconnects: int = 0
+    offered: float | None = None
+    useful: float | None = None
     orphans: int = 0
     zombies: int = 0
     pending: int = 0
+    queued: int = 0
     fds: int = 0
     memory: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -97,8 +116,8 @@ class Verdict:
 
     @property
     def failed(self) -> int:
-        """How many calls ended in an error that is not their function's own."""
-        return sum(count for outcome, count in self.outcomes.items() if outcome not in (OK, "natural"))
+        """How many calls ended in an error that is not their function's own; given up is no error."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in (OK, "natural", CANCELLED))
 
     def note(self, heading: str, sentence: str) -> None:
         """Count one more, and keep the sentence if there are few."""
@@ -115,11 +134,17 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
     ended = _by_call(events, Ended)
     started = _by_call(events, Started)
     unresolved = _by_call(events, Unresolved)
-    struck = {event.pid for event in events if isinstance(event, Struck)}
+    given_up = _by_call(events, Cancelled)
+    found = _Found(
+        struck={event.pid for event in events if isinstance(event, Struck)},
+        given_up={call: each[0].at for call, each in given_up.items()},
+        runs={} if rules.stop_slack is None else runs(events),
+        faults=_spans(events),
+    )
     for invoked in _of(events, Invoked):
         verdict.calls += 1
         starts = started.get(invoked.call, [])
-        _check_starts(verdict, rules, invoked, starts)
+        _check_starts(verdict, rules, invoked, starts, found)
         outcomes = ended.get(invoked.call, [])
         if not outcomes:
             if invoked.call in unresolved:
@@ -128,18 +153,41 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
                 verdict.note("lost", f"{_name(invoked)}: nothing is known of it {_began(invoked, starts)}")
             continue
         _check_outcomes(verdict, rules, invoked, outcomes)
-        _check_kind(verdict, rules, invoked, outcomes[0], starts, struck)
+        _check_kind(verdict, rules, invoked, outcomes[0], starts, found)
+        _check_runs(verdict, rules, invoked, outcomes[0], found)
     verdict.recovery = _recovery(events, ended)
     verdict.refill = _refill(events)
+    lost = lost_workers(events)
+    verdict.deaths = len(lost)
+    if lost:
+        verdict.refill = max(verdict.refill or 0.0, *(each.replaced - each.at for each in lost))
+    _measure_pace(verdict, events, found.faults)
     _check_ends(verdict, events)
     return verdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is looked up for each call.
+
+    Attributes:
+        struck: workers that were sent signals.
+        given_up: when the caller gave a call up.
+        runs: of each call.
+        faults: from when to when each lasted.
+    """
+
+    struck: set[int]
+    given_up: Mapping[str, float]
+    runs: Mapping[str, list[Run]]
+    faults: list[tuple[float, float]]
 
 
 # ---- calls
 
 
-def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started]) -> None:
-    deadline = invoked.at + invoked.timeout
+def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started], found: _Found) -> None:
+    deadline = min(invoked.at + invoked.timeout, found.given_up.get(invoked.call, math.inf))
     last = max((start.at for start in starts), default=-math.inf)
     if last > deadline + rules.start_slack:
         verdict.note("after", f"{_name(invoked)}: began {last - deadline:.3f} s after its deadline")
@@ -161,7 +209,7 @@ def _check_outcomes(verdict: Verdict, rules: Rules, invoked: Invoked, outcomes: 
 
 
 def _check_kind(
-    verdict: Verdict, rules: Rules, invoked: Invoked, ended: Ended, starts: list[Started], struck: set[int]
+    verdict: Verdict, rules: Rules, invoked: Invoked, ended: Ended, starts: list[Started], found: _Found
 ) -> None:
     natural = rules.natural.get(invoked.function)
     if natural is not None and ended.outcome in natural:
@@ -170,11 +218,34 @@ def _check_kind(
     verdict.outcomes[ended.outcome] += 1
     if ended.outcome == OK and natural is None:
         return
+    if ended.outcome == CANCELLED and invoked.call in found.given_up:
+        return
     said = f"{_name(invoked)}: {ended.outcome} {ended.text}".rstrip()
     if ended.outcome not in rules.allowed:
         verdict.note("unexpected", said)
-    elif ended.outcome in _BLAME and starts and natural is None and not any(start.pid in struck for start in starts):
+    elif (
+        ended.outcome in _BLAME
+        and starts
+        and natural is None
+        and not any(start.pid in found.struck for start in starts)
+    ):
         verdict.note("unexpected", f"{said}; but nobody struck its worker")
+    elif rules.excused_for is not None and not any(
+        begin <= ended.at and invoked.at <= cure + rules.excused_for for begin, cure in found.faults
+    ):
+        verdict.note("unexpected", f"{said}; but there was no fault about then")
+
+
+def _check_runs(verdict: Verdict, rules: Rules, invoked: Invoked, ended: Ended, found: _Found) -> None:
+    """When a call's owner has gone, nobody is to go on with it for long."""
+    if rules.stop_slack is None or ended.outcome not in (CANCELLED, "RpcTimeout"):
+        return
+    for run in found.runs.get(invoked.call, ()):
+        seconds = run.until - max(run.at, ended.at)
+        if seconds > rules.stop_slack:
+            how = "to the end" if math.isinf(seconds) else f"for {seconds:.3f} s"
+            verdict.note("for_nobody", f"{_name(invoked)}: {ended.outcome}, and process {run.pid} went on {how}")
+            return
 
 
 def _name(invoked: Invoked) -> str:
@@ -235,6 +306,31 @@ def _refill(events: list[Event]) -> float | None:
     return worst
 
 
+def _spans(events: list[Event]) -> list[tuple[float, float]]:
+    """From when to when each fault lasted; one that was not cured, for ever."""
+    spans = []
+    open_faults: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        if isinstance(event, Injected):
+            open_faults[event.fault].append(event.at)
+        elif isinstance(event, Cured) and open_faults[event.fault]:
+            spans.append((open_faults[event.fault].pop(0), event.at))
+    return spans + [(at, math.inf) for left in open_faults.values() for at in left]
+
+
+def _measure_pace(verdict: Verdict, events: list[Event], faults: list[tuple[float, float]]) -> None:
+    """Of faults that last, such as too many calls; they are not to overlap."""
+    seconds = sum(cure - begin for begin, cure in faults)
+    if not 1.0 <= seconds < math.inf:
+        return
+
+    def during(at: float) -> bool:
+        return any(begin <= at <= cure for begin, cure in faults)
+
+    verdict.offered = sum(during(event.at) for event in _of(events, Invoked)) / seconds
+    verdict.useful = sum(during(event.at) for event in _of(events, Ended) if event.outcome == OK) / seconds
+
+
 # ---- what is left
 
 
@@ -245,7 +341,9 @@ def _check_ends(verdict: Verdict, events: list[Event]) -> None:
             continue
         verdict.pending += after.pending
         verdict.zombies += after.zombies
+        verdict.queued += after.queued
         if after.who in before:
+            verdict.reconnects += after.ports != before[after.who].ports
             verdict.fds = max(verdict.fds, after.fds - before[after.who].fds)
             verdict.memory = max(verdict.memory, after.memory - before[after.who].memory)
     for orphan in _of(events, Orphaned):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +56,18 @@ class Crowd:
             self._tell(process, f"measure {when}\n")
         self._await("done")
 
+    def change(self, **members: object) -> None:
+        """Go on under a load that differs in these members of `Load`."""
+        for process in self._processes:
+            self._tell(process, f"change {json.dumps(members)}\n")
+        self._await("done")
+
+    def count(self) -> int:
+        """How many calls were made by now."""
+        for process in self._processes:
+            self._tell(process, "count\n")
+        return sum(int(self._said(process)) for process in self._processes)
+
     def stop(self) -> None:
         """No more calls; return when each client has said what became of the open ones, and has ended.
 
@@ -87,10 +100,13 @@ class Crowd:
 
     def _await(self, word: str) -> None:
         for process in self._processes:
-            assert process.stdout is not None
-            said = process.stdout.readline().strip()
+            said = self._said(process)
             if said != word:
                 raise RuntimeError(f"a client process said {said!r} instead of {word!r}; exit code {process.poll()}")
+
+    def _said(self, process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
 
 
 def _close(pipe: IO[str]) -> None:

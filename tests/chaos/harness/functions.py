@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import random
+import sys
 import threading
 import time
 import zlib
@@ -91,6 +92,16 @@ def arguments(function: str, chance: random.Random) -> tuple[Any, ...]:
             return (chance.uniform(0.0, 0.2),)
         case "once":
             return (chance.uniform(0.0, 0.15),)
+        case "doze":
+            return (0.2,)
+        case "dawdle":
+            return (4.0,)
+        case "step":
+            return (0.025,)
+        case "stubborn":
+            return (5,)
+        case "linger" | "linger_once":
+            return (chance.uniform(0.2, 2.0),)
         case "payload":
             return (chance.randbytes(chance.randrange(1, 40_000)),)
     return ()
@@ -143,6 +154,49 @@ def once(token: str, seconds: float) -> str:
     return token[::-1]
 
 
+@_served(answer=_reversed)
+def doze(token: str, seconds: float) -> str:
+    """Longer than its caller waits, maybe."""
+    time.sleep(seconds)
+    return token[::-1]
+
+
+@_served(answer=_reversed)
+def dawdle(token: str, seconds: float) -> str:
+    """Much longer than its caller waits, so that a worker which goes on with it is seen to."""
+    time.sleep(seconds)
+    return token[::-1]
+
+
+@_served(answer=_reversed)
+def step(token: str, seconds: float) -> str:
+    time.sleep(seconds)
+    return token[::-1]
+
+
+@_served(answer=_reversed)
+def stubborn(token: str, seconds: int) -> str:
+    """C code that no signal interrupts: a lock that is waited for, which POSIX says goes on."""
+    libc = ctypes.CDLL(None)
+    mutex = ctypes.create_string_buffer(64)
+    until = (ctypes.c_long * 2)(int(time.time()) + seconds, 0)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_timedlock(mutex, until)
+    return token[::-1]
+
+
+@_served(answer=_reversed)
+def linger(token: str, seconds: float) -> str:
+    time.sleep(seconds)
+    return token[::-1]
+
+
+@_served(answer=_reversed, idempotent=False)
+def linger_once(token: str, seconds: float) -> str:
+    time.sleep(seconds)
+    return token[::-1]
+
+
 def _fib(n: int) -> int:
     """F(n) by plain addition: an oracle that shares nothing with what it is the oracle of."""
     a, b = 0, 1
@@ -171,6 +225,12 @@ def poison_str(token: str) -> None:
     raise _Hostile(token)
 
 
+@_served(ends=("FunctionRaised",))
+def poison_system_exit(token: str) -> None:
+    """Ends a program; here it is an exception like others."""
+    sys.exit(3)
+
+
 @_served(ends=("WorkerLost",))
 def poison_exit(token: str) -> None:
     os._exit(3)
@@ -194,7 +254,7 @@ def poison_gil(token: str) -> None:
     ctypes.PyDLL(None).sleep(60)
 
 
-@_served(ends=("TimeLimitExceeded", "MemoryLimitExceeded", "WorkerLost"), time_limit=1.5)
+@_served(ends=("MemoryLimitExceeded",), time_limit=5.0)
 def poison_memory(token: str) -> None:
     """Take 20 MB every 20 ms, up to a size that the machine survives where nobody limits it."""
     held = []

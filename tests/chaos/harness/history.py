@@ -36,8 +36,19 @@ class Invoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller is about to give a call up."""
+
+    at: float
+    call: str
+
+
+CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """A call has an outcome: `ok` or the error's class. `right` tells whether a result is the function's value."""
+    """A call has an outcome: `ok`, `CANCELLED` or the error's class. `right`: a result is the function's value."""
 
     at: float
     call: str
@@ -63,7 +74,9 @@ class Measured:
         fds: open file descriptors of all its processes.
         memory: resident bytes of its main process.
         zombies: children that ended and were not waited for.
+        queued: messages in the queue that no server has taken (of the broker).
         late, duplicate, unknown: replies that found no call (of clients).
+        ports: its own ends of its connections to the broker (of servers).
     """
 
     at: float
@@ -76,6 +89,8 @@ class Measured:
     late: int = 0
     duplicate: int = 0
     unknown: int = 0
+    ports: tuple[int, ...] = ()
+    queued: int = 0
 
 
 # ---- what a worker writes
@@ -159,6 +174,7 @@ class Orphaned:
 
 Event: TypeAlias = (
     Invoked
+    | Cancelled
     | Ended
     | Unresolved
     | Measured
@@ -176,6 +192,7 @@ _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
         Invoked,
+        Cancelled,
         Ended,
         Unresolved,
         Measured,
@@ -223,8 +240,9 @@ def decode(line: bytes) -> Event:
     """The event of a line."""
     members = json.loads(line)
     cls = _TYPES[members.pop("event")]
-    if cls is PoolSeen:
-        members["pids"] = tuple(members["pids"])
+    for name in ("pids", "ports"):
+        if name in members:
+            members[name] = tuple(members[name])
     return cls(**members)
 
 

@@ -1,6 +1,7 @@
 """One client process: calls of a mix of functions, from threads, with futures and from asyncio; all of it written down.
 
-    python -m harness.load      stdin, a line each: the plan (JSON), "measure WHEN" any number of times, "stop"
+    python -m harness.load      stdin, a line each: the plan (JSON), then any of
+                                "measure WHEN", "change {members of Load}", "count", and "stop" in the end
 
 It answers each line with one on stdout. The end of stdin is a stop, so no load outlives its starter.
 
@@ -33,12 +34,10 @@ import psutil
 from rpcsvc import AsyncRpcClient, RpcClient
 
 from . import functions
-from .history import Ended, History, Invoked, Measured, Unresolved, now, shortened
+from .history import CANCELLED, Cancelled, Ended, History, Invoked, Measured, Unresolved, now, shortened
 
 PATIENCE = 3.0
 """Seconds after the longest time-out, at which an open call is said to hang."""
-MOST_OPEN = 128
-"""Calls that are open in a process; beyond it futures and coroutines pause."""
 MIX = {"tiny": 4.0, "digest": 4.0, "burn": 2.0, "nap": 2.0, "payload": 2.0, "once": 2.0}
 """At the default rate this keeps three workers busy or so."""
 
@@ -50,9 +49,12 @@ class Load:
     Attributes:
         clients: how many client processes.
         rate: calls a second, of all of them together; they may do less.
-        threads: blocking threads in each process.
+        threads: blocking threads in each process, which make half of the calls if there are any.
+        most_open: calls that are open in a process; beyond it futures and coroutines pause.
         mix: functions and their weights.
         timeouts: seconds; each call has one between these.
+        cancelled: the share of futures and coroutines that are given up.
+        cancel_within: seconds; after a time between these.
         connect_timeout, wait_for_server: the clients' options.
         pack: likewise.
     """
@@ -60,8 +62,11 @@ class Load:
     clients: int = 3
     rate: float = 120.0
     threads: int = 2
+    most_open: int = 128
     mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
     timeouts: tuple[float, float] = (3.0, 6.0)
+    cancelled: float = 0.0
+    cancel_within: tuple[float, float] = (0.0, 0.4)
     connect_timeout: float = 60.0
     wait_for_server: float = 5.0
     pack: bool = True
@@ -89,6 +94,7 @@ class Client:
         self._stopping = threading.Event()
         self._open: dict[str, Invoked] = {}
         self._numbers = itertools.count(1)
+        self._made = 0
         options: dict[str, Any] = {
             "queue": plan.queue,
             "timeout": plan.load.timeouts[1],
@@ -105,25 +111,26 @@ class Client:
         """Connect, and let the drivers loose: the blocking threads make half of the calls."""
         self._loop_thread.start()
         asyncio.run_coroutine_threadsafe(self._async_client.connect(), self._loop).result(self._load.connect_timeout)
-        rate = self._load.rate / self._load.clients
+        threads = self._load.threads
+        others = 0.25 if threads else 0.5
         drivers: list[tuple[Callable[[random.Random], None], float]] = [
-            (self._submit, rate / 4),
-            (self._submit_async, rate / 4),
-            *((self._call, rate / 2 / self._load.threads) for _ in range(self._load.threads)),
+            (self._submit, others),
+            (self._submit_async, others),
+            *((self._call, 0.5 / threads) for _ in range(threads)),
         ]
-        for number, (drive, its_rate) in enumerate(drivers):
+        for number, (drive, share) in enumerate(drivers):
             chance = random.Random(f"{self._plan.seed} {self._plan.name} {number}")
-            target = functools.partial(self._drive, drive, its_rate, chance)
+            target = functools.partial(self._drive, drive, share / self._load.clients, chance)
             threading.Thread(target=target, name=f"driver-{number}", daemon=True).start()
 
     # ---- drivers
 
-    def _drive(self, drive: Callable[[random.Random], None], rate: float, chance: random.Random) -> None:
-        due = now() + chance.random() / rate
+    def _drive(self, drive: Callable[[random.Random], None], share: float, chance: random.Random) -> None:
+        due = now() + chance.random() / (self._load.rate * share)
         while not self._stopping.wait(max(0.0, due - now())):
             drive(chance)
             # Who fell behind does not catch up: that would be a burst, and the pace is there to prevent one.
-            due = max(due, now() - 0.1) + chance.uniform(0.5, 1.5) / rate
+            due = max(due, now() - 0.1) + chance.uniform(0.5, 1.5) / (self._load.rate * share)
 
     def _call(self, chance: random.Random) -> None:
         invoked, arguments = self._invoke("threads", chance)
@@ -135,7 +142,7 @@ class Client:
             self._succeeded(invoked, arguments, value)
 
     def _submit(self, chance: random.Random) -> None:
-        if len(self._open) > MOST_OPEN:
+        if len(self._open) > self._load.most_open:
             return
         invoked, arguments = self._invoke("threads", chance)
         try:
@@ -144,9 +151,12 @@ class Client:
             self._failed(invoked, error)
         else:
             future.add_done_callback(functools.partial(self._done, invoked, arguments))
+            if chance.random() < self._load.cancelled:
+                later = chance.uniform(*self._load.cancel_within)
+                self._loop.call_soon_threadsafe(self._loop.call_later, later, self._cancel, invoked, future)
 
     def _submit_async(self, chance: random.Random) -> None:
-        if len(self._open) > MOST_OPEN:
+        if len(self._open) > self._load.most_open:
             return
         self._loop.call_soon_threadsafe(self._submit_on_loop, chance)
 
@@ -160,13 +170,21 @@ class Client:
             self._failed(invoked, error)
         else:
             future.add_done_callback(functools.partial(self._done, invoked, arguments))
+            if chance.random() < self._load.cancelled:
+                self._loop.call_later(chance.uniform(*self._load.cancel_within), self._cancel, invoked, future)
+
+    def _cancel(self, invoked: Invoked, future: concurrent.futures.Future[Any] | asyncio.Future[Any]) -> None:
+        if not future.done():
+            self._history.write(Cancelled(now(), invoked.call))
+            future.cancel()
 
     # ---- the history
 
     def _invoke(self, link: str, chance: random.Random) -> tuple[Invoked, tuple[Any, ...]]:
         mix = self._load.mix
         function = chance.choices(list(mix), list(mix.values()))[0]
-        token = f"{self._plan.name}-{next(self._numbers)}"
+        self._made = next(self._numbers)
+        token = f"{self._plan.name}-{self._made}"
         timeout = chance.uniform(*self._load.timeouts)
         arguments = (token, *functions.arguments(function, chance))
         idempotent = function not in functions.NON_IDEMPOTENT
@@ -181,8 +199,9 @@ class Client:
         arguments: tuple[Any, ...],
         future: concurrent.futures.Future[Any] | asyncio.Future[Any],
     ) -> None:
-        error = future.exception()
-        if error is not None:
+        if future.cancelled():
+            self._end(invoked, Ended(now(), invoked.call, CANCELLED))
+        elif (error := future.exception()) is not None:
             self._failed(invoked, error)
         else:
             self._succeeded(invoked, arguments, future.result())
@@ -197,6 +216,15 @@ class Client:
     def _end(self, invoked: Invoked, ended: Ended) -> None:
         self._history.write(ended)
         self._open.pop(invoked.call, None)
+
+    @property
+    def made(self) -> int:
+        """How many calls were made."""
+        return self._made
+
+    def change(self, members: dict[str, Any]) -> None:
+        """Go on under another load; its clients, threads and connections stay as they are."""
+        self._load = dataclasses.replace(self._load, **_as_members(members))
 
     # ---- the end
 
@@ -248,22 +276,30 @@ def _judged(function: str, arguments: tuple[Any, ...], value: Any) -> dict[str, 
 def main() -> None:
     """Follow the plan, and what else stdin says."""
     members = json.loads(sys.stdin.readline())
-    load = members.pop("load")
-    load["timeouts"] = tuple(load["timeouts"])
-    client = Client(Plan(**members, load=Load(**load)))
+    load = Load(**_as_members(members.pop("load")))
+    client = Client(Plan(**members, load=load))
     client.start()
     print("ready", flush=True)
     for line in sys.stdin:
-        match line.split():
+        match line.split(maxsplit=1):
             case ["measure", when]:
-                client.measure(when)
+                client.measure(when.strip())
                 print("done", flush=True)
+            case ["change", text]:
+                client.change(json.loads(text))
+                print("done", flush=True)
+            case ["count"]:
+                print(client.made, flush=True)
             case _:
                 break
     client.stop()
     print("done", flush=True)
     sys.stdout.flush()
     os._exit(0)
+
+
+def _as_members(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in members.items()}
 
 
 def as_line(plan: Plan) -> str:

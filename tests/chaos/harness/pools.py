@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
-from processes import ServerProcess
+from processes import ServerProcess, is_running
 
 from .functions import TRACE_VARIABLE
 from .history import History, Measured, Orphaned, PoolSeen, ServerEnded, now
@@ -47,7 +47,7 @@ class Server(ServerProcess):
                 worker
                 for fork_server in psutil.Process(self.pid).children()
                 for worker in fork_server.children()
-                if worker.status() != psutil.STATUS_ZOMBIE
+                if is_running(worker)
             ]
         return []
 
@@ -130,6 +130,7 @@ class Servers:
                     fds=sum(_fds(process) for process in family),
                     memory=main.memory_info().rss,
                     zombies=sum(_is_zombie(process) for process in family) if when == "after" else 0,
+                    ports=_ports(main),
                 )
             )
 
@@ -157,10 +158,10 @@ class Servers:
                 self._look(server)
 
     def _look(self, server: Server) -> None:
-        at = now()
         with contextlib.suppress(psutil.Error):
             self._families.setdefault(server.number, set()).update(server.family())
         pids = tuple(sorted(worker.pid for worker in server.pool()))
+        at = now()  # not before: workers that are seen no more went before this, their server's end included
         if pids != self._seen.get(server.number):
             self._seen[server.number] = pids
             self._history.write(PoolSeen(at, server.number, server.workers, pids))
@@ -176,6 +177,12 @@ def _fds(process: psutil.Process) -> int:
     with contextlib.suppress(psutil.Error):
         return int(process.num_fds())
     return 0
+
+
+def _ports(process: psutil.Process) -> tuple[int, ...]:
+    """Of its TCP connections, which a server has to the broker alone. One that was lost and made again has another."""
+    connections = process.net_connections("tcp")
+    return tuple(sorted(each.laddr.port for each in connections if each.status == psutil.CONN_ESTABLISHED))
 
 
 def _is_zombie(process: psutil.Process) -> bool:

@@ -149,7 +149,7 @@ def _perform(
             crowd = stage.load(scenario.load)
             time.sleep(WARM_UP)
             crowd.measure("before")
-            stage.servers.measure("before")
+            stage.measure("before")
             progress(f"faults for {seconds:g} s")
             stage.begin(seconds)
             scenario.run(stage)
@@ -158,7 +158,7 @@ def _perform(
             progress("waiting for the last outcomes")
             crowd.stop()
             time.sleep(SETTLE)
-            stage.servers.measure("after")
+            stage.measure("after")
             progress("stopping")
     except Exception as error:
         (folder / "error.log").write_text(traceback.format_exc())

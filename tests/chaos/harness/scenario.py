@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .checker import Rules
 from .figures import Figures
@@ -65,13 +65,7 @@ class Scenario:
     def all_rules(self) -> Rules:
         """The rules for the checker."""
         rules = self.rules
-        return Rules(
-            allowed=rules.allowed | frozenset(self.allowed),
-            natural={**NATURAL, **rules.natural},
-            most_starts=rules.most_starts,
-            start_slack=rules.start_slack,
-            late_slack=rules.late_slack,
-        )
+        return replace(rules, allowed=rules.allowed | frozenset(self.allowed), natural={**NATURAL, **rules.natural})
 
 
 _scenarios: dict[str, Scenario] = {}

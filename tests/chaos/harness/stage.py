@@ -13,20 +13,25 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+import pika
+import pika.exceptions
 import psutil
 from proxy import Proxy
 
 from rpcsvc.broker import PrivateBroker
 
 from .crowd import Crowd
-from .history import Cured, History, Injected, Struck, now
+from .history import Cured, History, Injected, Measured, Struck, now
 from .load import Load
 from .pools import Server, Servers
 from .rabbitmqctl import RabbitCtl
+
+_QUEUE_EMPTY_WITHIN = 3.0
+"""Seconds after the last call."""
 
 
 class Stage:
@@ -118,7 +123,7 @@ class Stage:
 
     def sleep(self, seconds: float) -> None:
         """Wait, until the time is up at most."""
-        time.sleep(min(seconds, self.remaining))
+        time.sleep(max(0.0, min(seconds, self.remaining)))
 
     def every(self, seconds: float) -> Iterator[int]:
         """Rounds, each beginning so long after the one before it began, until the time is up. The first is at once."""
@@ -130,6 +135,18 @@ class Stage:
             self.sleep(max(0.0, due - now()))
             if not self.remaining:
                 return
+
+    def until(self, condition: Callable[[], bool], *, patience: float = 4.0) -> None:
+        """Wait for something that should be so about when the time is up; give up after that time `patience` times.
+
+        Raises:
+            TimeoutError: it was not so.
+        """
+        end = now() + patience * max(self.remaining, 1.0)
+        while not condition():
+            if now() > end:
+                raise TimeoutError("the scenario did not get through with what it had to do")
+            time.sleep(0.05)
 
     # ---- faults
 
@@ -156,6 +173,19 @@ class Stage:
             worker.send_signal(number)
         return server
 
+    # ---- the load
+
+    def change_load(self, **members: object) -> None:
+        """Go on under a load that differs in these members of `Load`: rate, mix, timeouts."""
+        assert self._crowd is not None
+        self._crowd.change(**members)
+
+    @property
+    def calls(self) -> int:
+        """How many calls the clients have made."""
+        assert self._crowd is not None
+        return self._crowd.count()
+
     # ---- what the runner uses
 
     def load(self, load: Load) -> Crowd:
@@ -163,6 +193,30 @@ class Stage:
         self._crowd = Crowd(self._client_url, self.queue, load, self.folder, seed=self._seed, environ=self._environ)
         self._exit.callback(self._crowd.kill)
         return self._crowd
+
+    def measure(self, when: str) -> None:
+        """Write down what the servers and the queue hold. What is still queued has a moment to go."""
+        self.servers.measure(when)
+        if when == "after":
+            end = now() + _QUEUE_EMPTY_WITHIN
+            while (queued := self.queued) and now() < end:
+                time.sleep(0.1)
+            self._history.write(Measured(now(), "broker", when, queued=queued))
+
+    @property
+    def queued(self) -> int:
+        """How many messages are in the queue that no server has taken; 0 where there is no queue or broker."""
+        if not self.broker.status().running:
+            return 0
+        with contextlib.suppress(pika.exceptions.AMQPError):
+            connection = pika.BlockingConnection(pika.URLParameters(self.broker.url))
+            try:
+                declared = connection.channel().queue_declare(self.queue, passive=True)
+                return int(declared.method.message_count)
+            finally:
+                with contextlib.suppress(pika.exceptions.AMQPError):
+                    connection.close()
+        return 0
 
     def histories(self) -> list[Path]:
         """The files of the history."""

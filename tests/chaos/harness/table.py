@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from .runner import Result
 
-_COLUMNS = ("lost", "hung", "wrong", "double", "late", "after", "often", "unexpected")
+_COLUMNS = ("lost", "hung", "wrong", "double", "late", "after", "often", "unexpected", "for_nobody")
 
 
 class Progress:
@@ -64,7 +64,17 @@ class Progress:
 
 def table(results: Sequence[Result]) -> str:
     """The results, a line each, in columns."""
-    head = ("scenario", "calls", "ok", "errors", *_COLUMNS, "recovery", "refill", "orphans", "result")
+    head = (
+        "scenario",
+        "calls",
+        "ok",
+        "errors",
+        *(name.replace("_", " ") for name in _COLUMNS),
+        "recovery",
+        "refill",
+        "orphans",
+        "result",
+    )
     rows = [head, *(_row(result) for result in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     left = {0, 3, len(head) - 1}

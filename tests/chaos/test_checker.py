@@ -103,6 +103,18 @@ def test_an_error_that_the_scenario_does_not_allow_is_unexpected() -> None:
     assert found(CALL, lost, rules=Rules(allowed=frozenset({"ConnectionLost"}))) == {}
 
 
+@pytest.mark.parametrize(
+    ("at", "expected"), [(9.9, {"unexpected": 1}), (10.5, {}), (13.9, {}), (14.1, {"unexpected": 1})]
+)
+def test_a_fault_excuses_what_happens_from_its_beginning_until_some_seconds_after_its_cure(
+    at: float, expected: dict[str, int]
+) -> None:
+    rules = Rules(allowed=frozenset({"ConnectionLost"}), aftermath=2.0)
+    lost = Ended(at, "c0-1", "ConnectionLost")
+    call = replace(CALL, at=9.0, timeout=20.0)
+    assert found(call, Injected(10.0, "a cut"), Cured(12.0, "a cut"), lost, rules=rules) == expected
+
+
 def test_a_worker_is_only_lost_to_calls_of_workers_that_were_struck() -> None:
     rules = Rules(allowed=frozenset({"WorkerLost"}))
     lost = Ended(10.2, "c0-1", "WorkerLost")

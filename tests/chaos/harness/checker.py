@@ -7,7 +7,7 @@
     late        an outcome later than its deadline and `late_slack`
     after       began after its deadline and `start_slack`
     often       began more often than it may: once, where running twice does harm
-    unexpected  an outcome that the scenario does not excuse, or that blames a worker nobody struck
+    unexpected  an outcome that the scenario does not excuse, or at a time when no fault excuses it, or that blames a worker nobody struck
     reruns      calls that began more than once, whether they may or not
     recovery    seconds from a cure to the first success of a call invoked after it, on the slowest connection
     refill      seconds from a worker's end until its server had all its workers again, at worst
@@ -28,6 +28,7 @@ from .history import (
     Cured,
     Ended,
     Event,
+    Injected,
     Invoked,
     Measured,
     Orphaned,
@@ -55,6 +56,7 @@ class Rules:
         natural: outcomes that calls of a function have by themselves, `ok` not among them.
         most_starts: how often a call may begin that may run twice; each lost connection or server may cost one more.
         start_slack, late_slack: seconds.
+        aftermath: how many seconds after a cure outcomes are still excused; None excuses them all through the run.
     """
 
     allowed: frozenset[str] = frozenset()
@@ -62,6 +64,7 @@ class Rules:
     most_starts: int = 6
     start_slack: float = 0.25
     late_slack: float = 0.25
+    aftermath: float | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +119,7 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
     started = _by_call(events, Started)
     unresolved = _by_call(events, Unresolved)
     struck = {event.pid for event in events if isinstance(event, Struck)}
+    excused = _excused(events, rules)
     for invoked in _of(events, Invoked):
         verdict.calls += 1
         starts = started.get(invoked.call, [])
@@ -128,7 +132,7 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
                 verdict.note("lost", f"{_name(invoked)}: nothing is known of it {_began(invoked, starts)}")
             continue
         _check_outcomes(verdict, rules, invoked, outcomes)
-        _check_kind(verdict, rules, invoked, outcomes[0], starts, struck)
+        _check_kind(verdict, rules, invoked, outcomes[0], starts, struck, excused)
     verdict.recovery = _recovery(events, ended)
     verdict.refill = _refill(events)
     _check_ends(verdict, events)
@@ -161,7 +165,13 @@ def _check_outcomes(verdict: Verdict, rules: Rules, invoked: Invoked, outcomes: 
 
 
 def _check_kind(
-    verdict: Verdict, rules: Rules, invoked: Invoked, ended: Ended, starts: list[Started], struck: set[int]
+    verdict: Verdict,
+    rules: Rules,
+    invoked: Invoked,
+    ended: Ended,
+    starts: list[Started],
+    struck: set[int],
+    excused: list[tuple[float, float]],
 ) -> None:
     natural = rules.natural.get(invoked.function)
     if natural is not None and ended.outcome in natural:
@@ -173,8 +183,22 @@ def _check_kind(
     said = f"{_name(invoked)}: {ended.outcome} {ended.text}".rstrip()
     if ended.outcome not in rules.allowed:
         verdict.note("unexpected", said)
+    elif not any(begin <= ended.at <= end for begin, end in excused):
+        verdict.note("unexpected", f"{said}; but no fault was near")
     elif ended.outcome in _BLAME and starts and natural is None and not any(start.pid in struck for start in starts):
         verdict.note("unexpected", f"{said}; but nobody struck its worker")
+
+
+def _excused(events: list[Event], rules: Rules) -> list[tuple[float, float]]:
+    """The times in which calls may end in what is allowed: from each fault until so long after its cure."""
+    if rules.aftermath is None:
+        return [(-math.inf, math.inf)]
+    cures = [event.at for event in events if isinstance(event, Cured)]
+    return [
+        (fault.at, min((cure for cure in cures if cure >= fault.at), default=math.inf) + rules.aftermath)
+        for fault in events
+        if isinstance(fault, Injected)
+    ]
 
 
 def _name(invoked: Invoked) -> str:

@@ -71,6 +71,7 @@ class Scenario:
             most_starts=rules.most_starts,
             start_slack=rules.start_slack,
             late_slack=rules.late_slack,
+            aftermath=rules.aftermath,
         )
 
 

@@ -7,7 +7,8 @@
     late        an outcome later than its deadline and `late_slack`
     after       began after its deadline and `start_slack`
     often       began more often than it may: once, where running twice does harm
-    unexpected  an outcome that the scenario does not excuse, or at a time when no fault excuses it, or that blames a worker nobody struck
+    unexpected  an outcome that the scenario does not excuse, or that no fault near it does, or that blames a worker
+                nobody struck
     reruns      calls that began more than once, whether they may or not
     recovery    seconds from a cure to the first success of a call invoked after it, on the slowest connection
     refill      seconds from a worker's end until its server had all its workers again, at worst

@@ -143,6 +143,7 @@ def _perform(
             workers=scenario.workers,
             server_options=scenario.server_options,
             networks=scenario.networks,
+            url_options=scenario.url_options,
             environ=environment(environ),
         ) as stage:
             progress("starting clients")

@@ -36,6 +36,7 @@ class Scenario:
         server_options: further options of `rpcsvc serve`.
         load: what the clients do.
         networks: whether servers and clients reach the broker through proxies.
+        url_options: added to the broker's URL, such as "?heartbeat=2".
         own_broker: whether the broker suffers, so that no other run may have it.
         broker_config: lines of rabbitmq.conf; they make the broker an own one too.
         allowed: outcomes beside success that any call may have.
@@ -53,6 +54,7 @@ class Scenario:
     server_options: tuple[str, ...] = ()
     load: Load = field(default_factory=Load)
     networks: bool = False
+    url_options: str = ""
     own_broker: bool = False
     broker_config: Mapping[str, str] = field(default_factory=dict)
     allowed: Collection[str] = ()

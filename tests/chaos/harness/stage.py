@@ -50,6 +50,7 @@ class Stage:
         workers: int,
         server_options: tuple[str, ...] = (),
         networks: bool = False,
+        url_options: str = "",
         seed: int = 0,
         environ: Mapping[str, str],
     ) -> None:
@@ -64,7 +65,7 @@ class Stage:
         self._networks: tuple[Proxy, Proxy] | None = None
         self._wanted = (servers, workers, server_options, networks)
         self._environ = environ
-        self._client_url = broker.url
+        self._client_url = broker.url + url_options
         self._end = 0.0
         self._crowd: Crowd | None = None
         self.servers: Servers
@@ -74,7 +75,7 @@ class Stage:
         with contextlib.ExitStack() as exits:
             exits.callback(self._history.close)
             exits.callback(self._delete_queue)
-            url = self.broker.url
+            url = self._client_url
             if networks:
                 near, far = (exits.enter_context(Proxy("127.0.0.1", self.broker.port)) for _ in range(2))
                 self._networks = (near, far)

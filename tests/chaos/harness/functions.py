@@ -130,6 +130,13 @@ def nap(token: str, seconds: float) -> str:
     return token[::-1]
 
 
+@_served(answer=lambda token: token[::-1])
+def long(token: str) -> str:
+    """Longer than other calls by far."""
+    time.sleep(3.0)
+    return token[::-1]
+
+
 @_served()
 def payload(token: str, data: bytes) -> list[Any]:
     """Some kilobytes, there and back."""

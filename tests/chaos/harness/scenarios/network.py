@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy import Direction, Proxy
+from proxy import Direction
 
 from ..checker import Rules
 from ..figures import Figures
@@ -100,7 +100,7 @@ _SLOWEST = 0.15
 
 @scenario(
     "slow-link",
-    "what is sent takes up to 0.3 s there and back; a connection is cut in the middle of something every two seconds",
+    "what is sent takes up to 0.3 s there and back, and connections are cut in the middle of something: ten seconds in 15",
     networks=True,
     # One delivery for each worker would be too few: the next one takes as long to come as the link is slow.
     server_options=("--prefetch", "16"),
@@ -110,13 +110,15 @@ _SLOWEST = 0.15
     rules=Rules(most_starts=9, start_slack=0.25 + 2 * _SLOWEST),
 )
 def slow_link(stage: Stage) -> None:
-    networks: list[Proxy] = [stage.client_network, stage.server_network]
-    for _ in stage.every(2.0):
-        with stage.fault("a connection is cut"):
-            for network in networks:
-                for direction in Direction:
+    networks = (stage.client_network, stage.server_network)
+    ways = [(network, direction) for network in networks for direction in Direction]
+    for _ in stage.every(15.0):
+        with stage.fault("the link is slow and lossy"):
+            for _ in range(5):
+                for network, direction in ways:
                     network.delay(stage.chance.uniform(0.002, _SLOWEST), direction)
-            victim, direction = stage.chance.choice(networks), stage.chance.choice(list(Direction))
-            victim.cut_after(stage.chance.randrange(1, 20_000), direction)
-    for network in networks:
-        network.heal()
+                network, direction = stage.chance.choice(ways)
+                network.cut_after(stage.chance.randrange(1, 20_000), direction)
+                stage.sleep(2.0)
+            for network in networks:
+                network.heal()

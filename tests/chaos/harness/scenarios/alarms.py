@@ -1,0 +1,41 @@
+"""The broker has no memory or no disk left, and takes nothing from whoever publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..checker import Rules
+from ..figures import Figures
+from ..load import Load
+from ..scenario import scenario
+from ..stage import Stage
+
+_LASTS = 5.0
+"""Seconds of an alarm, and of the pause after it."""
+_OPTIONS = {
+    "own_broker": True,
+    # Some calls are over before the alarm is, others outlast it.
+    "load": Load(timeouts=(1.0, 8.0)),
+    "allowed": {"RpcTimeout"},
+    "rules": Rules(aftermath=3.0),
+    "figures": Figures(least_ok=0.3),
+    "short": 3.0,
+}
+
+
+def _alarms(stage: Stage, name: str, alarm: Callable[[bool], None]) -> None:
+    for _ in stage.every(2 * _LASTS):
+        with stage.fault(name):
+            alarm(True)
+            stage.sleep(_LASTS)
+            alarm(False)
+
+
+@scenario("memory-alarm", "the broker has no memory left, for five seconds in ten", **_OPTIONS)
+def memory_alarm(stage: Stage) -> None:
+    _alarms(stage, "no memory", stage.rabbitmqctl.memory_alarm)
+
+
+@scenario("disk-alarm", "the broker has no disk left, for five seconds in ten", **_OPTIONS)
+def disk_alarm(stage: Stage) -> None:
+    _alarms(stage, "no disk", stage.rabbitmqctl.disk_alarm)

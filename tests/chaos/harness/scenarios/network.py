@@ -100,7 +100,7 @@ _SLOWEST = 0.15
 
 @scenario(
     "slow-link",
-    "what is sent takes up to 0.3 s there and back, and connections are cut in the middle of something: ten seconds in 15",
+    "for ten seconds in 15 what is sent takes up to 0.3 s there and back, and connections are cut in the middle of it",
     networks=True,
     # One delivery for each worker would be too few: the next one takes as long to come as the link is slow.
     server_options=("--prefetch", "16"),

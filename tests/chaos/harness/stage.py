@@ -22,6 +22,7 @@ from proxy import Proxy
 
 from rpcsvc.broker import PrivateBroker
 
+from .cluster import Cluster
 from .crowd import Crowd
 from .history import Cured, History, Injected, Struck, now
 from .load import Load
@@ -33,8 +34,6 @@ class Stage:
     """Everything of one run; use it as a context manager. Leaving it ends every process it started.
 
     Attributes:
-        broker: the run's broker, for kill and start.
-        rabbitmqctl: the operator's commands for it.
         queue: the queue that is served.
         servers: the servers; `servers.running`, `servers.start()`, `stop`, `kill`.
         chance: the run's source of chance.
@@ -43,7 +42,7 @@ class Stage:
 
     def __init__(
         self,
-        broker: PrivateBroker,
+        broker: PrivateBroker | Cluster,
         folder: Path,
         *,
         servers: int,
@@ -54,8 +53,7 @@ class Stage:
         seed: int = 0,
         environ: Mapping[str, str],
     ) -> None:
-        self.broker = broker
-        self.rabbitmqctl = RabbitCtl(broker)
+        self._broker = broker
         self.queue = f"chaos-{uuid.uuid4().hex[:12]}"
         self.folder = folder
         self.chance = random.Random(seed)
@@ -91,6 +89,25 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
+
+    # ---- the broker
+
+    @property
+    def broker(self) -> PrivateBroker:
+        """The run's broker."""
+        assert isinstance(self._broker, PrivateBroker), "the scenario has asked for a cluster"
+        return self._broker
+
+    @property
+    def cluster(self) -> Cluster:
+        """The run's cluster."""
+        assert isinstance(self._broker, Cluster), "the scenario has to ask for a cluster"
+        return self._broker
+
+    @property
+    def rabbitmqctl(self) -> RabbitCtl:
+        """The operator's commands for the broker."""
+        return RabbitCtl(self.broker)
 
     # ---- the network
 
@@ -171,7 +188,7 @@ class Stage:
 
     def _delete_queue(self) -> None:
         # The broker may be another run's next; one that is down has nothing to clean.
-        if self.broker.status().running:
+        if isinstance(self._broker, PrivateBroker) and self._broker.status().running:
             with contextlib.suppress(RuntimeError):
                 self.rabbitmqctl.delete_queue(self.queue)
 

@@ -57,6 +57,8 @@ class Rules:
         natural: outcomes that calls of a function have by themselves, `ok` not among them.
         most_starts: how often a call may begin that may run twice; each lost connection or server may cost one more.
         start_slack, late_slack: seconds.
+        held_up: calls made up to so many seconds after a fault began may be on their way in it, where nobody can recall
+            them, and begin after their deadlines when it is cured.
         aftermath: how many seconds after a cure outcomes are still excused; None excuses them all through the run.
     """
 
@@ -65,6 +67,7 @@ class Rules:
     most_starts: int = 6
     start_slack: float = 0.25
     late_slack: float = 0.25
+    held_up: float = 0.0
     aftermath: float | None = None
 
 
@@ -121,10 +124,12 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
     unresolved = _by_call(events, Unresolved)
     struck = {event.pid for event in events if isinstance(event, Struck)}
     excused = _excused(events, rules)
+    faults = [event.at for event in events if isinstance(event, Injected)]
     for invoked in _of(events, Invoked):
         verdict.calls += 1
         starts = started.get(invoked.call, [])
-        _check_starts(verdict, rules, invoked, starts)
+        held_up = any(fault - invoked.timeout <= invoked.at <= fault + rules.held_up for fault in faults)
+        _check_starts(verdict, rules, invoked, starts, held_up=held_up and rules.held_up > 0)
         outcomes = ended.get(invoked.call, [])
         if not outcomes:
             if invoked.call in unresolved:
@@ -143,10 +148,10 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
 # ---- calls
 
 
-def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started]) -> None:
+def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started], *, held_up: bool) -> None:
     deadline = invoked.at + invoked.timeout
     last = max((start.at for start in starts), default=-math.inf)
-    if last > deadline + rules.start_slack:
+    if last > deadline + rules.start_slack and not held_up:
         verdict.note("after", f"{_name(invoked)}: began {last - deadline:.3f} s after its deadline")
     if len(starts) > 1:
         verdict.note("reruns", f"{_name(invoked)}: began {_times(invoked, starts)}")

@@ -75,6 +75,7 @@ class Scenario:
             most_starts=rules.most_starts,
             start_slack=rules.start_slack,
             late_slack=rules.late_slack,
+            held_up=rules.held_up,
             aftermath=rules.aftermath,
         )
 

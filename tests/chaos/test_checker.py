@@ -103,6 +103,18 @@ def test_an_error_that_the_scenario_does_not_allow_is_unexpected() -> None:
     assert found(CALL, lost, rules=Rules(allowed=frozenset({"ConnectionLost"}))) == {}
 
 
+@pytest.mark.parametrize(("invoked", "expected"), [(7.9, {"after": 1}), (9.0, {}), (10.9, {}), (11.1, {"after": 1})])
+def test_only_calls_that_a_fault_held_up_on_their_way_may_begin_after_their_deadline(
+    invoked: float, expected: dict[str, int]
+) -> None:
+    call, late = replace(CALL, at=invoked), replace(START, at=20.0)
+    fault = (Injected(10.0, "a hole"), Cured(19.0, "a hole"))
+    ended = Ended(invoked + 2.0, "c0-1", "RpcTimeout")
+    allowed = Rules(allowed=frozenset({"RpcTimeout"}), held_up=1.0)
+    assert found(call, *fault, late, ended, rules=allowed) == expected
+    assert found(call, *fault, late, ended, rules=replace(allowed, held_up=0.0)) == {"after": 1}
+
+
 @pytest.mark.parametrize(
     ("at", "expected"), [(9.9, {"unexpected": 1}), (10.5, {}), (13.9, {}), (14.1, {"unexpected": 1})]
 )

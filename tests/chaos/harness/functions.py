@@ -222,3 +222,12 @@ def poison_result(token: str) -> Any:
 
 
 POISON = tuple(NATURAL)
+
+
+# ---- given up
+
+
+@_served(ends=("RpcTimeout",))
+def hopeless(token: str) -> None:
+    """Longer than anybody waits: the caller gives it up."""
+    time.sleep(8.0)

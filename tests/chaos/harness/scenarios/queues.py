@@ -14,6 +14,8 @@ CONTROL = "rpcsvc.control"
 @scenario(
     "queue-deleted",
     "the queue is deleted every five seconds, with what is in it; once the control exchange too",
+    # Some calls are given up, so that there is something to say through the control exchange.
+    load=Load(mix={**MIX, "hopeless": 0.03}),
     allowed={"OutcomeUnknown"},
     rules=Rules(most_starts=9, aftermath=2.0),
     short=6.0,

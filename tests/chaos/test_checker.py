@@ -115,6 +115,15 @@ def test_only_calls_that_a_fault_held_up_on_their_way_may_begin_after_their_dead
     assert found(call, *fault, late, ended, rules=replace(allowed, held_up=0.0)) == {"after": 1}
 
 
+@pytest.mark.parametrize(("link", "expected"), [("c0/threads", {"after": 1}), ("c1/threads", {})])
+def test_a_fault_holds_up_only_so_many_calls_of_each_connection(link: str, expected: dict[str, int]) -> None:
+    calls = CALL, replace(CALL, call="second", link=link)
+    starts = replace(START, at=20.0), replace(START, call="second", at=20.0)
+    ends = Ended(12.0, "c0-1", "RpcTimeout"), Ended(12.0, "second", "RpcTimeout")
+    rules = Rules(allowed=frozenset({"RpcTimeout"}), held_up=1.0, most_held_up=1)
+    assert found(Injected(9.5, "an alarm"), *calls, *starts, *ends, rules=rules) == expected
+
+
 @pytest.mark.parametrize(
     ("at", "expected"), [(9.9, {"unexpected": 1}), (10.5, {}), (13.9, {}), (14.1, {"unexpected": 1})]
 )

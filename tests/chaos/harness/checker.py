@@ -59,6 +59,7 @@ class Rules:
         start_slack, late_slack: seconds.
         held_up: calls made up to so many seconds after a fault began may be on their way in it, where nobody can recall
             them, and begin after their deadlines when it is cured.
+        most_held_up: how many calls of one connection that may be in one fault.
         aftermath: how many seconds after a cure outcomes are still excused; None excuses them all through the run.
     """
 
@@ -68,6 +69,7 @@ class Rules:
     start_slack: float = 0.25
     late_slack: float = 0.25
     held_up: float = 0.0
+    most_held_up: float = math.inf
     aftermath: float | None = None
 
 
@@ -124,12 +126,11 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
     unresolved = _by_call(events, Unresolved)
     struck = {event.pid for event in events if isinstance(event, Struck)}
     excused = _excused(events, rules)
-    faults = [event.at for event in events if isinstance(event, Injected)]
+    held_up = _HeldUp(events, rules)
     for invoked in _of(events, Invoked):
         verdict.calls += 1
         starts = started.get(invoked.call, [])
-        held_up = any(fault - invoked.timeout <= invoked.at <= fault + rules.held_up for fault in faults)
-        _check_starts(verdict, rules, invoked, starts, held_up=held_up and rules.held_up > 0)
+        _check_starts(verdict, rules, invoked, starts, held_up)
         outcomes = ended.get(invoked.call, [])
         if not outcomes:
             if invoked.call in unresolved:
@@ -148,10 +149,27 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
 # ---- calls
 
 
-def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started], *, held_up: bool) -> None:
+class _HeldUp:
+    """Tells which calls a fault held up, and how many of each connection."""
+
+    def __init__(self, events: list[Event], rules: Rules) -> None:
+        self._rules = rules
+        self._faults = [event.at for event in events if isinstance(event, Injected)] if rules.held_up else []
+        self._counts: Counter[tuple[float, str]] = Counter()
+
+    def excuses(self, invoked: Invoked) -> bool:
+        """Whether the call may begin late; it counts for those that come after it."""
+        for fault in self._faults:
+            if fault - invoked.timeout <= invoked.at <= fault + self._rules.held_up:
+                self._counts[fault, invoked.link] += 1
+                return self._counts[fault, invoked.link] <= self._rules.most_held_up
+        return False
+
+
+def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started], held_up: _HeldUp) -> None:
     deadline = invoked.at + invoked.timeout
     last = max((start.at for start in starts), default=-math.inf)
-    if last > deadline + rules.start_slack and not held_up:
+    if last > deadline + rules.start_slack and not held_up.excuses(invoked):
         verdict.note("after", f"{_name(invoked)}: began {last - deadline:.3f} s after its deadline")
     if len(starts) > 1:
         verdict.note("reruns", f"{_name(invoked)}: began {_times(invoked, starts)}")

@@ -76,6 +76,7 @@ class Scenario:
             start_slack=rules.start_slack,
             late_slack=rules.late_slack,
             held_up=rules.held_up,
+            most_held_up=rules.most_held_up,
             aftermath=rules.aftermath,
         )
 

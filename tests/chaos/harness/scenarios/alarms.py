@@ -15,11 +15,11 @@ _LASTS = 5.0
 _OPTIONS = {
     "own_broker": True,
     # Some calls are over before the alarm is, others outlast it.
-    "load": Load(timeouts=(1.0, 8.0), pack=False),
+    "load": Load(rate=60.0, timeouts=(1.0, 8.0), pack=False),
     "allowed": {"RpcTimeout"},
     # The broker stops in the middle of the first message that a connection publishes in an alarm, and says so then. It
     # reads on when the alarm is over, and the message's `expiration` counts from then.
-    "rules": Rules(held_up=2.0, most_held_up=1, aftermath=3.0),
+    "rules": Rules(held_up=2.0, most_held_up=1, aftermath=5.0),
     "figures": Figures(least_ok=0.3),
     "short": 3.0,
 }

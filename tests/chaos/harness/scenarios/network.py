@@ -31,7 +31,7 @@ _HOLE = 25.0
 """Seconds, fewer than the heartbeat of 30 s that a connection has if nobody says otherwise: nobody notices."""
 _UNNOTICED = {
     "networks": True,
-    "load": Load(timeouts=(1.0, 6.0)),
+    "load": Load(rate=60.0, timeouts=(1.0, 6.0)),
     "allowed": {"RpcTimeout"},
     # A client sends for a second without a sign of life from the broker. What it sent then, and what the broker sent to
     # a server, arrives when the hole is closed, and its `expiration` counts from then.

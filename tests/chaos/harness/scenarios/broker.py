@@ -17,7 +17,6 @@ PATIENT = Load(timeouts=(20.0, 30.0), wait_for_server=15.0)
 @scenario(
     "close-connections",
     "the broker closes every connection, every five seconds",
-    own_broker=True,
     allowed={"OutcomeUnknown"},
     # A call is sent three times at most, and each of those may be delivered again.
     rules=Rules(most_starts=9, aftermath=2.0),

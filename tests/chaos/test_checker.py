@@ -124,6 +124,15 @@ def test_a_fault_holds_up_only_so_many_calls_of_each_connection(link: str, expec
     assert found(Injected(9.5, "an alarm"), *calls, *starts, *ends, rules=rules) == expected
 
 
+def test_each_fault_holds_up_calls_of_its_own() -> None:
+    calls = CALL, replace(CALL, call="second", at=30.0)
+    starts = replace(START, at=20.0), replace(START, call="second", at=40.0)
+    ends = Ended(12.0, "c0-1", "RpcTimeout"), Ended(32.0, "second", "RpcTimeout")
+    faults = Injected(9.5, "one"), Cured(20.0, "one"), Injected(29.5, "two"), Cured(40.0, "two")
+    rules = Rules(allowed=frozenset({"RpcTimeout"}), held_up=math.inf, most_held_up=1)
+    assert found(*faults, *calls, *starts, *ends, rules=rules) == {}
+
+
 @pytest.mark.parametrize(
     ("at", "expected"), [(9.9, {"unexpected": 1}), (10.5, {}), (13.9, {}), (14.1, {"unexpected": 1})]
 )

@@ -57,7 +57,7 @@ class Rules:
         natural: outcomes that calls of a function have by themselves, `ok` not among them.
         most_starts: how often a call may begin that may run twice; each lost connection or server may cost one more.
         start_slack, late_slack: seconds.
-        held_up: calls made up to so many seconds after a fault began may be on their way in it, where nobody can recall
+        held_up: calls made in the first so many seconds of a fault may be on their way in it, where nobody can recall
             them, and begin after their deadlines when it is cured.
         most_held_up: how many calls of one connection that may be in one fault.
         aftermath: how many seconds after a cure outcomes are still excused; None excuses them all through the run.
@@ -154,13 +154,13 @@ class _HeldUp:
 
     def __init__(self, events: list[Event], rules: Rules) -> None:
         self._rules = rules
-        self._faults = [event.at for event in events if isinstance(event, Injected)] if rules.held_up else []
+        self._spans = _spans(events) if rules.held_up else []
         self._counts: Counter[tuple[float, str]] = Counter()
 
     def excuses(self, invoked: Invoked) -> bool:
         """Whether the call may begin late; it counts for those that come after it."""
-        for fault in self._faults:
-            if fault - invoked.timeout <= invoked.at <= fault + self._rules.held_up:
+        for fault, cure in reversed(self._spans):
+            if fault - invoked.timeout <= invoked.at <= min(cure, fault + self._rules.held_up):
                 self._counts[fault, invoked.link] += 1
                 return self._counts[fault, invoked.link] <= self._rules.most_held_up
         return False
@@ -213,16 +213,18 @@ def _check_kind(
         verdict.note("unexpected", f"{said}; but nobody struck its worker")
 
 
+def _spans(events: list[Event]) -> list[tuple[float, float]]:
+    """From when until when each fault lasted."""
+    cures = [event.at for event in events if isinstance(event, Cured)]
+    faults = [event.at for event in events if isinstance(event, Injected)]
+    return [(fault, min((cure for cure in cures if cure >= fault), default=math.inf)) for fault in faults]
+
+
 def _excused(events: list[Event], rules: Rules) -> list[tuple[float, float]]:
     """The times in which calls may end in what is allowed: from each fault until so long after its cure."""
     if rules.aftermath is None:
         return [(-math.inf, math.inf)]
-    cures = [event.at for event in events if isinstance(event, Cured)]
-    return [
-        (fault.at, min((cure for cure in cures if cure >= fault.at), default=math.inf) + rules.aftermath)
-        for fault in events
-        if isinstance(fault, Injected)
-    ]
+    return [(fault, cure + rules.aftermath) for fault, cure in _spans(events)]
 
 
 def _name(invoked: Invoked) -> str:

@@ -17,8 +17,8 @@ _OPTIONS = {
     # Some calls are over before the alarm is, others outlast it.
     "load": Load(rate=60.0, timeouts=(1.0, 8.0), pack=False),
     "allowed": {"RpcTimeout"},
-    # The broker stops in the middle of the first message that a connection publishes in an alarm, and says so then (on a
-    # busy machine another one goes out before that is heard). It reads on when the alarm is over, and the message's
+    # The broker stops in the middle of the first message that a connection publishes in an alarm, and says so then; on
+    # a busy machine another one goes out before that is heard. It reads on when the alarm is over, and the message's
     # `expiration` counts from then. When the alarm begins in the fault depends on how long `rabbitmqctl` takes.
     "rules": Rules(held_up=math.inf, most_held_up=2, aftermath=5.0),
     "figures": Figures(least_ok=0.3),

@@ -40,7 +40,8 @@ CALLBACK_QUEUES = ("amq.gen-*", "amq.rabbitmq.reply-to.*")
 """Where replies may go: names that the broker gives (server-named queues, direct reply-to), which nobody can choose."""
 _LAST_ACKS, _LOOK_EVERY = 1.0, 0.1
 """Seconds."""
-_BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 5.0
+_BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 2.0
+"""Seconds. Calls are to succeed within five of a broker's return, however long it was away."""
 
 
 class RpcServer:

@@ -117,6 +117,48 @@ def test_an_error_that_the_scenario_does_not_allow_is_unexpected() -> None:
     assert found(CALL, lost, rules=Rules(allowed=frozenset({"ConnectionLost"}))) == {}
 
 
+@pytest.mark.parametrize(("invoked", "expected"), [(7.9, {"after": 1}), (9.0, {}), (10.9, {}), (11.1, {"after": 1})])
+def test_only_calls_that_a_fault_held_up_on_their_way_may_begin_after_their_deadline(
+    invoked: float, expected: dict[str, int]
+) -> None:
+    call, late = replace(CALL, at=invoked), replace(START, at=20.0)
+    fault = (Injected(10.0, "a hole"), Cured(19.0, "a hole"))
+    ended = Ended(invoked + 2.0, "c0-1", "RpcTimeout")
+    allowed = Rules(allowed=frozenset({"RpcTimeout"}), held_up=1.0)
+    assert found(call, *fault, late, ended, rules=allowed) == expected
+    assert found(call, *fault, late, ended, rules=replace(allowed, held_up=0.0)) == {"after": 1}
+
+
+@pytest.mark.parametrize(("link", "expected"), [("c0/threads", {"after": 1}), ("c1/threads", {})])
+def test_a_fault_holds_up_only_so_many_calls_of_each_connection(link: str, expected: dict[str, int]) -> None:
+    calls = CALL, replace(CALL, call="second", link=link)
+    starts = replace(START, at=20.0), replace(START, call="second", at=20.0)
+    ends = Ended(12.0, "c0-1", "RpcTimeout"), Ended(12.0, "second", "RpcTimeout")
+    rules = Rules(allowed=frozenset({"RpcTimeout"}), held_up=1.0, most_held_up=1)
+    assert found(Injected(9.5, "an alarm"), *calls, *starts, *ends, rules=rules) == expected
+
+
+def test_each_fault_holds_up_calls_of_its_own() -> None:
+    calls = CALL, replace(CALL, call="second", at=30.0)
+    starts = replace(START, at=20.0), replace(START, call="second", at=40.0)
+    ends = Ended(12.0, "c0-1", "RpcTimeout"), Ended(32.0, "second", "RpcTimeout")
+    faults = Injected(9.5, "one"), Cured(20.0, "one"), Injected(29.5, "two"), Cured(40.0, "two")
+    rules = Rules(allowed=frozenset({"RpcTimeout"}), held_up=math.inf, most_held_up=1)
+    assert found(*faults, *calls, *starts, *ends, rules=rules) == {}
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"), [(9.9, {"unexpected": 1}), (10.5, {}), (13.9, {}), (14.1, {"unexpected": 1})]
+)
+def test_a_fault_excuses_what_happens_from_its_beginning_until_some_seconds_after_its_cure(
+    at: float, expected: dict[str, int]
+) -> None:
+    rules = Rules(allowed=frozenset({"ConnectionLost"}), aftermath=2.0)
+    lost = Ended(at, "c0-1", "ConnectionLost")
+    call = replace(CALL, at=9.0, timeout=20.0)
+    assert found(call, Injected(10.0, "a cut"), Cured(12.0, "a cut"), lost, rules=rules) == expected
+
+
 def test_a_worker_is_only_lost_to_calls_of_workers_that_were_struck() -> None:
     rules = Rules(allowed=frozenset({"WorkerLost"}))
     lost = Ended(10.2, "c0-1", "WorkerLost")
@@ -164,14 +206,6 @@ def test_a_computation_ends_with_its_worker_and_with_the_next_one_on_it() -> Non
 
 def test_a_call_that_had_its_answer_may_be_computed_as_long_as_it_likes() -> None:
     assert found(CALL, START, GOOD, rules=PATIENT) == {}
-
-
-@pytest.mark.parametrize(("invoked", "expected"), [(8.0, {"unexpected": 1}), (13.9, {}), (14.1, {"unexpected": 1})])
-def test_an_error_is_excused_around_faults_only(invoked: float, expected: dict[str, int]) -> None:
-    rules = Rules(allowed=frozenset({"RpcTimeout"}), excused_for=4.0)
-    call = replace(CALL, at=invoked, timeout=0.5)
-    ended = Ended(invoked + 0.5, "c0-1", "RpcTimeout")
-    assert found(Injected(9.0, "f"), Cured(10.0, "f"), call, ended, rules=rules) == expected
 
 
 # ---- times

@@ -7,7 +7,8 @@
     late        an outcome later than its deadline and `late_slack`
     after       began after its deadline and `start_slack`
     often       began more often than it may: once, where running twice does harm
-    unexpected  an outcome that the scenario does not excuse, or that blames a worker nobody struck
+    unexpected  an outcome that the scenario does not excuse, or that no fault near it does, or that blames a worker
+                nobody struck
     reruns      calls that began more than once, whether they may or not
     recovery    seconds from a cure to the first success of a call invoked after it, on the slowest connection
     refill      seconds from a worker's end until its server had all its workers again, at worst
@@ -64,8 +65,10 @@ class Rules:
         most_starts: how often a call may begin that may run twice; each lost connection or server may cost one more.
         start_slack, late_slack: seconds.
         stop_slack: seconds that a computation may go on for nobody; None is any time.
-        excused_for: seconds after a cure in which calls may still be made that have an outcome of `allowed`; None is
-            for ever.
+        held_up: calls made in the first so many seconds of a fault may be on their way in it, where nobody can recall
+            them, and begin after their deadlines when it is cured.
+        most_held_up: how many calls of one connection that may be in one fault.
+        aftermath: how many seconds after a cure outcomes are still excused; None excuses them all through the run.
     """
 
     allowed: frozenset[str] = frozenset()
@@ -74,7 +77,9 @@ class Rules:
     start_slack: float = 0.25
     late_slack: float = 0.25
     stop_slack: float | None = None
-    excused_for: float | None = None
+    held_up: float = 0.0
+    most_held_up: float = math.inf
+    aftermath: float | None = None
 
 
 @dataclass(slots=True)
@@ -135,11 +140,13 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
     started = _by_call(events, Started)
     unresolved = _by_call(events, Unresolved)
     given_up = _by_call(events, Cancelled)
+    spans = _spans(events)
     found = _Found(
         struck={event.pid for event in events if isinstance(event, Struck)},
         given_up={call: each[0].at for call, each in given_up.items()},
         runs={} if rules.stop_slack is None else runs(events),
-        faults=_spans(events),
+        excused=_excused(spans, rules),
+        held_up=_HeldUp(spans, rules),
     )
     for invoked in _of(events, Invoked):
         verdict.calls += 1
@@ -161,7 +168,7 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
     verdict.deaths = len(lost)
     if lost:
         verdict.refill = max(verdict.refill or 0.0, *(each.replaced - each.at for each in lost))
-    _measure_pace(verdict, events, found.faults)
+    _measure_pace(verdict, events, spans)
     _check_ends(verdict, events)
     return verdict
 
@@ -174,22 +181,41 @@ class _Found:
         struck: workers that were sent signals.
         given_up: when the caller gave a call up.
         runs: of each call.
-        faults: from when to when each lasted.
+        excused: from when to when calls may end in what is allowed.
+        held_up: which calls may begin late.
     """
 
     struck: set[int]
     given_up: Mapping[str, float]
     runs: Mapping[str, list[Run]]
-    faults: list[tuple[float, float]]
+    excused: list[tuple[float, float]]
+    held_up: _HeldUp
 
 
 # ---- calls
 
 
+class _HeldUp:
+    """Tells which calls a fault held up, and how many of each connection."""
+
+    def __init__(self, spans: list[tuple[float, float]], rules: Rules) -> None:
+        self._rules = rules
+        self._spans = spans if rules.held_up else []
+        self._counts: Counter[tuple[float, str]] = Counter()
+
+    def excuses(self, invoked: Invoked) -> bool:
+        """Whether the call may begin late; it counts for those that come after it."""
+        for fault, cure in reversed(self._spans):
+            if fault - invoked.timeout <= invoked.at <= min(cure, fault + self._rules.held_up):
+                self._counts[fault, invoked.link] += 1
+                return self._counts[fault, invoked.link] <= self._rules.most_held_up
+        return False
+
+
 def _check_starts(verdict: Verdict, rules: Rules, invoked: Invoked, starts: list[Started], found: _Found) -> None:
     deadline = min(invoked.at + invoked.timeout, found.given_up.get(invoked.call, math.inf))
     last = max((start.at for start in starts), default=-math.inf)
-    if last > deadline + rules.start_slack:
+    if last > deadline + rules.start_slack and not found.held_up.excuses(invoked):
         verdict.note("after", f"{_name(invoked)}: began {last - deadline:.3f} s after its deadline")
     if len(starts) > 1:
         verdict.note("reruns", f"{_name(invoked)}: began {_times(invoked, starts)}")
@@ -223,6 +249,8 @@ def _check_kind(
     said = f"{_name(invoked)}: {ended.outcome} {ended.text}".rstrip()
     if ended.outcome not in rules.allowed:
         verdict.note("unexpected", said)
+    elif not any(begin <= ended.at <= end for begin, end in found.excused):
+        verdict.note("unexpected", f"{said}; but no fault was near")
     elif (
         ended.outcome in _BLAME
         and starts
@@ -230,10 +258,6 @@ def _check_kind(
         and not any(start.pid in found.struck for start in starts)
     ):
         verdict.note("unexpected", f"{said}; but nobody struck its worker")
-    elif rules.excused_for is not None and not any(
-        begin <= ended.at and invoked.at <= cure + rules.excused_for for begin, cure in found.faults
-    ):
-        verdict.note("unexpected", f"{said}; but there was no fault about then")
 
 
 def _check_runs(verdict: Verdict, rules: Rules, invoked: Invoked, ended: Ended, found: _Found) -> None:
@@ -246,6 +270,13 @@ def _check_runs(verdict: Verdict, rules: Rules, invoked: Invoked, ended: Ended, 
             how = "to the end" if math.isinf(seconds) else f"for {seconds:.3f} s"
             verdict.note("for_nobody", f"{_name(invoked)}: {ended.outcome}, and process {run.pid} went on {how}")
             return
+
+
+def _excused(spans: list[tuple[float, float]], rules: Rules) -> list[tuple[float, float]]:
+    """The times in which calls may end in what is allowed: from each fault until so long after its cure."""
+    if rules.aftermath is None:
+        return [(-math.inf, math.inf)]
+    return [(fault, cure + rules.aftermath) for fault, cure in spans]
 
 
 def _name(invoked: Invoked) -> str:

@@ -58,6 +58,11 @@ class Cluster:
             self.kill(number)
         self._folder.cleanup()
 
+    @property
+    def url(self) -> str:
+        """All of `urls`, as clients and servers take them."""
+        return ",".join(self.urls)
+
     # ---- its nodes
 
     def launch(self, number: int) -> None:

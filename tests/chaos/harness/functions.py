@@ -141,6 +141,13 @@ def nap(token: str, seconds: float) -> str:
     return token[::-1]
 
 
+@_served(answer=lambda token: token[::-1])
+def long(token: str) -> str:
+    """Longer than other calls by far."""
+    time.sleep(3.0)
+    return token[::-1]
+
+
 @_served()
 def payload(token: str, data: bytes) -> list[Any]:
     """Some kilobytes, there and back."""
@@ -275,3 +282,12 @@ def poison_result(token: str) -> Any:
 
 
 POISON = tuple(NATURAL)
+
+
+# ---- given up
+
+
+@_served(ends=("RpcTimeout",))
+def hopeless(token: str) -> None:
+    """Longer than anybody waits: the caller gives it up."""
+    time.sleep(8.0)

@@ -72,6 +72,10 @@ class RabbitCtl:
         if name in self.queues():
             self("delete_queue", name)
 
+    def delete_exchange(self, name: str) -> None:
+        """Delete an exchange; one that is not there is fine."""
+        self("eval", f'rabbit_exchange:delete(rabbit_misc:r(<<"/">>, exchange, <<"{name}">>), false, <<"chaos">>).')
+
     def queues(self) -> dict[str, int]:
         """Every queue, and how many messages are in it (ready and not acked)."""
         rows = (

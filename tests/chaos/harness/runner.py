@@ -22,6 +22,7 @@ from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
 
 from .checker import Verdict, check
+from .cluster import Cluster
 from .figures import broken
 from .history import read
 from .scenario import Scenario
@@ -115,7 +116,14 @@ def private_broker(config: Mapping[str, str] = MappingProxyType({})) -> Iterator
 
 
 @contextlib.contextmanager
-def _broker_for(scenario: Scenario, shared: PrivateBroker | None, progress: Progress) -> Iterator[PrivateBroker]:
+def _broker_for(
+    scenario: Scenario, shared: PrivateBroker | None, progress: Progress
+) -> Iterator[PrivateBroker | Cluster]:
+    if scenario.cluster:
+        progress(f"starting {scenario.cluster} brokers")
+        with Cluster(scenario.cluster) as cluster:
+            yield cluster
+        return
     if shared is not None and not scenario.own_broker and not scenario.broker_config:
         yield shared
         return
@@ -128,7 +136,7 @@ def _perform(
     scenario: Scenario,
     seconds: float,
     calm: float,
-    broker: PrivateBroker,
+    broker: PrivateBroker | Cluster,
     folder: Path,
     environ: Mapping[str, str],
     progress: Progress,
@@ -143,6 +151,7 @@ def _perform(
             workers=scenario.workers,
             server_options=scenario.server_options,
             networks=scenario.networks,
+            url_options=scenario.url_options,
             environ=environment(environ),
         ) as stage:
             progress("starting clients")

@@ -36,7 +36,9 @@ class Scenario:
         server_options: further options of `rpcsvc serve`.
         load: what the clients do.
         networks: whether servers and clients reach the broker through proxies.
+        url_options: added to the broker's URL, such as "?heartbeat=2".
         own_broker: whether the broker suffers, so that no other run may have it.
+        cluster: how many nodes the broker has; with more than none it is a cluster, which is an own one too.
         broker_config: lines of rabbitmq.conf; they make the broker an own one too.
         allowed: outcomes beside success that any call may have.
         rules: further rules for the checker; `allowed` and poison's natural outcomes are added.
@@ -53,7 +55,9 @@ class Scenario:
     server_options: tuple[str, ...] = ()
     load: Load = field(default_factory=Load)
     networks: bool = False
+    url_options: str = ""
     own_broker: bool = False
+    cluster: int = 0
     broker_config: Mapping[str, str] = field(default_factory=dict)
     allowed: Collection[str] = ()
     rules: Rules = field(default_factory=Rules)

@@ -24,6 +24,7 @@ from proxy import Proxy
 
 from rpcsvc.broker import PrivateBroker
 
+from .cluster import Cluster
 from .crowd import Crowd
 from .history import Cured, History, Injected, Measured, Struck, now
 from .load import Load
@@ -38,8 +39,6 @@ class Stage:
     """Everything of one run; use it as a context manager. Leaving it ends every process it started.
 
     Attributes:
-        broker: the run's broker, for kill and start.
-        rabbitmqctl: the operator's commands for it.
         queue: the queue that is served.
         servers: the servers; `servers.running`, `servers.start()`, `stop`, `kill`.
         chance: the run's source of chance.
@@ -48,18 +47,18 @@ class Stage:
 
     def __init__(
         self,
-        broker: PrivateBroker,
+        broker: PrivateBroker | Cluster,
         folder: Path,
         *,
         servers: int,
         workers: int,
         server_options: tuple[str, ...] = (),
         networks: bool = False,
+        url_options: str = "",
         seed: int = 0,
         environ: Mapping[str, str],
     ) -> None:
-        self.broker = broker
-        self.rabbitmqctl = RabbitCtl(broker)
+        self._broker = broker
         self.queue = f"chaos-{uuid.uuid4().hex[:12]}"
         self.folder = folder
         self.chance = random.Random(seed)
@@ -69,7 +68,7 @@ class Stage:
         self._networks: tuple[Proxy, Proxy] | None = None
         self._wanted = (servers, workers, server_options, networks)
         self._environ = environ
-        self._client_url = broker.url
+        self._client_url = broker.url + url_options
         self._end = 0.0
         self._crowd: Crowd | None = None
         self.servers: Servers
@@ -79,7 +78,7 @@ class Stage:
         with contextlib.ExitStack() as exits:
             exits.callback(self._history.close)
             exits.callback(self._delete_queue)
-            url = self.broker.url
+            url = self._client_url
             if networks:
                 near, far = (exits.enter_context(Proxy("127.0.0.1", self.broker.port)) for _ in range(2))
                 self._networks = (near, far)
@@ -95,6 +94,25 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
+
+    # ---- the broker
+
+    @property
+    def broker(self) -> PrivateBroker:
+        """The run's broker."""
+        assert isinstance(self._broker, PrivateBroker), "the scenario has asked for a cluster"
+        return self._broker
+
+    @property
+    def cluster(self) -> Cluster:
+        """The run's cluster."""
+        assert isinstance(self._broker, Cluster), "the scenario has to ask for a cluster"
+        return self._broker
+
+    @property
+    def rabbitmqctl(self) -> RabbitCtl:
+        """The operator's commands for the broker."""
+        return RabbitCtl(self.broker)
 
     # ---- the network
 
@@ -224,7 +242,7 @@ class Stage:
 
     def _delete_queue(self) -> None:
         # The broker may be another run's next; one that is down has nothing to clean.
-        if self.broker.status().running:
+        if isinstance(self._broker, PrivateBroker) and self._broker.status().running:
             with contextlib.suppress(RuntimeError):
                 self.rabbitmqctl.delete_queue(self.queue)
 

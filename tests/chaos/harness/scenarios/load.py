@@ -22,7 +22,7 @@ CAPACITY = _WORKERS / _STEP
     load=Load(clients=2, threads=0, mix={"step": 1}, rate=CAPACITY / 2, most_open=1000, pack=False),
     allowed={"RpcTimeout"},
     # Of two hundred milliseconds, a start may be half that too late: the message's way, and a machine that is busy.
-    rules=Rules(most_starts=1, start_slack=0.1, excused_for=5.0),
+    rules=Rules(most_starts=1, start_slack=0.1, aftermath=5.0),
     figures=Figures(least_ok=0.05, least_offered=5 * CAPACITY, least_useful=CAPACITY / 2, memory=32 << 20),
     calm=7.0,
 )
@@ -44,7 +44,7 @@ TIMED_OUT = 100_000 / 60
     "a hundred thousand calls a minute run into time-outs of 10 to 50 ms: nothing of them stays anywhere",
     load=Load(clients=3, threads=2, mix={"nap": 1, "burn": 1, "tiny": 1}, rate=30, most_open=1000),
     allowed={"RpcTimeout"},
-    rules=Rules(most_starts=2, stop_slack=2.0, excused_for=5.0),
+    rules=Rules(most_starts=2, stop_slack=2.0, aftermath=5.0),
     figures=Figures(least_ok=0.0, memory=32 << 20, fds=4),
     calm=7.0,
 )

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
-from rabbitmqctl import disk_alarm, memory_alarm
 
 from rpcsvc import RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
 
-Alarm = Callable[[PrivateBroker], AbstractContextManager[None]]
+Alarm = Callable[[RabbitCtl], AbstractContextManager[None]]
 LATE = 1.0
 """Seconds after its deadline by which a call has ended; on a machine that has time for it, a quarter of that."""
 
@@ -30,7 +30,7 @@ def outcome_in_time(client: RpcClient, timeout: float) -> None:
     assert time.monotonic() - started < timeout + LATE
 
 
-@pytest.mark.parametrize("alarm", [memory_alarm, disk_alarm])
+@pytest.mark.parametrize("alarm", [RabbitCtl.memory_alarm, RabbitCtl.disk_alarm])
 def test_during_an_alarm_calls_end_at_their_deadline_and_after_it_they_go_on(
     own_broker: PrivateBroker, queue: str, alarm: Alarm, tmp_path: Path
 ) -> None:
@@ -53,7 +53,7 @@ def test_during_an_alarm_calls_end_at_their_deadline_and_after_it_they_go_on(
 
         calling = threading.Thread(target=call_until_nothing_comes)
         calling.start()
-        with alarm(own_broker):
+        with alarm(RabbitCtl(own_broker)):
             calling.join()
             patient = client.submit("echo", "patient", timeout=40)
             assert len(late) == 20
@@ -79,7 +79,7 @@ def test_ten_times_ten_thousand_calls_that_nobody_takes_end_and_leave_nothing_be
         RpcClient(own_broker.url, queue=queue, timeout=20, max_in_flight=20_000) as client,
     ):
         assert client.call("fib", 30) == 832040
-        with memory_alarm(own_broker):
+        with RabbitCtl(own_broker).memory_alarm():
             outcome_in_time(client, 0.5)
             for _ in range(10):
                 calls = [client.submit("echo", number, timeout=0.5) for number in range(10_000)]
@@ -91,7 +91,7 @@ def test_ten_times_ten_thousand_calls_that_nobody_takes_end_and_leave_nothing_be
 
 def test_clients_come_and_go_during_an_alarm_in_bounded_time(own_broker: PrivateBroker, queue: str) -> None:
     with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server:
-        with memory_alarm(own_broker):
+        with RabbitCtl(own_broker).memory_alarm():
             for _ in range(2):
                 started = time.monotonic()
                 with RpcClient(own_broker.url, queue=queue) as client:
@@ -111,7 +111,7 @@ def test_a_servers_answers_wait_for_the_end_of_an_alarm(own_broker: PrivateBroke
         calls = [client.submit("nap", 1.0 + number / 100) for number in range(6)]
         wait_until(lambda: client.pending == 6)
         time.sleep(0.2)
-        with memory_alarm(own_broker):
+        with RabbitCtl(own_broker).memory_alarm():
             time.sleep(3)
         cured = time.monotonic()
         assert [call.result() for call in calls] == [1.0 + number / 100 for number in range(6)]

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
-from rabbitmqctl import close_all_connections, delete_queue, queues, rabbitmqctl
 
 from rpcsvc import NoServer, OutcomeUnknown, RpcClient
 from rpcsvc.broker import PrivateBroker
@@ -42,7 +42,7 @@ def gate(tmp_path: Path) -> Gate:
 def delete_callback_queue(broker: PrivateBroker, client: RpcClient) -> None:
     first = client.callback_queue
     assert first is not None
-    delete_queue(broker, first)
+    RabbitCtl(broker).delete_queue(first)
     wait_until(lambda: client.callback_queue not in (None, first))
 
 
@@ -78,8 +78,7 @@ def test_a_channel_that_dies_in_the_broker_costs_its_client_no_call(
         first = client.callback_queue
         running = gate.submit(client, "a")
         wait_until(lambda: gate.begun == ["a"])
-        rabbitmqctl(  # the client's channel has one consumer, the server's has two
-            broker,
+        RabbitCtl(broker)(  # the client's channel has one consumer, the server's has two
             "eval",
             "[exit(proplists:get_value(pid, C), kill) || C <- rabbit_channel:info_all([pid, consumer_count]),"
             " proplists:get_value(consumer_count, C) =:= 1].",
@@ -97,7 +96,7 @@ def test_what_a_server_holds_when_its_queue_is_deleted_is_answered_and_what_lay_
         # Two workers: two of them run, two wait in the queue and go with it.
         calls = [gate.submit(client, text) for text in "abcd"]
         wait_until(lambda: len(gate.begun) == 2)
-        delete_queue(broker, queue)
+        RabbitCtl(broker).delete_queue(queue)
         gate.open()
         opened = time.monotonic()
         assert [call.result() for call in calls] == list("abcd")
@@ -116,8 +115,8 @@ def test_a_server_that_is_to_stop_finishes_the_calls_that_it_holds_of_a_deleted_
     ):
         running = gate.submit(client, "a")
         wait_until(lambda: gate.begun == ["a"])
-        delete_queue(broker, queue)
-        wait_until(lambda: queue in queues(broker))
+        RabbitCtl(broker).delete_queue(queue)
+        wait_until(lambda: queue in RabbitCtl(broker).queues())
         server.signal(signal.SIGTERM)
         gate.open()
         assert running.result() == "a"
@@ -130,7 +129,7 @@ def test_a_call_that_must_not_run_twice_is_answered_by_the_server_that_holds_it_
     with RpcClient(broker.url, queue=queue, timeout=40) as client:
         calls = [gate.submit(client, text, once=True) for text in "abcd"]
         wait_until(lambda: len(gate.begun) == 2)
-        delete_queue(broker, queue)
+        RabbitCtl(broker).delete_queue(queue)
         gate.open()
         for text, call in zip("abcd", calls, strict=True):
             error = call.exception(timeout=20)
@@ -145,14 +144,14 @@ def test_calls_go_on_while_their_queue_is_deleted_again_and_again(
         futures = []
         for _ in range(4):
             futures += [client.submit("echo", number) for number in range(300)]
-            delete_queue(broker, queue)
+            RabbitCtl(broker).delete_queue(queue)
             deleted = time.monotonic()
             assert client.call("fib", 30) == 832040
             assert time.monotonic() - deleted < 10
         assert [future.result() for future in futures] == [*range(300)] * 4
         assert client.pending == 0
     # It is served as before: by each worker.
-    assert rabbitmqctl(broker, "list_queues", "--no-table-headers", "name", "consumers").count(f"{queue}\t2") == 1
+    assert RabbitCtl(broker)("list_queues", "--no-table-headers", "name", "consumers").count(f"{queue}\t2") == 1
 
 
 def test_a_queue_that_is_deleted_while_no_server_is_there_ends_the_calls_in_it(
@@ -161,10 +160,10 @@ def test_a_queue_that_is_deleted_while_no_server_is_there_ends_the_calls_in_it(
     with RpcClient(broker.url, queue=queue, timeout=40) as client:
         with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
             waiting = [gate.submit(client, text) for text in "abc"]
-            wait_until(lambda: queues(broker)[queue] == 3)
+            wait_until(lambda: RabbitCtl(broker).queues()[queue] == 3)
             server.signal(signal.SIGKILL)
             server.wait()
-        delete_queue(broker, queue)
+        RabbitCtl(broker).delete_queue(queue)
         for call in waiting:
             assert isinstance(call.exception(timeout=5), NoServer)
 
@@ -176,10 +175,10 @@ def test_a_patient_client_gets_its_calls_through_when_the_queue_comes_back(
     with RpcClient(broker.url, queue=queue, timeout=30, wait_for_server=20) as client:
         with ServerProcess(broker.url, *options) as server:
             waiting = [gate.submit(client, text) for text in "abc"]
-            wait_until(lambda: queues(broker)[queue] == 3)
+            wait_until(lambda: RabbitCtl(broker).queues()[queue] == 3)
             server.signal(signal.SIGKILL)
             server.wait()
-        delete_queue(broker, queue)
+        RabbitCtl(broker).delete_queue(queue)
         gate.open()
         with ServerProcess(broker.url, *options):
             assert [call.result() for call in waiting] == list("abc")
@@ -195,7 +194,7 @@ def test_connections_that_an_operator_closes_again_and_again_come_back_each_time
         futures = []
         for _ in range(4):
             futures += [client.submit("echo", number) for number in range(200)]
-            close_all_connections(own_broker)
+            RabbitCtl(own_broker).close_all_connections()
         closed = time.monotonic()
         assert client.call("fib", 30) == 832040
         assert time.monotonic() - closed < 5
@@ -207,10 +206,10 @@ def test_connections_that_an_operator_closes_again_and_again_come_back_each_time
 def test_where_exchanges_are_forbidden_calls_are_made_all_the_same(
     broker: PrivateBroker, queue: str, gate: Gate
 ) -> None:
-    rabbitmqctl(broker, "add_user", queue, "modest")
+    RabbitCtl(broker)("add_user", queue, "modest")
     try:
         allowed = rf"^({queue}|amq\.gen-.*|amq\.default)$"
-        rabbitmqctl(broker, "set_permissions", queue, allowed, allowed, allowed)
+        RabbitCtl(broker)("set_permissions", queue, allowed, allowed, allowed)
         url = f"amqp://{queue}:modest@127.0.0.1:{broker.port}/"
         with (
             ServerProcess(url, "--workers", "2", "--queue", queue) as server,
@@ -219,10 +218,10 @@ def test_where_exchanges_are_forbidden_calls_are_made_all_the_same(
             assert client.call("fib", 30) == 832040
             running = gate.submit(client, "a")
             wait_until(lambda: gate.begun == ["a"])
-            delete_queue(broker, queue)
+            RabbitCtl(broker).delete_queue(queue)
             gate.open()
             assert running.result() == "a"
             assert client.call("fib", 30) == 832040
             assert "reconnecting" not in server.output
     finally:
-        rabbitmqctl(broker, "delete_user", queue)
+        RabbitCtl(broker)("delete_user", queue)

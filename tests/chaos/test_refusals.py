@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pika
 import pytest
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 from proxy import Direction, Proxy
-from rabbitmqctl import change_password, close_all_connections, set_consumer_timeout, start_app, stop_app
 
 from rpcsvc import AuthenticationFailed, ConnectionFailed, ConnectionLost, RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
@@ -124,8 +124,8 @@ class TestLater:
             assert client.callback_queue is not None
             wait_until(lambda: client.pending == 1)
             time.sleep(0.3)
-            change_password(own_broker, "another")
-            close_all_connections(own_broker)
+            RabbitCtl(own_broker).change_password("another")
+            RabbitCtl(own_broker).close_all_connections()
             assert server.wait() == NO_BROKER
             assert "refuses user 'rpcsvc' or the password" in server.output
             with pytest.raises(ConnectionLost, match="refuses user 'rpcsvc'"):
@@ -135,7 +135,7 @@ class TestLater:
                 client.call("fib", 30)
             assert time.monotonic() - started < 2
             # `rpcsvc` may come back as it was.
-            change_password(own_broker, own_broker.url.split(":")[2].split("@")[0])
+            RabbitCtl(own_broker).change_password(own_broker.url.split(":")[2].split("@")[0])
             with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue):
                 assert client.call("fib", 30) == 832040
 
@@ -147,9 +147,9 @@ class TestLater:
             RpcClient(own_broker.url, queue=queue, timeout=60, connect_timeout=40, wait_for_server=30) as client,
         ):
             assert client.call("fib", 30) == 832040
-            stop_app(own_broker)
+            RabbitCtl(own_broker).stop_app()
             calls = [client.submit("echo", number) for number in range(100)]
-            start_app(own_broker)
+            RabbitCtl(own_broker).start_app()
             cured = time.monotonic()
             assert client.call("fib", 30) == 832040
             assert time.monotonic() - cured < 6
@@ -164,7 +164,7 @@ class TestLater:
 
             def close_again_and_again() -> None:
                 while not stop.is_set():
-                    close_all_connections(own_broker)
+                    RabbitCtl(own_broker).close_all_connections()
 
             closing = threading.Thread(target=close_again_and_again)
             closing.start()
@@ -186,7 +186,7 @@ class TestLater:
     def test_a_call_that_is_not_acked_in_the_brokers_time_costs_the_server_its_channel_and_nobody_else_a_call(
         self, own_broker: PrivateBroker, queue: str
     ) -> None:
-        set_consumer_timeout(own_broker, 2)
+        RabbitCtl(own_broker).set_consumer_timeout(2)
         with (
             ServerProcess(own_broker.url, "--workers", "6", "--queue", queue) as server,
             RpcClient(own_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
@@ -205,7 +205,7 @@ class TestLater:
     def test_a_call_that_is_longer_than_the_brokers_time_is_run_once_and_answered(
         self, own_broker: PrivateBroker, queue: str, tmp_path: Path
     ) -> None:
-        set_consumer_timeout(own_broker, 2)
+        RabbitCtl(own_broker).set_consumer_timeout(2)
         trace = tmp_path / "trace"
         with (
             ServerProcess(own_broker.url, "--workers", "2", "--queue", queue),

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 import pytest
-from ctl import ctl
+from ctl import RabbitCtl
 from processes import REGISTRY, wait_until
 
 from rpcsvc import (
@@ -59,8 +59,8 @@ def caged() -> Iterator[PrivateBroker]:
         write_credentials(layout, Credentials("rpcsvc", f"x-{CANARY}-x", random_free_port()))
         with PrivateBroker(layout.folder) as broker:
             assert CANARY in broker.url
-            ctl(broker, "add_user", "ann", answer=PASSWORD)
-            ctl(broker, "set_permissions", "ann", ".*", ".*", ".*")
+            RabbitCtl(broker)("add_user", "ann", answer=PASSWORD)
+            RabbitCtl(broker)("set_permissions", "ann", ".*", ".*", ".*")
             yield broker
 
 
@@ -154,13 +154,13 @@ def test_a_server_says_nothing_of_it_in_all_its_life(caged: PrivateBroker, url: 
         assert client.call("fib", 30) == 832040
         with pytest.raises(RpcError):
             client.call("kill_myself", int(signal.SIGKILL))
-        ctl(caged, "close_all_connections", "to see what is said then")
+        RabbitCtl(caged)("close_all_connections", "to see what is said then")
         wait_until(lambda: "reconnecting" in pool.output)
         assert client.call("fib", 30) == 832040
         no_canary(json.dumps(client.call("rpc.discover")))
-        connections = ctl(caged, "list_connections", "name", "user", "client_properties")
+        connections = RabbitCtl(caged)("list_connections", "name", "user", "client_properties")
         assert "rpcsvc server" in connections
-        no_canary(connections, ctl(caged, "list_consumers"))
+        no_canary(connections, RabbitCtl(caged)("list_consumers"))
 
     assert "ann:***@" in pool.output
     assert "pika" in pool.output or "AMQP stack" in pool.output, "pika speaks too"

@@ -16,7 +16,7 @@ from typing import Any
 import pika
 import pika.exceptions
 import pytest
-from ctl import ctl
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 
 from rpcsvc import AccessRefused, RpcClient, RpcError
@@ -50,26 +50,26 @@ class Users:
             match words:
                 case ["add_user", name]:
                     password = secrets.token_urlsafe()
-                    ctl(broker, *words, answer=password)
+                    RabbitCtl(broker)(*words, answer=password)
                     self.urls[name] = replace(admin, user=name, password=password).reveal()
                 case _:
-                    ctl(broker, *words)
+                    RabbitCtl(broker)(*words)
         self.permit("rpcsvc", ".*", ".*", ".*")
 
     def permit(self, user: str, configure: str, write: str, read: str) -> None:
-        ctl(self.broker, "set_permissions", "-p", VHOST, user, configure, write, read)
+        RabbitCtl(self.broker)("set_permissions", "-p", VHOST, user, configure, write, read)
 
     def restore(self, user: str) -> None:
         """What the page says, again."""
         for words in commands():
             if words[0] == "set_permissions" and user in words:
-                ctl(self.broker, *words)
+                RabbitCtl(self.broker)(*words)
 
     def remove(self) -> None:
-        ctl(self.broker, "delete_vhost", VHOST)
+        RabbitCtl(self.broker)("delete_vhost", VHOST)
         for name in self.urls:
             if name != "admin":
-                ctl(self.broker, "delete_user", name)
+                RabbitCtl(self.broker)("delete_user", name)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from certificates import Certificates
-from ctl import ctl
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 
 from rpcsvc import AsyncRpcClient, AuthenticationFailed, ConfigurationError, ConnectionFailed, RpcClient, TlsFailed
@@ -61,10 +61,10 @@ def strict(certificates: Certificates) -> Iterator[tuple[PrivateBroker, Url]]:
         "ssl_cert_login_from": "common_name",
     }
     for broker, url in a_broker(port, config):
-        ctl(broker, "enable", "rabbitmq_auth_mechanism_ssl", tool="rabbitmq-plugins")
-        ctl(broker, "add_user", "ann", "no password of hers")
-        ctl(broker, "clear_password", "ann")
-        ctl(broker, "set_permissions", "ann", ".*", ".*", ".*")
+        RabbitCtl(broker)("enable", "rabbitmq_auth_mechanism_ssl", tool="rabbitmq-plugins")
+        RabbitCtl(broker)("add_user", "ann", "no password of hers")
+        RabbitCtl(broker)("clear_password", "ann")
+        RabbitCtl(broker)("set_permissions", "ann", ".*", ".*", ".*")
         yield broker, url
 
 
@@ -140,7 +140,7 @@ def test_a_broker_that_comes_back_is_reached_through_tls_again(encrypted: tuple[
     with RpcClient(pool, timeout=30, wait_for_server=20) as client:
         slow = client.submit("sleep", 1.0)
         first = client.callback_queue
-        ctl(broker, "close_all_connections", "so that they come back")
+        RabbitCtl(broker)("close_all_connections", "so that they come back")
         assert slow.result() == 1.0
         assert client.call("fib", 30) == 832040
         assert client.callback_queue != first
@@ -161,7 +161,7 @@ def test_the_certificate_may_take_the_place_of_user_and_password(
     url = "amqps://" + with_user.partition("@")[2]
     with ServerProcess(url, "--workers", "1"), RpcClient(url) as client:
         assert client.call("fib", 30) == 832040
-        assert "ann" in ctl(strict[0], "list_connections", "user")
+        assert "ann" in RabbitCtl(strict[0])("list_connections", "user")
 
 
 # ---- what is refused, each with its sentence
@@ -283,7 +283,7 @@ def test_a_file_that_goes_away_while_a_server_runs_does_not_end_it(
     queue = "renewal"
     with ServerProcess(url(f"cacertfile={own}"), "--workers", "1", "--queue", queue) as server:
         own.unlink()
-        ctl(broker, "close_all_connections", "while the file is away")
+        RabbitCtl(broker)("close_all_connections", "while the file is away")
         wait_until(lambda: "cannot be read" in server.output)
         shutil.copy(certificates.ca, own)
         with RpcClient(url(f"cacertfile={certificates.ca}"), queue=queue, wait_for_server=30, timeout=30) as client:

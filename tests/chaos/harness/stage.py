@@ -20,6 +20,7 @@ from typing import Self
 import pika
 import pika.exceptions
 import psutil
+from ctl import RabbitCtl
 from proxy import Proxy
 
 from rpcsvc.broker import PrivateBroker
@@ -29,7 +30,6 @@ from .crowd import Crowd
 from .history import Cured, History, Injected, Measured, Struck, now
 from .load import Load
 from .pools import Server, Servers
-from .rabbitmqctl import RabbitCtl
 
 _QUEUE_EMPTY_WITHIN = 3.0
 """Seconds after the last call."""

@@ -39,9 +39,9 @@ def _alarms(stage: Stage, name: str, alarm: Callable[[bool], None]) -> None:
 
 @scenario("memory-alarm", "the broker has no memory left, for five seconds in ten", **_OPTIONS)
 def memory_alarm(stage: Stage) -> None:
-    _alarms(stage, "no memory", stage.rabbitmqctl.memory_alarm)
+    _alarms(stage, "no memory", stage.rabbitmqctl.set_memory_alarm)
 
 
 @scenario("disk-alarm", "the broker has no disk left, for five seconds in ten", **_OPTIONS)
 def disk_alarm(stage: Stage) -> None:
-    _alarms(stage, "no disk", stage.rabbitmqctl.disk_alarm)
+    _alarms(stage, "no disk", stage.rabbitmqctl.set_disk_alarm)

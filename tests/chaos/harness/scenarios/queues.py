@@ -43,6 +43,6 @@ def queue_deleted(stage: Stage) -> None:
 def consumer_timeout(stage: Stage) -> None:
     # A broker looks once a minute, or as often as it was told when a channel was opened.
     with stage.fault("the broker begins to look at how long acks take"):
-        stage.rabbitmqctl("eval", "application:set_env(rabbit, channel_tick_interval, 500).")
+        stage.rabbitmqctl.set_channel_tick(0.5)
         stage.rabbitmqctl.close_all_connections()
     stage.sleep(stage.remaining)

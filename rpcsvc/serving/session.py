@@ -218,26 +218,28 @@ class Session:
         key = None
         if delivery.reply_to is not None and delivery.correlation_id is not None:
             key = (delivery.reply_to, delivery.correlation_id)
-            if delivery.redelivered and self._joins(key, consumer, delivery):
+            if _may_have_run(delivery) and self._joins(key, consumer, delivery):
                 return
             if service.under_way.was_cancelled(key):
                 counts.cancelled += 1
                 self._finish(consumer, delivery)
                 return
-        may_have_run = delivery.redelivered or delivery.message_id == SENT_AGAIN
-        if may_have_run and not service.served(delivery.body).idempotent:
+        if _may_have_run(delivery) and not service.served(delivery.body).idempotent:
             counts.unknown += 1
             self.reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
             return
         Call(service, self, consumer, delivery, key).start()
 
     def _joins(self, key: Key, consumer: _Consumer, delivery: Delivery) -> bool:
-        """Whether a call that was delivered again goes on here, or is answered with what came of it meanwhile."""
+        """Whether a call that comes again goes on here, or is answered with what came of it meanwhile."""
         under_way = self.service.under_way
         call = under_way.get(key)
-        if isinstance(call, Call) and call.session.is_lost and call.delivery.body == delivery.body:
+        if isinstance(call, Call) and call.delivery.body == delivery.body:
             self.service.counts.joined += 1
-            call.move(self, consumer, delivery)
+            if call.session.is_lost:
+                call.move(self, consumer, delivery)
+            else:  # its caller sent it again when the queue was deleted; it is about to be answered as it is
+                self._finish(consumer, delivery)
             return True
         kept = under_way.kept(key, delivery.body)
         if kept is None:
@@ -304,6 +306,10 @@ async def _declared(connection: Connection, queue: str) -> Channel:
         except QueueNotFound:
             raise AccessRefused(f"{refused}; nor did somebody else declare it before") from None
     return channel
+
+
+def _may_have_run(delivery: Delivery) -> bool:
+    return delivery.redelivered or delivery.message_id == SENT_AGAIN
 
 
 def _outcome_unknown() -> OutcomeUnknown:

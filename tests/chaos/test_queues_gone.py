@@ -137,6 +137,23 @@ def test_a_call_that_must_not_run_twice_is_answered_by_the_server_that_holds_it_
     assert len(gate.begun) == len(set(gate.begun))
 
 
+def test_a_call_that_must_not_run_twice_goes_on_when_it_comes_again_to_the_server_that_runs_it(
+    broker: PrivateBroker, server: ServerProcess, queue: str, gate: Gate
+) -> None:
+    with RpcClient(broker.url, queue=queue, timeout=40) as client:
+        running = gate.submit(client, "a", once=True)
+        wait_until(lambda: gate.begun == ["a"])
+        RabbitCtl(broker).delete_queue(queue)
+        # The second worker's consumer gets the call again; what is called after that comes after it.
+        wait_until(lambda: "was deleted" in server.output)
+        assert client.call("fib", 30) == 832040
+        time.sleep(0.5)
+        assert client.call("fib", 30) == 832040
+        gate.open()
+        assert running.result() == "a"
+    assert gate.begun == ["a"]
+
+
 def test_calls_go_on_while_their_queue_is_deleted_again_and_again(
     broker: PrivateBroker, server: ServerProcess, queue: str
 ) -> None:

@@ -57,7 +57,8 @@ class RpcServer:
         workers: how many processes; None takes the CPUs this process may use.
         prefetch: how many deliveries each worker's consumer may hold.
         callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to.
-        max_result: the largest response in bytes.
+        max_request, max_result: the largest request and the largest response in bytes. A larger request is refused
+            before anybody reads it.
         send_tracebacks: whether callers see the traceback of a function that raised.
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
@@ -87,6 +88,7 @@ class RpcServer:
         workers: int | None = None,
         prefetch: int = 1,
         callback_queues: Iterable[str] = (),
+        max_request: int = MAX_BODY,
         max_result: int = MAX_BODY,
         send_tracebacks: bool = True,
         time_limit: float | None = None,
@@ -110,6 +112,7 @@ class RpcServer:
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self._connect_timeout = check_timeout(connect_timeout)
         self.counts = ServerCounts()
+        self._max_request = _within("max_request", max_request, 1024, MAX_BODY)
         limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
             max_result=_within("max_result", max_result, 1024, MAX_BODY),
@@ -248,7 +251,9 @@ class RpcServer:
     async def _serve_sessions(self, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None
         assert self._pool is not None
-        service = Service(self.queue, self.prefetch, self._pool, self.counts, self._callback_queues)
+        service = Service(
+            self.queue, self.prefetch, self._pool, self.counts, self._callback_queues, max_request=self._max_request
+        )
         try:
             await self._serve_one_after_the_other(service, ready)
         finally:

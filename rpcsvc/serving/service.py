@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .. import jsonrpc
+from ..settings import MAX_BODY
 from ..workers.forking import Served
 from ..workers.pool import WorkerPool
 from .under_way import UnderWay
@@ -24,7 +25,7 @@ class ServerCounts:
         lost: a worker died during them.
         expired: nobody waited for them any more; they did not start.
         cancelled: they were given up; they did not start, or were stopped.
-        refused: their callback queue is none that replies may go to; they did not start.
+        refused: they are too large, or their callback queue is none that replies may go to; they did not start.
         unknown: they may have run before and must not run twice; the caller was told.
         abandoned: the connection was lost before they could be acked; the broker delivers them again.
         joined: they were delivered again, and took the outcome of what had been computed all the while.
@@ -52,6 +53,7 @@ class Service:
         pool: who computes.
         counts: what happened to deliveries, over all sessions.
         callback_queues: patterns of the queues that replies may go to.
+        max_request: the largest body in bytes that is looked into.
         under_way: what is computed, over all sessions.
     """
 
@@ -60,6 +62,7 @@ class Service:
     pool: WorkerPool
     counts: ServerCounts
     callback_queues: tuple[str, ...]
+    max_request: int = MAX_BODY
     under_way: UnderWay = field(default_factory=UnderWay)
 
     def may_reply_to(self, queue: str) -> bool:

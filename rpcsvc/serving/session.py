@@ -15,10 +15,19 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 
+from .. import jsonrpc
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import AccessRefused, ConnectionFailed, OutcomeUnknown, QueueMismatch, QueueNotFound, RpcError
+from ..errors import (
+    AccessRefused,
+    ConnectionFailed,
+    InvalidRequest,
+    OutcomeUnknown,
+    QueueMismatch,
+    QueueNotFound,
+    RpcError,
+)
 from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from .call import Call
 from .control import listen
@@ -215,6 +224,10 @@ class Session:
     def _accept(self, consumer: _Consumer, delivery: Delivery) -> None:
         service = self.service
         counts = service.counts
+        if len(delivery.body) > service.max_request:
+            counts.refused += 1
+            self.reply(consumer, delivery, _too_large(len(delivery.body), service.max_request))
+            return
         key = None
         if delivery.reply_to is not None and delivery.correlation_id is not None:
             key = (delivery.reply_to, delivery.correlation_id)
@@ -306,6 +319,12 @@ async def _declared(connection: Connection, queue: str) -> Channel:
         except QueueNotFound:
             raise AccessRefused(f"{refused}; nor did somebody else declare it before") from None
     return channel
+
+
+def _too_large(size: int, limit: int) -> bytes:
+    # Without an id: it would have to be looked for.
+    error = InvalidRequest(f"the request takes {size} bytes; this server takes at most {limit}")
+    return jsonrpc.encode_error(None, error)
 
 
 def _may_have_run(delivery: Delivery) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from typing import Protocol
@@ -28,6 +29,8 @@ _LAST_WORDS = 0.25
 """Seconds that the socket of a worker that has ended is still read from."""
 _TO_END = 5.0
 """Seconds that a worker may take to end when it has been let go."""
+_LOOK_AT_ORPHANS, _LOOKS_AT_ORPHANS = 0.1, 50
+"""Seconds between looks, and how many, at workers whose fork server has gone."""
 
 
 class CrewOwner(Protocol):
@@ -210,7 +213,14 @@ class Crew:
             worker.start_over()
             worker.close()
             worker.exit = worker.exit or WorkerExit(worker.pid or 0, None, int(signal.SIGKILL))
+        self._reap([worker.pid for worker in orphans if worker.pid is not None])
         self._owner.crew_lost(self, orphans)
+
+    def _reap(self, pids: list[int], looks: int = _LOOKS_AT_ORPHANS) -> None:
+        """Orphans are children of process 1, which in a container is this one: then nobody else reaps them."""
+        left = [pid for pid in pids if _is_a_living_child(pid)]
+        if left and looks:
+            self._loop.call_later(_LOOK_AT_ORPHANS, self._reap, left, looks - 1)
 
     # ---- what does not happen in time
 
@@ -236,3 +246,11 @@ class Crew:
 
     def __repr__(self) -> str:
         return f"<Crew of {len(self.workers)}: {self._fork_server!r}>"
+
+
+def _is_a_living_child(pid: int) -> bool:
+    """Whether that process is a child of this one and has not ended; one that has is reaped."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False

@@ -157,6 +157,18 @@ class TestRubbish:
         wait_until(lambda: tutorial.channel.queue_declare("rpc_queue", passive=True).method.message_count == 0)
         assert {process.pid for process in server.family()} == family
 
+    def test_a_body_of_a_hundred_megabytes_is_refused_unread_and_disturbs_nobody(
+        self, tutorial: TutorialClient, client: RpcClient, server: ServerProcess
+    ) -> None:
+        family = {process.pid for process in server.family()}
+        body = b'{"jsonrpc":"2.0","id":"7","method":"echo","params":["' + b"x" * 100_000_000 + b'"]}'
+        answer = json.loads(tutorial.ask(body))
+        assert answer["error"]["code"] == -32600
+        assert f"takes {len(body)} bytes; this server takes at most 67108864" in answer["error"]["message"]
+        assert client.call("fib", 30) == 832040
+        assert {process.pid for process in server.family()} == family
+        assert "reconnecting" not in server.output
+
     def test_strange_properties_disturb_nobody(self, tutorial: TutorialClient) -> None:
         strange = {"content_type": "text/x-ü", "type": "ü" * 100, "expiration": "60000", "priority": 255}
         assert tutorial.ask(b"30", **strange) == b"832040"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -111,6 +113,31 @@ def test_the_fork_server_is_replaced_with_its_workers(client: RpcClient, server:
     assert isinstance(running.exception(timeout=2), WorkerLost)
     assert client.call("fib", 30, timeout=5) == 832040
     wait_until(lambda: len(worker_pids(server)) == 3, within=5)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="says to Linux who takes orphans in")
+def test_a_server_that_is_process_1_of_a_container_leaves_no_zombies(broker: PrivateBroker, queue: str) -> None:
+    """There the workers of a fork server that was killed become the server's own children."""
+    program = (
+        "import ctypes, sys\n"
+        "PR_SET_CHILD_SUBREAPER = 36\n"
+        "ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)\n"
+        "from rpcsvc.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = [sys.executable, "-c", program, "serve", "--workers", "2", "--queue", queue]
+    environ = {**os.environ, "RPCSVC_URL": broker.url}
+    with subprocess.Popen(arguments, env=environ, stderr=subprocess.DEVNULL) as process:
+        try:
+            with RpcClient(broker.url, queue=queue, wait_for_server=20) as client:
+                assert client.call("fib", 30) == 832040
+                family = psutil.Process(process.pid).children(recursive=True)
+                assert len(family) == 3
+                psutil.Process(process.pid).children()[0].kill()
+                wait_until(lambda: not any(each.is_running() for each in family), within=8)
+                assert client.call("fib", 30) == 832040
+        finally:
+            process.terminate()
 
 
 def test_a_worker_that_is_stopped_holds_up_nobody_else_and_its_call_goes_to_another(

@@ -60,7 +60,13 @@ def time_outs(stage: Stage) -> None:
 @scenario(
     "cancel",
     "most calls are given up at random moments, queued or running: they stop, the others go on",
-    load=Load(rate=32, mix={"doze": 2, "stubborn": 0.05, "nap": 2, "once": 1, "tiny": 3}, cancelled=0.8, threads=0),
+    load=Load(
+        rate=32,
+        mix={"doze": 2, "stubborn": 0.05, "nap": 2, "once": 1, "tiny": 3},
+        timeouts=(10.0, 12.0),  # a stubborn call that is not given up takes five seconds
+        cancelled=0.8,
+        threads=0,
+    ),
     # A call that does not stop by itself has two seconds before its worker is killed.
     rules=Rules(most_starts=2, stop_slack=3.5),
     figures=Figures(least_ok=0.3, failed=0),

@@ -224,17 +224,21 @@ class Stage:
     @property
     def queued(self) -> int:
         """How many messages are in the queue that no server has taken; 0 where there is no queue or broker."""
-        if not self.broker.status().running:
-            return 0
-        with contextlib.suppress(pika.exceptions.AMQPError):
-            connection = pika.BlockingConnection(pika.URLParameters(self.broker.url))
-            try:
-                declared = connection.channel().queue_declare(self.queue, passive=True)
-                return int(declared.method.message_count)
-            finally:
-                with contextlib.suppress(pika.exceptions.AMQPError):
-                    connection.close()
+        for url in self._nodes():
+            with contextlib.suppress(pika.exceptions.AMQPError):
+                connection = pika.BlockingConnection(pika.URLParameters(url))
+                try:
+                    declared = connection.channel().queue_declare(self.queue, passive=True)
+                    return int(declared.method.message_count)
+                finally:
+                    with contextlib.suppress(pika.exceptions.AMQPError):
+                        connection.close()
         return 0
+
+    def _nodes(self) -> list[str]:
+        if isinstance(self._broker, Cluster):
+            return self._broker.urls
+        return [self._broker.url] if self._broker.status().running else []
 
     def histories(self) -> list[Path]:
         """The files of the history."""

@@ -10,17 +10,8 @@ from rpcsvc.broker import PrivateBroker
 
 MOST_CALM = 2.0
 
-KNOWN: dict[str, str] = {}
-"""Scenarios that may fail for now, and what keeps them from passing."""
 
-
-def _with_marks(scenario: Scenario) -> object:
-    known = KNOWN.get(scenario.name)
-    marks = [] if known is None else [pytest.mark.xfail(reason=known, strict=False)]
-    return pytest.param(scenario, id=scenario.name, marks=marks)
-
-
-@pytest.mark.parametrize("scenario", [_with_marks(each) for each in all_scenarios().values()])
+@pytest.mark.parametrize("scenario", all_scenarios().values(), ids=lambda scenario: scenario.name)
 def test_every_promise_is_kept(scenario: Scenario, broker: PrivateBroker) -> None:
     result = run(scenario, scenario.short, broker, calm=min(scenario.calm, MOST_CALM))
     assert result.passed, f"{result.broken}\n{result.verdict}"

@@ -14,7 +14,9 @@ CONTROL = "rpcsvc.control"
 @scenario(
     "queue-deleted",
     "the queue is deleted every five seconds, with what is in it; once the control exchange too",
-    # Some calls are given up, so that there is something to say through the control exchange.
+    # Some calls are given up, so that there is something to say through the control exchange. Until then each holds a
+    # worker for seconds, and so does its second copy; the others must not wait for that.
+    workers=8,
     load=Load(mix={**MIX, "hopeless": 0.03}),
     allowed={"OutcomeUnknown"},
     rules=Rules(most_starts=9, aftermath=2.0),

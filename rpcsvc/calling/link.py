@@ -147,6 +147,7 @@ class CallLink:
             return  # the timer, or the loss of the connection, is about to end it
         again = SENT_AGAIN if call.sent else None
         call.sent += 1
+        call.pack = None
         try:
             session.channel.publish(
                 self._options.queue,

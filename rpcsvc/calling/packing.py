@@ -154,7 +154,7 @@ class Pack:
     """The outcome of one message of several calls, given out to them. It is used like a future.
 
     Attributes:
-        calls: the calls.
+        calls: the calls, while they wait. They know it, so it forgets them: cycles would be left to the collector.
     """
 
     def __init__(
@@ -173,17 +173,18 @@ class Pack:
     def set_result(self, result: Any, /) -> None:
         """The message was answered."""
         self._carrier.pack_ended()
+        calls, self.calls = self.calls, []
         try:
-            answer = read_answer(result, len(self.calls))
+            answer = read_answer(result, len(calls))
         except DecodingError as error:
-            self._fail(error)
+            self._fail(calls, error)
             return
         self._sizer.learn(answer, self._request_bytes)
         if not answer.errors:
-            for call, value in zip(self.calls, answer.results, strict=True):
+            for call, value in zip(calls, answer.results, strict=True):
                 self._carrier.resolve(call, value)
             return
-        for index, (call, value) in enumerate(zip(self.calls, answer.results, strict=True)):
+        for index, (call, value) in enumerate(zip(calls, answer.results, strict=True)):
             failed = answer.errors.get(index)
             if failed is not None:
                 self._carrier.fail(call, failed)
@@ -193,22 +194,23 @@ class Pack:
     def set_exception(self, exception: BaseException, /) -> None:
         """The message as a whole failed."""
         self._carrier.pack_ended()
-        self._fail(exception)
+        calls, self.calls = self.calls, []
+        self._fail(calls, exception)
 
-    def _fail(self, exception: BaseException) -> None:
+    def _fail(self, calls: list[Packable], exception: BaseException) -> None:
         if isinstance(exception, RpcTimeout):
             return  # each call keeps its own time, and says so in its own name
         if isinstance(exception, MethodNotFound):
             # A server of ours names the method that it misses; another's misses `rpc.map`. Nothing has run.
             self._packer.is_understood = exception.data.get("method", METHOD) != METHOD
-            self._send_alone()
+            self._send_alone(calls)
             return
-        if isinstance(exception, ResultNotEncodable) and len(self.calls) > 1:
-            self._send_alone()  # together too large; alone they may not be, and they may run again
+        if isinstance(exception, ResultNotEncodable) and len(calls) > 1:
+            self._send_alone(calls)  # together too large; alone they may not be, and they may run again
             return
-        for call in self.calls:
+        for call in calls:
             self._carrier.fail(call, exception)
 
-    def _send_alone(self) -> None:
-        for call in self.calls:
+    def _send_alone(self, calls: list[Packable]) -> None:
+        for call in calls:
             self._carrier.send_alone(call)

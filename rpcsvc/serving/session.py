@@ -33,10 +33,11 @@ SENT_AGAIN = "again"
 
 @dataclass(slots=True, eq=False)
 class _Consumer:
-    """One consumer: its tag, and how many of its deliveries are not acked yet."""
+    """One consumer: its tag, how many of its deliveries are not acked yet, and its end, once that was asked for."""
 
     tag: str = ""
     unacked: int = 0
+    ending: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -197,8 +198,7 @@ class Session:
     def _finish(self, consumer: _Consumer, delivery: Delivery) -> None:
         if self.draining and consumer.unacked == 1 and self.service.prefetch == 1:
             # First the consumer, then the ack: in the other order the broker would deliver once more.
-            task = asyncio.ensure_future(self._cancel(consumer))
-            task.add_done_callback(lambda _: self._ack(consumer, delivery))
+            self._cancel(consumer).add_done_callback(lambda _: self._ack(consumer, delivery))
         else:
             self._ack(consumer, delivery)
 
@@ -212,9 +212,16 @@ class Session:
         if self.unacked == 0:
             self._idle.set()
 
-    async def _cancel(self, consumer: _Consumer) -> None:
-        with contextlib.suppress(RpcError):
-            await self.channel.cancel(consumer.tag)
+    def _cancel(self, consumer: _Consumer) -> asyncio.Task[None]:
+        """End a consumer, once: a delivery may come while that is under way, and pika answers the first time only."""
+
+        async def cancel() -> None:
+            with contextlib.suppress(RpcError):
+                await self.channel.cancel(consumer.tag)
+
+        if consumer.ending is None:
+            consumer.ending = asyncio.ensure_future(cancel())
+        return consumer.ending
 
 
 def _outcome_unknown() -> OutcomeUnknown:

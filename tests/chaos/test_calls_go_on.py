@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from processes import ServerProcess, wait_until
-from proxy import Proxy
+from proxy import Direction, Proxy
 from ticks import in_one_tick
 
 from rpcsvc import RpcClient
@@ -147,3 +148,15 @@ def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
         assert [call.result() for call in calls] == ["a", "b"]
         assert server.output.count("reconnecting") >= 2
     assert sorted(notes(path)) == ["a", "b"]
+
+
+def test_a_call_that_is_delivered_while_the_drain_begins_is_answered_and_the_drain_ends(
+    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient
+) -> None:
+    with ServerProcess(network.url(broker.url), "--workers", "1", "--queue", queue) as server:
+        assert client.call("fib", 30) == 832040
+        network.delay(0.5, Direction.UP)  # the broker hears late that the consumer is to end
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in server.output)
+        assert client.call("fib", 20) == 6765
+        assert server.wait(10) == 0

@@ -108,6 +108,8 @@ class Canceller:
 
     def _told(self, _: asyncio.Task[None]) -> None:
         self._task = None
+        if self._deadlines:  # they came after its last look
+            self._flush_in(_GATHER)
 
     async def _tell(self) -> None:
         while self._deadlines:

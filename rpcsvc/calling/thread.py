@@ -29,6 +29,8 @@ T = TypeVar("T")
 class RpcFuture(concurrent.futures.Future[Any]):
     """The future of one call.
 
+    `cancel` ends it if the call has no outcome yet, and tells the servers: the call does not start, or is stopped.
+
     Attributes:
         method: the method's name.
         call_id: the call's id (its JSON-RPC id and AMQP correlation_id).

@@ -25,16 +25,18 @@ async def listen(connection: Connection, service: Service, listening: asyncio.Ev
         listening: set when the first attempt has ended, either way.
     """
     while not connection.lost.done():
+        ended = None
         try:
             ended = await _consume(connection, service)
         except (AccessRefused, QueueMismatch) as error:
             log.warning("calls cannot be cancelled on this server: %s", error)
             return
-        except RpcError:
-            return  # the connection went
+        except RpcError as error:
+            log.debug("the control exchange is not heard: %s", error)
         finally:
             listening.set()
-        await ended
+        if ended is not None:
+            await ended
         await asyncio.wait((connection.lost,), timeout=_AGAIN)
 
 

@@ -5,6 +5,7 @@ Run it with `scripts/demo`, which installs what it needs. With RPCSVC_URL set it
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -17,16 +18,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pika
 import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rpcsvc import RpcClient, WorkerLost
+from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.digits import abbreviate
-from rpcsvc.settings import BrokerUrl, usable_cpus
+from rpcsvc.settings import BrokerUrl, BrokerUrls, usable_cpus
 
 WORKERS = max(2, usable_cpus())
 ONE_AT_A_TIME = 2_000
@@ -52,7 +53,7 @@ def a_broker() -> Iterator[str]:
     """The URL of the user's broker, or of a private one in a temporary folder."""
     given = os.environ.get("RPCSVC_URL")
     if given:
-        console.print(f"broker   {BrokerUrl.parse(given)} (RPCSVC_URL)")
+        console.print(f"broker   {BrokerUrls.parse(given)} (RPCSVC_URL)")
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="rpcsvc-demo-") as folder:
@@ -179,8 +180,13 @@ def wait_until(condition: Callable[[], bool], within: float = 10.0) -> None:
 
 def delete_queue(url: str, queue: str) -> None:
     """Leave nothing behind on a broker that is not ours."""
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        connection.channel().queue_delete(queue)
+
+    async def delete() -> None:
+        connection = await Connection.open(BrokerUrls.parse(url).nodes[0], role="rpcsvc demo", timeout=10)
+        await (await connection.channel()).delete_queue(queue)
+        await connection.close()
+
+    asyncio.run(delete())
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         RpcError,
         RpcTimeout,
         TimeLimitExceeded,
+        TlsFailed,
         WorkerLost,
     )
     from .registry import Registry
@@ -97,6 +98,7 @@ __all__ = [
     "RpcServer",
     "RpcTimeout",
     "TimeLimitExceeded",
+    "TlsFailed",
     "WorkerLost",
     "__version__",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Sequence
 from typing import Any, Self
 
 from .calling.calls import CallFactory, ClientOptions
 from .calling.link import CallLink
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_url
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
 
 
 class AsyncRpcClient:
@@ -21,17 +23,20 @@ class AsyncRpcClient:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         *,
         queue: str = DEFAULT_QUEUE,
         timeout: float = DEFAULT_TIMEOUT,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
         pack: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        urls = find_urls(url).over(ssl_context)
+        del url  # what shows the variables of a traceback would show its password
         options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, pack=pack)
         self._calls = CallFactory(options)
-        self._link = CallLink(find_url(url), options, self._calls)
+        self._link = CallLink(urls, options, self._calls)
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -44,7 +49,7 @@ class AsyncRpcClient:
         """Connect now rather than at the first call.
 
         Raises:
-            ConnectionFailed, AuthenticationFailed, AccessRefused
+            ConnectionFailed, AuthenticationFailed, AccessRefused, TlsFailed
         """
         await self._link.connect()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import ssl
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, cast
 
@@ -16,7 +17,7 @@ from .calling.mapping import MapResults
 from .calling.thread import LinkThread, RpcFuture, Waiter
 from .errors import ClientClosed
 from .pending import ReplyCounts
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_url
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
 
 
 class RpcClient:
@@ -29,24 +30,26 @@ class RpcClient:
     was forked opens a connection of its own at its first call.
 
     Args:
-        url: the broker's; None asks RPCSVC_URL, then the running private node, then guest at localhost.
+        url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
+            RPCSVC_URL, then the running private node, then guest at localhost.
         queue: where the servers listen.
         timeout: seconds a call waits for its reply, unless the call says otherwise.
-        connect_timeout: seconds to open the connection.
+        connect_timeout: seconds to open the connection; with several nodes, for all of them together.
         wait_for_server: seconds a call waits for a server to appear on the queue before it ends with NoServer; by
             default none beyond the moment that tells a missing server from a reconnecting one.
         max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
         pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
             message, of a few milliseconds of work at most. Each keeps its own time-out, error and outcome.
+        ssl_context: for amqps, in place of what the URL can say of TLS.
 
     Raises:
-        ConnectionFailed: no broker can be reached; AuthenticationFailed and AccessRefused are kinds of it.
+        ConnectionFailed: no broker can be reached; AuthenticationFailed, AccessRefused and TlsFailed are kinds of it.
         ConfigurationError: an option is wrong.
     """
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         *,
         queue: str = DEFAULT_QUEUE,
         timeout: float = DEFAULT_TIMEOUT,
@@ -54,12 +57,14 @@ class RpcClient:
         wait_for_server: float = 0.0,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
         pack: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._url = find_url(url)
+        self._urls = find_urls(url).over(ssl_context)
+        del url  # what shows the variables of a traceback would show its password
         self._options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, max_in_flight, pack)
         self._calls = CallFactory(self._options)
         self._closed = False
-        self._thread = LinkThread(self._url, self._options, self._calls)
+        self._thread = LinkThread(self._urls, self._options, self._calls)
         _clients.add(self)
         try:
             self._thread.connect()
@@ -176,7 +181,7 @@ class RpcClient:
     def _start_anew(self) -> None:
         """In a forked child: leave the parent's thread and connection alone, and take new ones when needed."""
         _never_free(self._thread)
-        self._thread = LinkThread(self._url, self._options, self._calls)
+        self._thread = LinkThread(self._urls, self._options, self._calls)
 
     def __repr__(self) -> str:
         return f"<RpcClient {self._thread!r}>"

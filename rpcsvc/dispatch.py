@@ -40,12 +40,14 @@ class Rules:
         max_result: the largest response in bytes.
         send_tracebacks: whether the caller sees the traceback of a function that raised.
         soft_time_limit, time_limit: seconds for a call of a function that has no limits of its own.
+        memory_limit: likewise, bytes.
     """
 
     max_result: int = MAX_BODY
     send_tracebacks: bool = True
     soft_time_limit: float | None = None
     time_limit: float | None = None
+    memory_limit: int | None = None
 
 
 _DEFAULT_RULES = Rules()

@@ -14,7 +14,8 @@ The tree:
     │   └── BrokerStartFailed
     ├── ConnectionFailed (ConnectionError)    no connection could be opened
     │   ├── AuthenticationFailed
-    │   └── AccessRefused
+    │   ├── AccessRefused
+    │   └── TlsFailed
     ├── ConnectionLost (ConnectionError)      an open connection or channel went away
     ├── QueueNotFound                         the queue does not exist
     ├── QueueMismatch                         the queue exists with other arguments
@@ -128,6 +129,10 @@ class AuthenticationFailed(ConnectionFailed):
 
 class AccessRefused(ConnectionFailed):
     """The user may not use the virtual host, or a queue or exchange in it."""
+
+
+class TlsFailed(ConnectionFailed):
+    """The broker and we do not trust each other's certificates, or one of us speaks no TLS."""
 
 
 class ConnectionLost(RpcError, ConnectionError):

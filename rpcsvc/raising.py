@@ -9,7 +9,14 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from .errors import CallCancelled, FunctionRaised, InternalError, RemoteError, TimeLimitExceeded
+from .errors import (
+    CallCancelled,
+    FunctionRaised,
+    InternalError,
+    MemoryLimitExceeded,
+    RemoteError,
+    TimeLimitExceeded,
+)
 
 MAX_TRACEBACK = 16 * 1024
 """Characters of a remote traceback that travel; the end of it says most."""
@@ -17,6 +24,10 @@ MAX_TRACEBACK = 16 * 1024
 
 class SoftLimit(TimeLimitExceeded):
     """What a soft limit raises inside the function: this worker's own, not one from a call of the function's."""
+
+
+class NoMemory(MemoryLimitExceeded):
+    """What becomes of the MemoryError of a function that has a memory limit."""
 
 
 class StopCall(CallCancelled):
@@ -27,6 +38,8 @@ def function_raised(method: str, error: BaseException, *, send_traceback: bool) 
     """What the caller of `method` gets when it raised `error`."""
     if type(error) is SoftLimit:
         return TimeLimitExceeded(f"{method}: {error.message}", data=error.data)
+    if type(error) is NoMemory:
+        return MemoryLimitExceeded(f"{method}: {error.message}", data=error.data)
     kind = _qualified_name(type(error))
     message = _text(error)
     data: dict[str, Any] = {"type": kind, "message": message}

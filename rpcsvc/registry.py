@@ -24,6 +24,8 @@ MAX_NAME_BYTES = 255
 MAX_ATTEMPTS = 100
 """The most that `max_attempts` may be: each takes a worker down."""
 
+MIN_MEMORY_LIMIT = 2**20
+
 _UNIONS = (typing.Union, types.UnionType)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -43,15 +45,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a call may take, in seconds; None is as long as it likes.
+    """How long a call may take, in seconds, and how much memory, in bytes; None is as much as it likes.
 
     Attributes:
         soft: after this TimeLimitExceeded is raised inside the function.
         hard: after this its worker is killed, whatever it does.
+        memory: a worker that has taken more is killed.
     """
 
     soft: float | None = None
     hard: float | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         for seconds in (self.soft, self.hard):
@@ -59,15 +63,20 @@ class Limits:
                 check_timeout(seconds)
         if self.soft is not None and self.hard is not None and self.soft >= self.hard:
             raise ConfigurationError("a soft time limit must be below the hard one, or it would never come")
+        if self.memory is not None and (type(self.memory) is not int or self.memory < MIN_MEMORY_LIMIT):
+            raise ConfigurationError(
+                f"a memory limit is a whole number of bytes, at least {MIN_MEMORY_LIMIT}, not {self.memory!r}"
+            )
 
     def or_else(self, other: Limits) -> Limits:
         """These, and for what is None here, the other's."""
         hard = other.hard if self.hard is None else self.hard
         soft = other.soft if self.soft is None else self.soft
-        return Limits(None if soft is not None and hard is not None and soft >= hard else soft, hard)
+        memory = other.memory if self.memory is None else self.memory
+        return Limits(None if soft is not None and hard is not None and soft >= hard else soft, hard, memory)
 
     def __bool__(self) -> bool:
-        return self.soft is not None or self.hard is not None
+        return self != NO_LIMITS
 
 
 NO_LIMITS = Limits()
@@ -82,7 +91,7 @@ class Function:
         call: the Python function.
         signature: its signature, with annotations resolved.
         idempotent: whether running it twice for one call does no harm.
-        limits: how long a call may take.
+        limits: how long a call may take, and how much memory.
         max_attempts: how often a call is tried whose worker dies over it.
     """
 
@@ -189,6 +198,7 @@ class Registry:
         check: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        memory_limit: int | None = None,
         max_attempts: int = 1,
     ) -> Callable[[F], F]: ...
 
@@ -202,6 +212,7 @@ class Registry:
         check: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        memory_limit: int | None = None,
         max_attempts: int = 1,
     ) -> F | Callable[[F], F]:
         """Register a function; the decorator gives it back unchanged.
@@ -212,17 +223,19 @@ class Registry:
             check: whether arguments are checked against annotations; False binds them only.
             time_limit: seconds after which a call's worker is killed; None takes the server's.
             soft_time_limit: seconds after which TimeLimitExceeded is raised inside the function; likewise.
+            memory_limit: bytes; a worker that takes more in a call is killed; likewise.
             max_attempts: how often a call is tried whose worker dies over it, the first time included; above 1 for
                 idempotent functions only.
 
         Raises:
-            ConfigurationError: a limit is no time, the soft one not below the hard one, or max_attempts out of range.
+            ConfigurationError: a limit is no time or no size, the soft one not below the hard one, or max_attempts out
+                of range.
             RegistrationError: the name is taken, reserved or malformed, this is nothing that a worker can call, or
                 max_attempts is above 1 for a function that must not run twice.
         """
 
         def register(target: F) -> F:
-            limits = Limits(soft_time_limit, time_limit)
+            limits = Limits(soft_time_limit, time_limit, memory_limit)
             self.add(target, name=name, idempotent=idempotent, check=check, limits=limits, max_attempts=max_attempts)
             return target
 

@@ -6,8 +6,11 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+from .amqp import Turns
+from .deadline import Deadline, check_timeout
 from .dispatch import Rules
 from .errors import (
     AccessRefused,
@@ -17,6 +20,7 @@ from .errors import (
     ConnectionLost,
     PoolFailed,
     QueueMismatch,
+    QueueNotFound,
     RpcError,
 )
 from .loops import new_event_loop
@@ -24,7 +28,9 @@ from .memory import keep_large_blocks
 from .registry import Limits
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
-from .settings import DEFAULT_QUEUE, MAX_BODY, find_url, usable_cpus
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus
+from .supervision import RESTART_WINDOW
+from .workers.lives import Care
 from .workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -32,7 +38,10 @@ log = logging.getLogger(__name__)
 BUILT_IN = "rpcsvc.functions:registry"
 CALLBACK_QUEUES = ("amq.gen-*", "amq.rabbitmq.reply-to.*")
 """Where replies may go: names that the broker gives (server-named queues, direct reply-to), which nobody can choose."""
-_BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 5.0
+_LAST_ACKS, _LOOK_EVERY = 1.0, 0.1
+"""Seconds."""
+_BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 2.0
+"""Seconds. Calls are to succeed within five of a broker's return, however long it was away."""
 
 
 class RpcServer:
@@ -42,7 +51,8 @@ class RpcServer:
 
     Args:
         registry: the functions, as MODULE:NAME, because worker processes import it. By default the built-in ones.
-        url: the broker's; None asks RPCSVC_URL, then the running private node, then guest at localhost.
+        url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
+            RPCSVC_URL, then the running private node, then guest at localhost.
         queue: the queue to serve. It is declared durable, without other arguments.
         workers: how many processes; None takes the CPUs this process may use.
         prefetch: how many deliveries each worker's consumer may hold.
@@ -52,13 +62,27 @@ class RpcServer:
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
         soft_time_limit: likewise, seconds after which TimeLimitExceeded is raised inside the function.
+        memory_limit: likewise, bytes that a worker may take in a call. One that takes more is killed, and the caller
+            gets MemoryLimitExceeded.
+        cancel_grace: seconds that a cancelled call may take to end by itself before its worker is killed; 0 is none.
+        start_timeout: seconds in which a new worker must be ready; one that is not is killed.
+        max_calls_per_worker: how many calls a worker makes before it is replaced; None is any number.
+        max_restarts: how many workers may end within `restart_window` seconds. If more do, and fewer calls are answered
+            than workers end, the server stops with PoolFailed. None is 100, or 20 for each worker if that is more.
+            What a limit, a cancel, `max_calls_per_worker` or a reload ends does not count.
+        restart_window: seconds.
+        connect_timeout: seconds in which a broker must be reached at the start; one that is not up yet is waited for.
+        ssl_context: for amqps, in place of what the URL can say of TLS.
+
+    Attributes:
+        url: the brokers'; printing it hides the passwords.
     """
 
     def __init__(
         self,
         registry: str = BUILT_IN,
         *,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         queue: str = DEFAULT_QUEUE,
         workers: int | None = None,
         prefetch: int = 1,
@@ -67,21 +91,39 @@ class RpcServer:
         send_tracebacks: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
+        memory_limit: int | None = None,
+        cancel_grace: float = 2.0,
+        start_timeout: float = 10.0,
+        max_calls_per_worker: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float = RESTART_WINDOW,
+        ssl_context: ssl.SSLContext | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
         if not isinstance(registry, str):
             raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
         self.registry = registry
-        self.url = find_url(url)
+        self.url = find_urls(url).over(ssl_context)
+        del url  # what shows the variables of a traceback would show its password
         self.queue = queue
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
+        self._connect_timeout = check_timeout(connect_timeout)
         self.counts = ServerCounts()
-        limits = Limits(soft_time_limit, time_limit)
+        limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
             max_result=_within("max_result", max_result, 1024, MAX_BODY),
             send_tracebacks=send_tracebacks,
             soft_time_limit=limits.soft,
             time_limit=limits.hard,
+            memory_limit=limits.memory,
+        )
+        self._care = Care(
+            cancel_grace=cancel_grace,
+            start_timeout=start_timeout,
+            max_calls=max_calls_per_worker,
+            max_restarts=max_restarts,
+            restart_window=restart_window,
         )
         self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
         self._pool: WorkerPool | None = None
@@ -105,15 +147,17 @@ class RpcServer:
     def run(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; then finish the calls that run, answer them, and return.
 
-        A second signal ends everything at once; the broker gives what was not finished to another server.
+        A second signal ends everything at once; the broker gives what was not finished to another server. SIGHUP
+        reloads the registry.
 
         Args:
             ready: called once, when every worker is up and the queue is consumed.
 
         Raises:
             RegistryFailed: the registry cannot be imported.
-            ConnectionFailed: no broker can be reached at the start. Later losses are mended, not raised.
-            QueueMismatch, AccessRefused: the queue cannot be used as it is.
+            ConnectionFailed: no broker can be reached at the start, in `connect_timeout`. Later losses are mended, not
+                raised.
+            QueueMismatch, AccessRefused: the queue cannot be used as it is, or replies not be sent.
             PoolFailed: workers cannot be kept running.
         """
         keep_large_blocks()
@@ -124,13 +168,19 @@ class RpcServer:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.serve(ready)
 
     async def serve(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """What `run` does, on the running event loop and without signal handlers; `stop` ends it."""
         self._stop = asyncio.Event()
         self._pool = WorkerPool(
-            self.registry, self.workers, rules=self._rules, gave_up=self._pool_gave_up, paused=self._flush
+            self.registry,
+            self.workers,
+            rules=self._rules,
+            care=self._care,
+            gave_up=self._pool_gave_up,
+            paused=self._flush,
         )
         try:
             if await self._unless_stopped(self._pool.start()):
@@ -155,13 +205,27 @@ class RpcServer:
             log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.busy)
         self._stop.set()
 
+    def reload(self) -> None:
+        """Import the registry anew, with the code as it is now, without losing a call.
+
+        It happens in the background: new workers start beside the old ones. When all of them are ready they get the new
+        calls, and the old ones finish theirs. If the import fails, the old ones go on, and the log says why. While the
+        server starts or drains this does nothing.
+        """
+        if self._pool is None or self._stop is None or self._stop.is_set() or not self._pool.functions:
+            log.info("the registry is not reloaded while the server starts or stops")
+            return
+        self._pool.reload()
+
     def _flush(self) -> None:
         if self._session is not None:
             self._session.connection.flush()
 
     def _pool_gave_up(self, reason: str) -> None:
         self._failure = PoolFailed(reason)
-        self.stop()
+        log.error("the pool gives up: %s", reason)
+        if self._stop is not None and not self._stop.is_set():
+            self.stop()
 
     async def _unless_stopped(self, work: Coroutine[None, None, None]) -> bool:
         """Do some work, but leave it when the server is to stop; whether it was done."""
@@ -192,18 +256,23 @@ class RpcServer:
 
     async def _serve_one_after_the_other(self, service: Service, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None
+        turns = Turns(self.url)
         back_off = _BACK_OFF_FROM
         first = True
+        first_by = Deadline.after(self._connect_timeout)
         while not self._stop.is_set():
             try:
-                await self._unless_stopped(self._open_session(service))
+                timeout = first_by.remaining if first else DEFAULT_CONNECT_TIMEOUT
+                await self._unless_stopped(self._open_session(service, turns, timeout))
             except (AuthenticationFailed, AccessRefused, QueueMismatch):
                 raise  # another attempt would end the same way
-            except (ConnectionFailed, ConnectionLost) as error:
-                if first:
+            except (ConnectionFailed, ConnectionLost, QueueNotFound, ConfigurationError) as error:
+                # Later, a file that TLS needs may just be being renewed.
+                if first and (first_by.expired or isinstance(error, ConfigurationError)):
                     raise
                 log.warning("no connection yet: %s", error)
-                await self._unless_stopped(asyncio.sleep(random.uniform(0, back_off)))  # noqa: S311 not a secret
+                pause = random.uniform(0, back_off)  # noqa: S311 not a secret
+                await self._unless_stopped(asyncio.sleep(min(pause, first_by.remaining) if first else pause))
                 back_off = min(2 * back_off, _BACK_OFF_UP_TO)
                 continue
             if self._session is None:
@@ -212,14 +281,30 @@ class RpcServer:
                 ready(self)
             first, back_off = False, _BACK_OFF_FROM
             if await self._unless_stopped(self._session.wait_until_lost()):
+                if isinstance(self._session.reason, AccessRefused):
+                    raise self._session.reason  # it may not answer: calls would run again and again
                 log.warning("reconnecting: %s", self._session.reason)
                 self._session.connection.abort()
                 self._session = None
             else:
-                await self._session.drain()
+                await self._drain(self._session)
 
-    async def _open_session(self, service: Service) -> None:
-        self._session = await Session.open(self.url, service, consumers=self.workers)
+    async def _drain(self, session: Session) -> None:
+        """Finish what was taken; if the pool has given up, only what its last workers run. The rest goes back."""
+        drained = asyncio.ensure_future(session.drain())
+        while not drained.done():
+            left_alone = self._failure is not None and self._pool is not None and not self._pool.busy
+            await asyncio.wait((drained,), timeout=_LAST_ACKS if left_alone else _LOOK_EVERY)
+            if left_alone:
+                break
+        drained.cancel()
+        await asyncio.gather(drained, return_exceptions=True)
+
+    async def _open_session(self, service: Service, turns: Turns, timeout: float) -> None:
+        async def attempt(url: BrokerUrl, timeout: float) -> Session:
+            return await Session.open(url, service, consumers=self.workers, timeout=timeout)
+
+        self._session = await turns.open(attempt, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"

@@ -8,124 +8,44 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from .errors import ConfigurationError
+from .urls import BrokerUrl as BrokerUrl  # noqa: PLC0414 a setting like the others, to everybody else
+from .urls import BrokerUrls as BrokerUrls  # noqa: PLC0414
 
 DEFAULT_QUEUE = "rpc_queue"
+EVENTS = "rpcsvc.events"
+"""The topic exchange on which servers say what clients should know. The routing key is the name of the queue."""
+QUEUE_DELETED = "rpcsvc.queue-deleted"
+"""The type of the event that says: the queue was deleted, and the calls that lay in it went with it."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds a call waits for its reply."""
 DEFAULT_CONNECT_TIMEOUT = 10.0
 """Seconds to open a connection, all attempts together."""
-DEFAULT_HEARTBEAT = 30
-"""Seconds; RabbitMQ's guide advises 5 to 20 for fast detection and warns of false alarms under 5."""
 FALLBACK_URL = "amqp://guest:guest@127.0.0.1:5672/"
 MAX_BODY = 64 * 1024 * 1024
 """The largest request or reply in bytes. RabbitMQ itself refuses messages above 128 MiB (its `max_message_size`)."""
 
-_PORTS = {"amqp": 5672, "amqps": 5671}
 
-
-@dataclass(frozen=True, slots=True)
-class BrokerUrl:
-    """Where a broker is and who we are there, after RabbitMQ's URI specification: amqp://user:password@host:port/vhost.
-
-    `str` and `repr` hide the password; `reveal()` is the whole URL.
-    """
-
-    host: str
-    port: int
-    user: str = "guest"
-    password: str = field(default="guest", repr=False)
-    vhost: str = "/"
-    tls: bool = False
-    heartbeat: int = DEFAULT_HEARTBEAT
-
-    @classmethod
-    def parse(cls, url: str) -> BrokerUrl:
-        """Read a URL.
-
-        An empty path, or "/", is the default virtual host "/". The query may hold `heartbeat=SECONDS`.
-
-        Raises:
-            ConfigurationError: it is no such URL. The sentence never holds the password.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-            host = parts.hostname
-        except ValueError:
-            # Not chained: urllib's sentence shows what it took for the port, which may be half of a password.
-            raise ConfigurationError("the broker's URL has a bad port or host; " + _URL_FORM) from None
-        if parts.scheme not in _PORTS:
-            # The scheme alone is shown: the rest of a mistyped URL may hold a password.
-            raise ConfigurationError(f"the broker's URL begins with {_scheme_of(url)!r}; " + _URL_FORM)
-        if not host:
-            raise ConfigurationError("the broker's URL names no host; " + _URL_FORM)
-        if "@" in parts.path + parts.query or parts.fragment:
-            # What stands there would be shown, and is the rest of a password more likely than a virtual host.
-            raise ConfigurationError(
-                "in the broker's URL / ? # @ within a password or a virtual host are written %2F %3F %23 %40; "
-                + _URL_FORM
-            )
-        path = parts.path.removeprefix("/")
-        if "/" in path:
-            raise ConfigurationError("a virtual host with a slash is written with %2F; " + _URL_FORM)
-        return cls(
-            host=host,
-            port=_PORTS[parts.scheme] if port is None else port,
-            user="guest" if parts.username is None else unquote(parts.username),
-            password="guest" if parts.password is None else unquote(parts.password),
-            vhost=unquote(path) if path else "/",
-            tls=parts.scheme == "amqps",
-            heartbeat=_heartbeat(parts.query),
-        )
-
-    def reveal(self) -> str:
-        """The URL with the password in it: for a child's environment or a file of mode 0600, never for a log."""
-        return self._text(quote(self.password, safe=""))
-
-    def __str__(self) -> str:
-        return self._text("***")
-
-    def _text(self, password: str) -> str:
-        scheme = "amqps" if self.tls else "amqp"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        vhost = "/" if self.vhost == "/" else "/" + quote(self.vhost, safe="")
-        query = "" if self.heartbeat == DEFAULT_HEARTBEAT else f"?heartbeat={self.heartbeat}"
-        return f"{scheme}://{quote(self.user, safe='')}:{password}@{host}:{self.port}{vhost}{query}"
-
-
-_URL_FORM = "it is written amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps:// for TLS)"
-
-
-def _scheme_of(url: str) -> str:
-    return url.split(":", 1)[0] + ":" if "://" in url else ""
-
-
-def _heartbeat(query: str) -> int:
-    options = parse_qs(query, keep_blank_values=True)
-    unknown = sorted(options.keys() - {"heartbeat"})
-    if unknown:
-        raise ConfigurationError(f"the broker's URL has an option {unknown[0]!r} that is not known; known: heartbeat")
-    if "heartbeat" not in options:
-        return DEFAULT_HEARTBEAT
-    text = options["heartbeat"][-1]
-    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
-        raise ConfigurationError(f"heartbeat in the broker's URL is whole seconds from 0 to 65535, not {text!r}")
-    return int(text)
-
-
-def find_url(url: str | None = None, environ: Mapping[str, str] = os.environ) -> BrokerUrl:
-    """The broker to use: `url`, else RPCSVC_URL, else the running private node, else RabbitMQ's default on this host.
+def find_urls(url: str | Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> BrokerUrls:
+    """The brokers to use: `url`, else RPCSVC_URL, else the running private node, else RabbitMQ's default on this host.
 
     Raises:
         ConfigurationError: the URL that was found first is malformed.
     """
-    return BrokerUrl.parse(url or environ.get("RPCSVC_URL") or private_node_url(broker_folder(environ)) or FALLBACK_URL)
+    if url is None or url == "":
+        url = environ.get("RPCSVC_URL") or private_node_url(broker_folder(environ)) or FALLBACK_URL
+    return BrokerUrls.parse(url)
+
+
+def find_url(url: str | None = None, environ: Mapping[str, str] = os.environ) -> BrokerUrl:
+    """The first of those brokers.
+
+    Raises:
+        ConfigurationError: as `find_urls`.
+    """
+    return find_urls(url, environ).nodes[0]
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:

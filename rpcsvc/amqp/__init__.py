@@ -4,14 +4,20 @@ This is the only package that knows pika. What leaves it are our own types and e
 
 - `fastpath`: publish, ack and deliver, built and parsed directly.
 - `transport`: the adapter that joins pika's `Connection` to an asyncio transport.
-- `connection`: `Connection` and `Channel`, the operations that the rest of the code uses.
+- `heartbeats`: when a silent broker is given up.
+- `connection`: `Connection`, how it is opened and what becomes of it.
+- `channel`: `Channel`, the operations that the rest of the code uses.
 - `messages`: what is published and delivered.
+- `tls`: from what a URL says of TLS to the context of a connection.
+- `turns`: whose turn it is among the nodes of a cluster.
 - `faults`: pika's exceptions, as ours.
 """
 
 from __future__ import annotations
 
-from .connection import Channel, Connection, QueueState
+from .channel import Channel, QueueState
+from .connection import Connection
 from .messages import Delivery, Returned
+from .turns import Turns
 
-__all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned"]
+__all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned", "Turns"]

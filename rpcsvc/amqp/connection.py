@@ -1,45 +1,28 @@
-"""Connections and channels whose operations can be awaited.
-
-Rules: everything runs on one event loop. An operation ends with its result, or with the error that took its channel or
-connection away. `publish` and `ack` are not awaited: they go into the transport's buffer.
-"""
+"""One connection to a broker: how it is opened, what becomes of it, whether it takes messages now."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import itertools
+import logging
 import os
 import socket
-import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pika
-import pika.channel
+import pika.credentials
 import pika.exceptions
-import pika.spec
 
 from .._version import __version__
 from ..errors import RpcError
 from ..settings import BrokerUrl
-from . import fastpath
+from .channel import Channel
 from .faults import lost_error, opening_error
-from .messages import Delivery, Returned
+from .tls import context_for, server_name_for
 from .transport import StreamConnection
 
-CONTENT_TYPE = "application/json"
+log = logging.getLogger(__name__)
+
 _CLOSE_TIMEOUT = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """What queue.declare-ok says: the queue's name, ready messages and consumers."""
-
-    name: str
-    messages: int
-    consumers: int
 
 
 class Connection:
@@ -49,6 +32,8 @@ class Connection:
         url: where it leads; printing it hides the password.
         lost: done when the connection has ended, with the reason as its result.
         blocked: whether the broker has stopped reading from publishers (a memory or disk alarm).
+        held: whether messages had better not be published now: it is blocked, or megabytes wait for the network. What
+            is published all the same is sent late, and its `expiration` counts from then.
     """
 
     def __init__(self, url: BrokerUrl, role: str) -> None:
@@ -56,10 +41,15 @@ class Connection:
         loop = asyncio.get_running_loop()
         self.url = url
         self.blocked = False
+        self.held = False
+        self._free = asyncio.Event()
+        self._free.set()
         self.lost: asyncio.Future[RpcError] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
         self._channels: set[Channel] = set()
-        self._stream = StreamConnection(_parameters(url, role), opened=self._on_opened, ended=self._on_ended)
+        self._stream = StreamConnection(
+            _parameters(url, role), opened=self._on_opened, ended=self._on_ended, flow_changed=self._on_flow
+        )
         self._stream.add_on_connection_blocked_callback(self._on_blocked)
         self._stream.add_on_connection_unblocked_callback(self._on_unblocked)
 
@@ -74,13 +64,18 @@ class Connection:
 
         Raises:
             ConnectionFailed, AuthenticationFailed, AccessRefused
+            ConfigurationError: a file for TLS cannot be used.
         """
+        context = context_for(url)
         connection = cls(url, role)
-        context = ssl.create_default_context() if url.tls else None
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection._stream, url.host, url.port, ssl=context
+                    lambda: connection._stream,
+                    url.host,
+                    url.port,
+                    ssl=context,
+                    server_hostname=server_name_for(url),
                 )
                 await connection._opened
         except (Exception, asyncio.CancelledError) as error:
@@ -98,6 +93,10 @@ class Connection:
     def flush(self) -> None:
         """Let what was published and acked in this tick of the loop go out now, rather than at its end."""
         self._stream.flush()
+
+    async def until_free(self) -> None:
+        """Return when it is not held any more, or lost."""
+        await self._free.wait()
 
     async def channel(self) -> Channel:
         """Open a channel."""
@@ -132,6 +131,7 @@ class Connection:
             self._opened.set_exception(error)
             self._opened.exception()  # nobody may be waiting any more
             return
+        self._free.set()
         reason = lost_error(error)
         for channel in list(self._channels):
             channel._ended(reason)
@@ -139,10 +139,21 @@ class Connection:
             self.lost.set_result(reason)
 
     def _on_blocked(self, *_: object) -> None:
+        log.warning("the broker at %s takes no messages for now: it is short of memory or disk", self.url)
         self.blocked = True
+        self._on_flow()
 
     def _on_unblocked(self, *_: object) -> None:
+        log.warning("the broker at %s takes messages again", self.url)
         self.blocked = False
+        self._on_flow()
+
+    def _on_flow(self) -> None:
+        self.held = self.blocked or self._stream.is_full
+        if self.held:
+            self._free.clear()
+        else:
+            self._free.set()
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self.lost.done() else "opening"
@@ -154,7 +165,9 @@ def _parameters(url: BrokerUrl, role: str) -> pika.ConnectionParameters:
         host=url.host,
         port=url.port,
         virtual_host=url.vhost,
-        credentials=pika.PlainCredentials(url.user, url.password),
+        credentials=(
+            pika.credentials.ExternalCredentials() if url.external else pika.PlainCredentials(url.user, url.password)
+        ),
         heartbeat=url.heartbeat,
         client_properties={
             "connection_name": f"{role} {socket.gethostname()}:{os.getpid()}",
@@ -162,201 +175,3 @@ def _parameters(url: BrokerUrl, role: str) -> pika.ConnectionParameters:
             "version": __version__,
         },
     )
-
-
-class Channel:
-    """An open channel.
-
-    Attributes:
-        lost: done when the channel has ended, with the reason as its result.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        """For `Connection.channel` only."""
-        self._connection = connection
-        self._pika: Any = None
-        self._number = 0
-        self._publisher: fastpath.Publisher
-        self._tags = itertools.count(1)
-        self._consumers: list[tuple[int, bytes]] = []
-        self._waiting: set[asyncio.Future[Any]] = set()
-        self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
-
-    async def _open(self) -> None:
-        def begin(done: Callable[[Any], None]) -> None:
-            self._pika = self._connection._stream.channel(on_open_callback=done)
-            self._pika.add_on_close_callback(lambda _, error: self._ended(lost_error(error)))
-
-        await self._operation(begin)
-        self._number = self._pika.channel_number
-        stream = self._connection._stream
-        self._publisher = fastpath.Publisher(self._number, stream.params.frame_max, CONTENT_TYPE)
-
-    # ---- operations that the broker answers
-
-    async def declare_queue(
-        self,
-        name: str = "",
-        *,
-        durable: bool = False,
-        exclusive: bool = False,
-        auto_delete: bool = False,
-        passive: bool = False,
-    ) -> QueueState:
-        """Declare a queue, or with `passive` ask for its state; "" has the broker choose a name.
-
-        Raises:
-            QueueNotFound: passive, and there is none. The channel is lost, as AMQP has it.
-            QueueMismatch: it exists, declared otherwise. Likewise.
-        """
-        answer = await self._operation(
-            lambda done: self._pika.queue_declare(
-                name, durable=durable, exclusive=exclusive, auto_delete=auto_delete, passive=passive, callback=done
-            )
-        )
-        return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
-
-    async def declare_exchange(self, name: str, kind: str, *, durable: bool = False) -> None:
-        """Declare an exchange of that kind ("fanout", …).
-
-        Raises:
-            AccessRefused: the user may not. The channel is lost, as AMQP has it.
-            QueueMismatch: it exists, declared otherwise. Likewise.
-        """
-        await self._operation(
-            lambda done: self._pika.exchange_declare(name, exchange_type=kind, durable=durable, callback=done)
-        )
-
-    async def bind(self, queue: str, exchange: str) -> None:
-        """Have what is published to an exchange, whatever its routing key, come to a queue too."""
-        await self._operation(lambda done: self._pika.queue_bind(queue, exchange, routing_key="", callback=done))
-
-    async def delete_queue(self, name: str) -> None:
-        """Delete a queue, whatever is in it or consumes it. One that is not there is fine (RabbitMQ's own rule)."""
-        await self._operation(lambda done: self._pika.queue_delete(name, callback=done))
-
-    async def prefetch(self, count: int) -> None:
-        """How many unacked deliveries each consumer started after this may hold (basic.qos)."""
-        await self._operation(lambda done: self._pika.basic_qos(prefetch_count=count, callback=done))
-
-    async def consume(self, queue: str, delivered: Callable[[Delivery], None], *, no_ack: bool = False) -> str:
-        """Start a consumer; the consumer tag."""
-
-        tag = f"rpcsvc-{next(self._tags)}"
-        self._consumers.append((self._number, tag.encode()))
-        self._connection._stream.consumers[self._consumers[-1]] = delivered
-        await self._operation(
-            # The fast path takes the deliveries; pika never sees one.
-            lambda done: self._pika.basic_consume(queue, _never, auto_ack=no_ack, consumer_tag=tag, callback=done)
-        )
-        return tag
-
-    async def cancel(self, consumer_tag: str) -> None:
-        """Stop a consumer; no delivery comes to it after this returns."""
-        await self._operation(lambda done: self._pika.basic_cancel(consumer_tag, callback=done))
-
-    # ---- operations that are only sent
-
-    def publish(
-        self,
-        routing_key: str,
-        body: bytes,
-        *,
-        mandatory: bool = False,
-        correlation_id: str | None = None,
-        reply_to: str | None = None,
-        expiration: str | None = None,
-        message_id: str | None = None,
-        type: str | None = None,  # noqa: A002 the property's name in AMQP
-    ) -> None:
-        """Publish to the default exchange, that is, to the queue named `routing_key`, as a transient message.
-
-        Raises:
-            ConnectionLost: the channel has ended.
-        """
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        self._connection._stream.write(
-            self._publisher.publish(
-                routing_key,
-                body,
-                mandatory=mandatory,
-                correlation_id=correlation_id,
-                reply_to=reply_to,
-                expiration=expiration,
-                message_id=message_id,
-                type=type,
-            )
-        )
-
-    def publish_to_exchange(self, exchange: str, body: bytes) -> None:
-        """Publish to an exchange without a routing key. If there is none of that name, the broker closes the channel.
-
-        Raises:
-            ConnectionLost: the channel has ended.
-        """
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        self._pika.basic_publish(exchange, "", body, pika.BasicProperties(content_type=CONTENT_TYPE))
-
-    def ack(self, delivery_tag: int) -> None:
-        """Acknowledge a delivery.
-
-        Raises:
-            ConnectionLost: the channel has ended; the broker will deliver it again.
-        """
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        self._connection._stream.write((fastpath.ack(self._number, delivery_tag),))
-
-    def on_return(self, returned: Callable[[Returned], None]) -> None:
-        """Be told of mandatory messages that no queue took."""
-
-        def on_return(
-            _: object, method: pika.spec.Basic.Return, properties: pika.spec.BasicProperties, _body: bytes
-        ) -> None:
-            returned(Returned(properties.correlation_id, method.reply_text))
-
-        self._pika.add_on_return_callback(on_return)
-
-    def on_cancelled(self, cancelled: Callable[[], None]) -> None:
-        """Be told when the broker ends a consumer, as it does when the queue is deleted."""
-        self._pika.add_on_cancel_callback(lambda _: cancelled())
-
-    # ---- inside
-
-    async def _operation(self, begin: Callable[[Callable[[Any], None]], object]) -> Any:
-        """Begin something that pika reports by callback, and wait for it, or for the end of the channel."""
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.add(answer)
-
-        def done(value: Any) -> None:
-            if not answer.done():
-                answer.set_result(value)
-
-        try:
-            begin(done)
-            return await answer
-        except pika.exceptions.AMQPError as error:
-            raise lost_error(error) from None
-        finally:
-            self._waiting.discard(answer)
-
-    def _ended(self, reason: RpcError) -> None:
-        self._connection._channels.discard(self)
-        for consumer in self._consumers:
-            self._connection._stream.consumers.pop(consumer, None)
-        if not self.lost.done():
-            self.lost.set_result(reason)
-        for answer in self._waiting:
-            if not answer.done():
-                answer.set_exception(reason)
-
-    def __repr__(self) -> str:
-        return f"<Channel {'closed' if self.lost.done() else 'open'} of {self._connection!r}>"
-
-
-def _never(*_: object) -> None:
-    raise AssertionError("a delivery went past the fast path")

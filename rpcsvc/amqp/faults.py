@@ -14,32 +14,86 @@ from ..errors import (
     QueueMismatch,
     QueueNotFound,
     RpcError,
+    TlsFailed,
 )
 from ..settings import BrokerUrl
 
 
 def opening_error(error: BaseException, url: BrokerUrl) -> RpcError:
-    """Why a connection could not be opened."""
+    """Why a connection could not be opened.
+
+    Args:
+        error: what ended the stream. Not what pika makes of it: it takes any end in the middle of the handshake for a
+            refusal, and it is one only if the broker says so.
+        url: the broker's.
+    """
     match error:
         case RpcError():
             return error
-        case pika.exceptions.ProbableAuthenticationError():
-            return AuthenticationFailed(f"the broker at {url} refuses user {url.user!r} or the password")
-        case pika.exceptions.ProbableAccessDeniedError():
-            return AccessRefused(
-                f"the broker at {url} has no virtual host {url.vhost!r} for user {url.user!r}:"
-                " it does not exist, or the user may not enter it"
-            )
+        case pika.exceptions.ConnectionClosedByBroker():
+            return _refused(error.reply_code, error.reply_text, url)
+        case pika.exceptions.AuthenticationError():
+            mechanism = "EXTERNAL (its plugin rabbitmq_auth_mechanism_ssl)" if url.external else "PLAIN"
+            return AuthenticationFailed(f"the broker at {url} does not offer logins by {mechanism}")
+        case pika.exceptions.IncompatibleProtocolError():
+            return ConnectionFailed(f"what listens at {url} does not speak AMQP 0-9-1")
+        case pika.exceptions.StreamLostError() if isinstance(error.__cause__, ssl.SSLError):
+            return _tls_error(error.__cause__, url)
+        case pika.exceptions.StreamLostError():
+            hint = "" if url.tls else ", or a port for TLS, which is amqps://"
+            return ConnectionFailed(f"{url} ended the connection before it was open: a broker that stops{hint}?")
         case TimeoutError():
             return ConnectionFailed(f"no AMQP broker answered at {url} in time")
         case ssl.SSLError():
-            return ConnectionFailed(f"no TLS connection to {url}: {error}")
+            return _tls_error(error, url)
         case OSError():
             return ConnectionFailed(f"no AMQP broker can be reached at {url}: {error}; is RabbitMQ running there?")
-        case pika.exceptions.IncompatibleProtocolError():
-            return ConnectionFailed(f"what listens at {url} does not speak AMQP 0-9-1")
         case _:
             return ConnectionFailed(f"no connection to {url}: {error}")
+
+
+def _refused(code: int, text: str, url: BrokerUrl) -> RpcError:
+    """A broker that closed the connection before it was open."""
+    match code:
+        case 403 if url.external:
+            return AuthenticationFailed(f"the broker at {url} knows no user by our certificate: {text}")
+        case 403:
+            return AuthenticationFailed(f"the broker at {url} refuses user {url.user!r} or the password")
+        case 530 if "limit" not in text:  # too many connections is 530 too, but may pass
+            return AccessRefused(
+                f"the broker at {url} has no virtual host {url.vhost!r} for user {url.user!r}:"
+                f" it does not exist, or the user may not enter it ({text})"
+            )
+        case _:
+            return ConnectionFailed(f"the broker at {url} closed the connection before it was open: {code} {text}")
+
+
+# What OpenSSL says, as a part of it, and what that means.
+_TLS_SENTENCES = (
+    ("WRONG_VERSION_NUMBER", "it does not answer in TLS; RabbitMQ's port for it is 5671, a plain one needs amqp://"),
+    ("certificate has expired", "the broker's certificate has expired"),
+    ("certificate is not yet valid", "the broker's certificate is not valid yet; are both clocks right?"),
+    ("mismatch, certificate", "the broker's certificate is for another name; server_name_indication=NAME expects NAME"),
+    (
+        "self-signed certificate",
+        "its certificate is of an authority that is not trusted here; cacertfile=FILE names one",
+    ),
+    ("local issuer", "its certificate is of an authority that is not trusted here; cacertfile=FILE names one"),
+    ("ALERT_CERTIFICATE_REQUIRED", "it wants a certificate of ours (certfile=FILE, keyfile=FILE)"),
+    ("ALERT_HANDSHAKE_FAILURE", "it wants a certificate of ours (certfile=FILE, keyfile=FILE), or another kind of TLS"),
+    ("ALERT_UNKNOWN_CA", "it does not trust the authority of our certificate"),
+    ("ALERT_CERTIFICATE_EXPIRED", "our certificate has expired"),
+    ("ALERT_BAD_CERTIFICATE", "it refuses our certificate"),
+    ("PROTOCOL_VERSION", "it speaks no version of TLS that we do; ours are 1.2 and later"),
+)
+
+
+def _tls_error(error: ssl.SSLError, url: BrokerUrl) -> ConnectionFailed:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        return ConnectionFailed(f"{url} ended the connection in the middle of the TLS handshake")
+    said = str(error)
+    sentence = next((sentence for part, sentence in _TLS_SENTENCES if part in said), None)
+    return TlsFailed(f"no TLS connection to {url}: {f'{sentence}: ' if sentence else ''}{said}")
 
 
 def lost_error(error: BaseException) -> RpcError:

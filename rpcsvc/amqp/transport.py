@@ -17,12 +17,17 @@ import pika.connection
 import pika.exceptions
 
 from .fastpath import FrameParser
+from .heartbeats import HeartbeatChecker
 from .messages import Delivery
 
 log = logging.getLogger(__name__)
 
 _JOIN_BELOW = 64 * 1024
 """What a tick writes is joined up to this many bytes; beyond, copying costs more than a system call's longer list."""
+_FULL_AT = 4 * 1024 * 1024
+"""Bytes that wait for the network at which the owner had better write no more messages."""
+_GOODBYE = 1.0
+"""Seconds in which the last frames may leave a connection that is being closed."""
 
 
 class _OwnChannels(logging.Filter):
@@ -44,11 +49,14 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     Attributes:
         consumers: who takes deliveries, by channel number and consumer tag.
+        is_full: whether more waits for the network than should; `flow_changed` is called when this changes.
+        ended_by: what ended it, before pika draws its own conclusions; None while it has not ended.
 
     Args:
         parameters: pika's.
         opened: called when the AMQP handshake is done.
         ended: called once with the reason when the connection could not be opened, or was lost or closed.
+        flow_changed: called when `is_full` has changed.
     """
 
     def __init__(
@@ -57,16 +65,20 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
         *,
         opened: Callable[[], None],
         ended: Callable[[BaseException], None],
+        flow_changed: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
+        self._flow_changed = flow_changed
+        self.is_full = False
         self._parser = FrameParser(self._slow_frame, self._delivered)
         self.consumers: dict[tuple[int, bytes], Callable[[Delivery], None]] = {}
+        self.ended_by: BaseException | None = None
         super().__init__(
             parameters,
             on_open_callback=lambda _: opened(),
-            on_open_error_callback=lambda _, error: ended(error),
+            on_open_error_callback=lambda _, error: ended(self.ended_by or error),
             on_close_callback=lambda _, error: ended(error),
             internal_connection_workflow=False,
         )
@@ -75,7 +87,16 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_FULL_AT)
         self._on_stream_connected()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        self._flow_changed()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        self._flow_changed()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -106,9 +127,23 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         # An error that was noted before (by a close, ours or the broker's) is the reason; else the stream itself is.
-        self._on_stream_terminated(None if self._error else pika.exceptions.StreamLostError(repr(exc)))
+        if self._error is None:
+            lost = pika.exceptions.StreamLostError(repr(exc))
+            lost.__cause__ = exc  # a TLS alert, say, which comes after the handshake
+            self._on_stream_terminated(lost)
+        else:
+            self._on_stream_terminated(None)
+
+    def _on_stream_terminated(self, error: Exception | None) -> None:
+        # From here on pika guesses: what ends while the broker checks the password is taken for a refusal of it,
+        # though it may be a broker that stops, or a cable.
+        self.ended_by = error or self._error
+        super()._on_stream_terminated(error)
 
     # ---- what pika asks of an adapter
+
+    def _create_heartbeat_checker(self) -> HeartbeatChecker | None:
+        return HeartbeatChecker(self, self.params.heartbeat) if self.params.heartbeat else None
 
     def _adapter_call_later(self, delay: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
         return self._loop.call_later(delay, callback)
@@ -123,9 +158,14 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
         raise NotImplementedError("asyncio connects the stream")
 
     def _adapter_disconnect_stream(self) -> None:
-        if self._transport is not None:
-            self.flush()
-            self._transport.close()
+        if self._transport is None:
+            return
+        if isinstance(self._error, pika.exceptions.AMQPHeartbeatTimeout):
+            self._transport.abort()  # nobody reads what waits to be sent, and a close would wait for that
+            return
+        self.flush()
+        self._transport.close()
+        self._loop.call_later(_GOODBYE, self.abort)
 
     def _adapter_emit_data(self, data: bytes) -> None:
         self.write((data,))

@@ -19,7 +19,7 @@ from typing import IO
 from ..amqp import Connection
 from ..broker import PrivateBroker, answers
 from ..errors import ConnectionFailed, PoolFailed, RpcError
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_url
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls
 from .resources import find_broker, find_servers
 
 _READY_WITHIN = 60.0
@@ -56,13 +56,14 @@ def a_broker(url: str | None, *, may_start: bool) -> Iterator[BrokerHere]:
     Raises:
         ConnectionFailed: it does not answer.
     """
-    found = find_url(url)
-    if answers(found):
+    urls = find_urls(url)
+    found = next(filter(answers, urls.nodes), None)
+    if found is not None:
         yield BrokerHere(found, find_broker(found), is_ours=False)
         return
     if not may_start or url or os.environ.get("RPCSVC_URL"):
         more = "" if may_start else ", and --serve N starts a pool, with a private broker where none answers"
-        raise ConnectionFailed(f"no broker answers at {found}; start one (rpcsvc broker start){more}")
+        raise ConnectionFailed(f"no broker answers at {urls}; start one (rpcsvc broker start){more}")
     with tempfile.TemporaryDirectory(prefix="rpcsvc-bench-") as folder, PrivateBroker(Path(folder)) as broker:
         yield BrokerHere(BrokerUrl.parse(broker.url), broker.pid, is_ours=True)
 

@@ -2,7 +2,8 @@
 written.
 
 Every path of the node lies below one folder. Every socket of the node is bound to the loopback interface: AMQP by
-`listeners.tcp`, Erlang's distribution by `inet_dist_use_interface`, epmd (Erlang's port mapper) by ERL_EPMD_ADDRESS.
+`listeners.tcp` and whatever other listener is asked for, Erlang's distribution by `inet_dist_use_interface`, epmd
+(Erlang's port mapper) by ERL_EPMD_ADDRESS.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MAX_SCHEDULERS = 4
 
 _KEPT = ("TZ", "TMPDIR")
 _SHELL_CHARACTERS = frozenset("'\"\\`$&|;<>()[]{}*?!~#")
-_OURS = ("listeners.", "default_user", "default_pass")
+_OURS = ("listeners.tcp", "default_user", "default_pass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ def rabbitmq_conf(credentials: Credentials, port: int, extra: Mapping[str, str])
             raise ConfigurationError(
                 f"{key} of a private broker cannot be set: it chooses its listener and user itself"
             )
+        if key.startswith("listeners.") and not value.startswith(f"{HOST}:"):
+            raise ConfigurationError(f"{key} of a private broker is on {HOST} or nowhere, not at {value!r}")
         if not key or not (key + value).isprintable() or "=" in key:
             raise ConfigurationError(f"{key!r} = {value!r} is not a line of rabbitmq.conf")
         lines[key] = value

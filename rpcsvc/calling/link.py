@@ -23,51 +23,46 @@ from ..amqp import Delivery, Returned
 from ..bulk.request import METHOD
 from ..deadline import expiration_ms
 from ..errors import (
-    AccessRefused,
-    AuthenticationFailed,
     ClientClosed,
-    ConnectionFailed,
     ConnectionLost,
     NoServer,
     RpcError,
     RpcTimeout,
 )
 from ..pending import PendingCalls, ReplyCounts
-from ..settings import BrokerUrl
-from .back_off import BackOff
+from ..settings import QUEUE_DELETED, BrokerUrls
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
 from .opening import Connector
 from .packing import Pack, Packer
-from .session import SENT_AGAIN
+from .reserve import Reserve
+from .session import SENT_AGAIN, Session
+from .unsent import Unsent
 
 _TICK = 0.001
 """Seconds that a timer is set late, so that it never comes before what it is for."""
-LOOK_EVERY = 0.05
-"""Seconds between looks at a queue that has no server."""
 WATCH_FROM, WATCH_UP_TO = 0.15, 0.5
 """Seconds between looks at the queue while calls wait and nothing comes; they grow while all is well."""
 MOST_SENT = 3
 """How often a call is sent, the first time included, when connections are lost while it waits."""
-MIN_PATIENCE = 0.15
-"""Seconds a queue may be without a consumer before that means anything: a server may be reconnecting."""
 
 
 class CallLink:
     """The connection of one client, and the calls that wait on it. Lives on one event loop."""
 
-    def __init__(self, url: BrokerUrl, options: ClientOptions, calls: CallFactory) -> None:
+    def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
         self._url = url
         self._options = options
         self._calls = calls
         self._packer = Packer(self) if options.pack else None
-        self._patience = max(MIN_PATIENCE, options.wait_for_server)
+        self._reserve = Reserve()
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
-        self._unsent: dict[str, PendingCall] = {}
         self._connector = Connector(url, options, delivered=self._delivered, returned=self._returned, lost=self._lost)
         self._canceller = Canceller(self._connector, self._pending.__contains__, self._pack_given_up)
-        self._sender: asyncio.Task[None] | None = None
+        self._unsent = Unsent(
+            self._connector, options, publish=self._publish, end=self._end, queue_was_gone=self._send_lost_again
+        )
         self._watcher: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -103,7 +98,7 @@ class CallLink:
         self._pending.add(call.call_id, call)
         self._set_timer(call.deadline)
         if not self._is_ready():
-            self._send_later(call)
+            self._unsent.add(call)
         elif self._packer is not None and call.is_packable:
             if self._packer.add(call):
                 asyncio.get_running_loop().call_soon(self._packer.flush)
@@ -127,12 +122,12 @@ class CallLink:
     async def close(self) -> None:
         """End the connection, and every call that waits."""
         self._closed = True
-        sent = [call for call in self._pending.values() if call.sent and call.call_id not in self._unsent]
+        sent = [call for call in self._pending.values() if call.sent and call.call_id not in self._unsent.calls]
         self._fail_all(ClientClosed("the client was closed while the call waited for its reply"))
-        tasks = [task for task in (self._sender, self._watcher) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._unsent.close()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
         await self._canceller.close(sent)
@@ -143,7 +138,7 @@ class CallLink:
     def _is_ready(self) -> bool:
         """Whether a call can be published now: to a server that is there, and with no other waiting before it."""
         session = self._connector.current
-        return session is not None and not self._unsent and session.has_evidence()
+        return session is not None and not self._unsent.calls and not session.connection.held and session.has_evidence()
 
     def _publish(self, call: PendingCall) -> None:
         remaining = call.deadline - now()
@@ -159,52 +154,38 @@ class CallLink:
                 mandatory=True,
                 correlation_id=call.call_id,
                 reply_to=session.callback_queue,
-                expiration=expiration_ms(remaining),
+                expiration=expiration_ms(self._reserve.in_queue(call.method, remaining)),
                 message_id=again,
                 type=call.method,
             )
         except ConnectionLost:
             call.sent -= 1
-            self._send_later(call)  # the link is about to hear of it
+            self._unsent.add(call)  # the link is about to hear of it
         except RpcError as error:
             self._end(call.call_id, error)
 
-    def _send_later(self, call: PendingCall) -> None:
-        self._unsent[call.call_id] = call
-        if self._sender is None:
-            self._sender = asyncio.get_running_loop().create_task(self._send_unsent())
+    def _send_lost_again(self, session: Session) -> None:
+        """The queue was deleted, and calls that lay in it are lost. Which ones nobody knows: all are sent again.
 
-    async def _send_unsent(self) -> None:
-        """Connect if need be, see that a server is there, and send what waits for that."""
-        attempts = BackOff(self._options.connect_timeout)
-        try:
-            while self._unsent:
-                try:
-                    session = await self._connector.open()
-                    absence = await session.look_for_server()
-                except (AuthenticationFailed, AccessRefused):
-                    raise  # another attempt would end the same way
-                except (ConnectionFailed, ConnectionLost) as error:
-                    await attempts.wait_or_raise(error)
-                    continue
-                attempts = BackOff(self._options.connect_timeout)
-                if absence is None:
-                    unsent, self._unsent = self._unsent, {}
-                    for call in unsent.values():
-                        self._publish(call)
-                    continue  # a connection lost just now has put them back
-                self._give_up_impatient(absence)
-                await asyncio.sleep(LOOK_EVERY)
-        except RpcError as error:
-            self._fail_unsent(error)
-        finally:
-            self._sender = None
+        Those that a server holds are answered all the same; then the second answer is a duplicate.
+        """
+        session.queue_was_gone = False
+        for call_id in list(self._pending.ids()):
+            call = self._pending.get(call_id)
+            if call is None or self._dissolved(call) or call_id in self._unsent.calls:
+                continue
+            if call.sent:
+                call.sent = max(1, call.sent - 1)  # no connection ended over it
+                self._unsent.add(call)
 
-    def _give_up_impatient(self, absence: str) -> None:
-        moment = now()
-        for call in list(self._unsent.values()):
-            if moment - call.started >= self._patience:
-                self._end(call.call_id, NoServer(self._options.queue, absence))
+    def _dissolved(self, call: PendingCall) -> bool:
+        """Take a message of several calls apart, which then go by themselves; false for a call."""
+        if not isinstance(call.outcome, Pack):
+            return False
+        self._pending.pop(call.call_id, answered=False)
+        self._unsent.discard(call.call_id)
+        self._packs -= 1
+        return True
 
     # ---- packing: what `Packer` and `Pack` ask for
 
@@ -223,7 +204,7 @@ class CallLink:
             if self._is_ready():
                 self._publish(call)
             else:
-                self._send_later(call)
+                self._unsent.add(call)
 
     def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
         """Send one message of several calls."""
@@ -259,6 +240,11 @@ class CallLink:
         if session is not None:
             session.saw_server()
         call_id = delivery.correlation_id
+        if call_id is None and delivery.type == QUEUE_DELETED:
+            if session is not None:
+                session.lost_evidence()
+                self._send_lost_again(session)
+            return
         call = None if call_id is None else self._pending.pop(call_id, answered=True)
         if call is None:
             self._pending.count_dropped(call_id)
@@ -268,6 +254,7 @@ class CallLink:
         except RpcError as error:
             call.fail(error)
         else:
+            self._reserve.answered(call.method, now() - call.started)
             call.resolve(result)
 
     def _returned(self, returned: Returned) -> None:
@@ -275,10 +262,11 @@ class CallLink:
         session = self._connector.current
         if session is not None:
             session.lost_evidence()
+            session.queue_was_gone = True
         call = self._pending.get(returned.correlation_id)
         if call is not None:
             call.sent -= 1  # it came nowhere
-            self._send_later(call)
+            self._unsent.add(call)
 
     # ---- time
 
@@ -307,19 +295,27 @@ class CallLink:
             while self._pending:
                 await asyncio.sleep(interval)
                 session = self._connector.current
-                if session is None or self._sender is not None or session.has_evidence(interval):
+                if (
+                    session is None
+                    or self._unsent.is_sending
+                    or session.connection.held
+                    or session.has_evidence(interval)
+                ):
                     absent_since, interval = None, WATCH_FROM
                     continue
-                absence = await session.look_for_server(has_calls=True)
+                try:
+                    absence = await session.look_for_server(has_calls=True)
+                except RpcError:
+                    continue  # what went is opened again: by whoever sends the calls again, or by the next look
                 if absence is None:
+                    if session.queue_was_gone:
+                        self._send_lost_again(session)
                     absent_since, interval = None, min(2 * interval, WATCH_UP_TO)
                     continue
                 interval = WATCH_FROM
                 absent_since = now() if absent_since is None else absent_since
-                if now() - absent_since >= self._patience:
+                if now() - absent_since >= self._unsent.patience:
                     self._fail_all(NoServer(self._options.queue, absence))
-        except RpcError:
-            pass  # the connection went, and took the calls with it
         finally:
             self._watcher = None
 
@@ -327,7 +323,9 @@ class CallLink:
 
     def _given_up(self, call: PendingCall) -> None:
         """Nobody waits for it any more, and it may be with a server."""
-        if self._unsent.pop(call.call_id, None) is None and call.sent:
+        if call.call_id in self._unsent.calls:
+            self._unsent.discard(call.call_id)
+        elif call.sent:
             self._canceller.add(call)
 
     def _pack_given_up(self, pack: PendingCall) -> None:
@@ -342,28 +340,21 @@ class CallLink:
         for call_id in list(self._pending.ids()):
             call = self._pending.get(call_id)
             assert call is not None
-            if isinstance(call.outcome, Pack):
-                self._pending.pop(call_id, answered=False)  # its calls go by themselves
-                self._unsent.pop(call_id, None)
-                self._packs -= 1
-            elif call.sent >= MOST_SENT:
+            if self._dissolved(call):
+                continue
+            if call.sent >= MOST_SENT:
                 # One connection after the other ended over it: a message that the broker does not take, perhaps.
                 self._end(
                     call_id, ConnectionLost(f"the connection was lost {call.sent} times while it waited: {reason}")
                 )
             else:
-                self._send_later(call)
+                self._unsent.add(call)
 
     def _end(self, call_id: str, error: RpcError) -> None:
-        self._unsent.pop(call_id, None)
+        self._unsent.discard(call_id)
         call = self._pending.pop(call_id, answered=False)
         if call is not None:
             call.fail(error)
-
-    def _fail_unsent(self, error: RpcError) -> None:
-        for call_id, call in list(self._unsent.items()):
-            told = ConnectionLost(f"the connection was lost, and not to be had again: {error}") if call.sent else error
-            self._end(call_id, copy.copy(told))
 
     def _fail_all(self, error: RpcError) -> None:
         self._unsent.clear()

@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..amqp import Delivery, Returned
-from ..errors import AccessRefused, AuthenticationFailed, ClientClosed, ConnectionFailed, RpcError
-from ..settings import BrokerUrl
+from ..amqp import Delivery, Returned, Turns
+from ..errors import AccessRefused, AuthenticationFailed, ClientClosed, ConnectionFailed, RpcError, TlsFailed
+from ..settings import BrokerUrl, BrokerUrls
 from .back_off import BackOff
 from .calls import ClientOptions
 from .session import Session
@@ -25,7 +25,7 @@ class Connector:
     """Opens the sessions of one client.
 
     Args:
-        url: the broker's.
+        urls: the brokers', a cluster's nodes.
         options: the client's.
         delivered: called with each reply.
         returned: called with each call that no queue took.
@@ -34,14 +34,14 @@ class Connector:
 
     def __init__(
         self,
-        url: BrokerUrl,
+        urls: BrokerUrls,
         options: ClientOptions,
         *,
         delivered: Callable[[Delivery], None],
         returned: Callable[[Returned], None],
         lost: Callable[[RpcError], None],
     ) -> None:
-        self._url = url
+        self._turns = Turns(urls)
         self._options = options
         self._delivered = delivered
         self._returned = returned
@@ -54,21 +54,21 @@ class Connector:
         """Open a session, if there is none; a broker that is not up yet is waited for.
 
         Raises:
-            ConnectionFailed: none could be had within the connect time-out; AuthenticationFailed and AccessRefused are
-                kinds of it, and come at once.
+            ConnectionFailed: none could be had within the connect time-out; AuthenticationFailed, AccessRefused and
+                TlsFailed are kinds of it, and come at once.
         """
         attempts = BackOff(self._options.connect_timeout)
         while True:
             try:
                 await self.open()
                 return
-            except (AuthenticationFailed, AccessRefused):
+            except (AuthenticationFailed, AccessRefused, TlsFailed):
                 raise
             except ConnectionFailed as error:
                 await attempts.wait_or_raise(error)
 
     async def open(self) -> Session:
-        """The current session, or a new one; one attempt, which everybody who asks meanwhile shares."""
+        """The current session, or a new one; one attempt at each node, which everybody who asks meanwhile shares."""
         if self._closed:
             raise ClientClosed("the client is closed")
         if self.current is not None:
@@ -89,16 +89,15 @@ class Connector:
             await session.connection.close()
 
     async def _new(self) -> Session:
-        session = await Session.open(
-            self._url,
-            self._options.queue,
-            timeout=self._options.connect_timeout,
-            delivered=self._delivered,
-            returned=self._returned,
-        )
+        session = await self._turns.open(self._open_at, timeout=self._options.connect_timeout)
         self.current = session
         session.lost.add_done_callback(lambda lost: self._ended(session, lost.result()))
         return session
+
+    async def _open_at(self, url: BrokerUrl, timeout: float) -> Session:
+        return await Session.open(
+            url, self._options.queue, timeout=timeout, delivered=self._delivered, returned=self._returned
+        )
 
     def _opened(self, task: asyncio.Task[Session]) -> None:
         self._opening = None

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 from ..errors import ClientClosed, RpcError, RpcTimeout
 from ..loops import new_event_loop
-from ..settings import BrokerUrl
+from ..settings import BrokerUrls
 from .calls import CallFactory, ClientOptions, PendingCall
 from .link import CallLink
 
@@ -83,7 +83,7 @@ class Waiter:
 class LinkThread:
     """A CallLink on an event loop in a daemon thread, which starts at the first use."""
 
-    def __init__(self, url: BrokerUrl, options: ClientOptions, calls: CallFactory) -> None:
+    def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
         self.link = CallLink(url, options, calls)
         self._room = _Room(options.max_in_flight)
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ from ..bench.load import Load, encode_arguments, parse_sweep
 from ..errors import ConfigurationError
 from ..server import BUILT_IN
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode
 
@@ -83,7 +84,7 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_pool(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    add_url(group)
     group.add_argument("--queue", help=f"the queue that is served ({DEFAULT_QUEUE}; with --serve one of its own)")
     group.add_argument(
         "--serve",
@@ -115,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
         _check_writable(path)
     with _signals_end_it():
         stage = command.Stage(
-            url=options.url,
+            url=given_url(options),
             queue=options.queue,
             serve=options.serve,
             prefetch=options.prefetch,

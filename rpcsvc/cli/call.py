@@ -14,6 +14,7 @@ from .. import digits, values
 from ..client import RpcClient
 from ..errors import DecodingError, FunctionRaised
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from .broker_url import add_url, given_url
 from .exits import ExitCode
 
 
@@ -31,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--wait-for-server", type=float, default=0.0, metavar="SECONDS", help="how long a missing server is waited for"
     )
     parser.add_argument("--queue", default=DEFAULT_QUEUE, help="the queue that is served (%(default)s)")
-    parser.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    add_url(parser)
     parser.set_defaults(run=run)
 
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     args, kwargs = parse_arguments(options.arguments)
     kwargs.setdefault("timeout", None)
     with RpcClient(
-        options.url,
+        given_url(options),
         queue=options.queue,
         timeout=options.timeout,
         # Somebody sits before a shell: a broker that is not there is said at once, unless patience was asked for.

@@ -7,8 +7,12 @@ import os
 import sys
 
 from ..server import BUILT_IN, RpcServer
-from ..settings import DEFAULT_QUEUE
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
+from ..supervision import RESTART_WINDOW
+from .broker_url import add_url, given_url
 from .exits import ExitCode
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "serve",
         help="run a pool of worker processes that serves a queue",
         description="Serve the functions of a registry until SIGTERM or SIGINT; then finish what runs, and end. "
-        "A second signal ends at once.",
+        "A second signal ends at once. SIGHUP reloads the registry.",
     )
     parser.add_argument(
         "registry",
@@ -37,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="deliveries that a worker's consumer may hold (%(default)s)",
     )
-    parser.add_argument("--url", help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; better given as RPCSVC_URL")
+    add_url(parser)
     parser.add_argument(
         "--callback-queue",
         action="append",
@@ -58,6 +62,39 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="raise TimeLimitExceeded in a function that runs longer",
     )
     parser.add_argument(
+        "--memory-limit",
+        type=_size,
+        metavar="BYTES",
+        help="kill the worker of a call that takes more memory; with K, M or G for 1024 to the power of 1, 2 or 3",
+    )
+    parser.add_argument(
+        "--max-calls-per-worker",
+        type=int,
+        metavar="N",
+        help="replace a worker when it has made so many calls; by default never",
+    )
+    parser.add_argument(
+        "--max-restarts",
+        type=int,
+        metavar="N",
+        help="stop when more workers than this end by themselves within the restart window, and fewer calls are "
+        "answered than workers end; by default 100, or 20 for each worker if that is more",
+    )
+    parser.add_argument(
+        "--restart-window",
+        type=float,
+        default=RESTART_WINDOW,
+        metavar="SECONDS",
+        help="see --max-restarts (%(default)g)",
+    )
+    parser.add_argument(
+        "--connect-timeout",
+        type=float,
+        default=DEFAULT_CONNECT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a broker that is not up yet is waited for at the start (%(default)g)",
+    )
+    parser.add_argument(
         "--hide-tracebacks", action="store_true", help="do not send callers the traceback of a function"
     )
     parser.set_defaults(run=run)
@@ -69,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the registry is often a module beside the user
     server = RpcServer(
         options.registry,
-        url=options.url,
+        url=given_url(options),
         queue=options.queue,
         workers=options.workers,
         prefetch=options.prefetch,
@@ -77,10 +114,26 @@ def run(options: argparse.Namespace) -> int:
         send_tracebacks=not options.hide_tracebacks,
         time_limit=options.time_limit,
         soft_time_limit=options.soft_time_limit,
+        memory_limit=options.memory_limit,
+        max_calls_per_worker=options.max_calls_per_worker,
+        max_restarts=options.max_restarts,
+        restart_window=options.restart_window,
+        connect_timeout=options.connect_timeout,
     )
     server.run(ready=_say_ready)
     _say(f"stopped; {server.counts}")
     return ExitCode.INTERRUPTED if server.was_forced else ExitCode.OK
+
+
+def _size(text: str) -> int:
+    """Bytes, as `512M` or 1073741824."""
+    unit = text[-1:].upper() if text[-1:].upper() in _UNITS else ""
+    number = text[: len(text) - len(unit)]
+    if not (number.isdecimal() and number.isascii()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size: a whole number of bytes, or one with K, M or G behind it"
+        )
+    return int(number) * _UNITS[unit]
 
 
 def _say_ready(server: RpcServer) -> None:

@@ -50,11 +50,10 @@ async def _consume(connection: Connection, service: Service) -> asyncio.Future[N
 
     channel = await connection.channel()
     channel.lost.add_done_callback(lambda _: end())
-    channel.on_cancelled(end)
     await channel.declare_exchange(EXCHANGE, "fanout", durable=True)
     queue = await channel.declare_queue(exclusive=True, auto_delete=True)
     await channel.bind(queue.name, EXCHANGE)
-    await channel.consume(queue.name, lambda delivery: _heard(service, delivery), no_ack=True)
+    await channel.consume(queue.name, lambda delivery: _heard(service, delivery), cancelled=end, no_ack=True)
     return ended
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import RemoteError, TimeLimitExceeded, WorkerLost
+from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
 from ..workers.forking import Served
 from ..workers.handle import Answer, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
@@ -104,5 +104,9 @@ def lost_error(lost: Lost) -> RemoteError:
     """What the caller of a call gets whose worker ended."""
     if lost.over_time:
         return TimeLimitExceeded("the call ran longer than its time limit, and its worker was killed")
+    if lost.over_memory is not None:
+        limit, used = lost.over_memory.limit, lost.over_memory.used
+        sentence = f"the call took {used} bytes of memory, more than its limit of {limit}, and its worker was killed"
+        return MemoryLimitExceeded(sentence, data={"limit": limit, "used": used})
     data = {"exit_code": lost.exit.exit_code, "signal": lost.exit.signal_number}
     return WorkerLost(f"{lost.exit} while it computed this call", data=data)

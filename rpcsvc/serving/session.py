@@ -18,10 +18,11 @@ from functools import partial
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcError
-from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
+from ..errors import AccessRefused, ConnectionFailed, OutcomeUnknown, QueueMismatch, QueueNotFound, RpcError
+from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from .call import Call
 from .control import listen
+from .direct_reply import PREFIX, DirectReplies
 from .service import Service
 from .under_way import Key
 
@@ -54,13 +55,15 @@ class Session:
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _control: asyncio.Task[None] | None = None
+    _restoring: asyncio.Task[None] | None = None
+    _telling: Channel | None = None
+    _direct: DirectReplies = field(init=False)
+    _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._idle.set()
+        self._direct = DirectReplies(self.connection.url)
         self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
-        self.channel.on_cancelled(
-            lambda: self._end(ConnectionLost("the broker ended a consumer: the queue was deleted"))
-        )
 
     def _channel_lost(self, reason: RpcError) -> None:
         for call in self.service.under_way.calls():
@@ -71,23 +74,32 @@ class Session:
     def _end(self, reason: RpcError) -> None:
         self.reason = self.reason or reason
         self._lost.set()
+        for look in self._looks:
+            look.cancel()
 
     @classmethod
-    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int) -> Session:
+    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float) -> Session:
         """Connect, declare the queue, and start consumers.
+
+        Args:
+            url: the broker's.
+            service: what is served.
+            consumers: how many.
+            timeout: seconds for all of it.
 
         Raises:
             ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
+            QueueNotFound: the queue cannot be declared for now: its node is down, in a cluster.
         """
-        deadline = Deadline.after(DEFAULT_CONNECT_TIMEOUT)
+        deadline = Deadline.after(timeout)
         connection = await Connection.open(url, role="rpcsvc server", timeout=deadline.remaining)
         try:
             async with asyncio.timeout(deadline.remaining):
-                channel = await connection.channel()
-                await channel.declare_queue(service.queue, durable=True)
+                channel = await _declared(connection, service.queue)
                 await channel.prefetch(service.prefetch)
                 session = cls(service, connection, channel)
                 await session._listen()  # before calls come: none is missed that is given up later
+                await session._open_events()
                 for _ in range(consumers):
                     await session.consume()
         except TimeoutError:
@@ -107,7 +119,41 @@ class Session:
         """Start one more consumer."""
         consumer = _Consumer()
         self.consumers.append(consumer)
-        consumer.tag = await self.channel.consume(self.service.queue, partial(self._delivered, consumer))
+        consumer.tag = await self.channel.consume(
+            self.service.queue,
+            partial(self._delivered, consumer),
+            cancelled=partial(self._cancelled, consumer),
+        )
+
+    # ---- a deleted queue
+
+    async def _open_events(self) -> None:
+        """Make ready to tell clients that the queue was deleted. On a channel of its own: it may be forbidden."""
+        try:
+            self._telling = await self.connection.channel()
+            await self._telling.declare_exchange(EVENTS, "topic", durable=True)
+        except (AccessRefused, QueueMismatch) as error:
+            log.info("clients will not be told if the queue is deleted: %s", error)
+
+    def _cancelled(self, consumer: _Consumer) -> None:
+        """The broker ended a consumer: the queue was deleted. What it was given before can still be answered."""
+        self.consumers.remove(consumer)
+        if self._restoring is None:
+            self._restoring = asyncio.ensure_future(self._restore(len(self.consumers) + 1))
+
+    async def _restore(self, consumers: int) -> None:
+        log.warning("the queue %r was deleted; declaring it again", self.service.queue)
+        if self._telling is not None:
+            with contextlib.suppress(RpcError):
+                self._telling.publish_to_exchange(EVENTS, b"null", routing_key=self.service.queue, type=QUEUE_DELETED)
+        try:
+            while len(self.consumers) < consumers and not self.draining:
+                await self.channel.declare_queue(self.service.queue, durable=True)
+                await self.consume()
+        except RpcError as error:
+            self._end(error)
+        finally:
+            self._restoring = None
 
     @property
     def is_lost(self) -> bool:
@@ -125,7 +171,9 @@ class Session:
         looks at the queue meanwhile sees that there is still a server.
         """
         self.draining = True
-        for consumer in self.consumers:
+        if self._restoring is not None:
+            await asyncio.wait((self._restoring,))
+        for consumer in list(self.consumers):
             if consumer.unacked == 0 or self.service.prefetch > 1:
                 await self._cancel(consumer)
         answered = asyncio.ensure_future(self._idle.wait())
@@ -137,39 +185,61 @@ class Session:
     # ---- one delivery
 
     def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
-        service = self.service
-        counts = service.counts
         consumer.unacked += 1
         self.unacked += 1
         self._idle.clear()
-        if delivery.reply_to is not None and not service.may_reply_to(delivery.reply_to):
-            counts.refused += 1
-            log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
-            self._finish(consumer, delivery)
-            return
+        reply_to = delivery.reply_to
+        if reply_to is not None:
+            if not self.service.may_reply_to(reply_to):
+                self._refuse(consumer, delivery)
+                return
+            if reply_to.startswith(PREFIX) and not self._direct.is_safe(reply_to):
+                look = asyncio.ensure_future(self._look(consumer, delivery, reply_to))
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)
+                return
+        self._accept(consumer, delivery)
+
+    def _refuse(self, consumer: _Consumer, delivery: Delivery) -> None:
+        self.service.counts.refused += 1
+        log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
+        self._finish(consumer, delivery)
+
+    async def _look(self, consumer: _Consumer, delivery: Delivery, reply_to: str) -> None:
+        """The first request of a caller without a callback queue: a reply to a made-up name would end the session."""
+        if await self._direct.look(reply_to):
+            self._accept(consumer, delivery)
+        else:
+            self._refuse(consumer, delivery)
+
+    def _accept(self, consumer: _Consumer, delivery: Delivery) -> None:
+        service = self.service
+        counts = service.counts
         key = None
         if delivery.reply_to is not None and delivery.correlation_id is not None:
             key = (delivery.reply_to, delivery.correlation_id)
-            if delivery.redelivered and self._joins(key, consumer, delivery):
+            if _may_have_run(delivery) and self._joins(key, consumer, delivery):
                 return
             if service.under_way.was_cancelled(key):
                 counts.cancelled += 1
                 self._finish(consumer, delivery)
                 return
-        may_have_run = delivery.redelivered or delivery.message_id == SENT_AGAIN
-        if may_have_run and not service.served(delivery.body).idempotent:
+        if _may_have_run(delivery) and not service.served(delivery.body).idempotent:
             counts.unknown += 1
             self.reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
             return
         Call(service, self, consumer, delivery, key).start()
 
     def _joins(self, key: Key, consumer: _Consumer, delivery: Delivery) -> bool:
-        """Whether a call that was delivered again goes on here, or is answered with what came of it meanwhile."""
+        """Whether a call that comes again goes on here, or is answered with what came of it meanwhile."""
         under_way = self.service.under_way
         call = under_way.get(key)
-        if isinstance(call, Call) and call.session.is_lost and call.delivery.body == delivery.body:
+        if isinstance(call, Call) and call.delivery.body == delivery.body:
             self.service.counts.joined += 1
-            call.move(self, consumer, delivery)
+            if call.session.is_lost:
+                call.move(self, consumer, delivery)
+            else:  # its caller sent it again when the queue was deleted; it is about to be answered as it is
+                self._finish(consumer, delivery)
             return True
         kept = under_way.kept(key, delivery.body)
         if kept is None:
@@ -222,6 +292,24 @@ class Session:
         if consumer.ending is None:
             consumer.ending = asyncio.ensure_future(cancel())
         return consumer.ending
+
+
+async def _declared(connection: Connection, queue: str) -> Channel:
+    """A channel on which the queue was declared; who may not do that takes the queue as somebody else made it."""
+    channel = await connection.channel()
+    try:
+        await channel.declare_queue(queue, durable=True)
+    except AccessRefused as refused:
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(queue, passive=True)
+        except QueueNotFound:
+            raise AccessRefused(f"{refused}; nor did somebody else declare it before") from None
+    return channel
+
+
+def _may_have_run(delivery: Delivery) -> bool:
+    return delivery.redelivered or delivery.message_id == SENT_AGAIN
 
 
 def _outcome_unknown() -> OutcomeUnknown:

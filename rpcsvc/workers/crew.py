@@ -50,6 +50,7 @@ class Crew:
         functions: what they serve, and whether each is idempotent; empty before it is loaded.
         supervisor: counts what happens to them.
         retired: whether its workers only finish what they have; none is replaced.
+        has_made_workers: whether one of them has become ready.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Crew:
         self.functions: dict[str, Served] = {}
         self.supervisor = supervisor
         self.retired = False
+        self.has_made_workers = False
         self._owner = owner
         self._worker_owner = worker_owner
         self._start_timeout = start_timeout
@@ -114,6 +116,12 @@ class Crew:
         worker.start_timer = self._loop.call_later(self._start_timeout, self._is_late, worker)
         self._fork_server.spawn(number, theirs)
 
+    def has_started(self, worker: Worker) -> None:
+        """A worker is ready, if the fork server has said too that it has made it: it may be hanging."""
+        if worker.was_ready and worker.pid is not None:
+            worker.start_over()
+            self.has_made_workers = True
+
     def kill(self, worker: Worker, kill: Kill) -> None:
         """Have a worker killed; nothing happens if it has ended."""
         worker.kill = worker.kill or kill
@@ -158,7 +166,8 @@ class Crew:
                 async with asyncio.timeout(grace):
                     await self._empty.wait()
             except TimeoutError:
-                log.warning("%d workers did not end within %g s and are killed", len(self._by_pid), grace)
+                if grace > 0:
+                    log.warning("%d workers did not end within %g s and are killed", len(self._by_pid), grace)
         await self._fork_server.stop()
 
     # ---- what the fork server says
@@ -167,6 +176,7 @@ class Crew:
         worker = self.workers[number]
         worker.pid = pid
         self._by_pid[pid] = worker
+        self.has_started(worker)
         if worker.kill is not None:
             self._have_killed(worker)
 

@@ -77,6 +77,11 @@ class ForkServer:
                 start_new_session=True,
             )
         self._loop.add_reader(self._control.fileno(), self._readable)
+        # A worker that hangs in the middle of its fork holds the other end of the control socket, which then tells of
+        # no end. A file descriptor of the process does.
+        self._alive = os.pidfd_open(self.pid) if sys.platform == "linux" else None
+        if self._alive is not None:
+            self._loop.add_reader(self._alive, self._lost)
 
     @property
     def pid(self) -> int:
@@ -182,6 +187,10 @@ class ForkServer:
             self._events.lost()
 
     def _close(self) -> None:
+        if self._alive is not None:
+            self._loop.remove_reader(self._alive)
+            os.close(self._alive)
+            self._alive = None
         if self._control.fileno() >= 0:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()

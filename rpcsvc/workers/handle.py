@@ -38,6 +38,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """The memory that a call may take, and what its worker had taken, in bytes."""
+
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The worker ended before it answered.
 
@@ -47,12 +55,14 @@ class Lost:
             was lost on the way.
         item: in a message of many calls, the index of the one that was running.
         over_time: whether it was killed because the call's time was up.
+        over_memory: what it had taken, if it was killed for that.
     """
 
     exit: WorkerExit
     running: bool
     item: int
     over_time: bool = False
+    over_memory: MemoryUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,10 @@ class Cause(enum.Enum):
     """Why the pool kills a worker."""
 
     TIME = "its call ran longer than its time limit"
+    MEMORY = "its call took more memory than its limit"
     CANCEL = "its call was cancelled and did not end"
     START = "it did not become ready in time"
+    DEAF = "it did not take what it was given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +125,12 @@ class Kill:
     Attributes:
         cause: why.
         message: the number of the message it is about. The worker may have come further by the time it is killed.
+        memory: what it had taken, where that is the cause.
     """
 
     cause: Cause
     message: int
+    memory: MemoryUse | None = None
 
 
 class State(enum.Enum):
@@ -158,6 +172,8 @@ class Worker(asyncio.Protocol):
         number: its place in `Progress`.
         given: the messages it has not answered, the first of them number `answered + 1`.
         last_event: when it became busy or answered, on the monotonic clock.
+        calls: how many it has made, as far as that is counted.
+        worn: whether it is to be replaced.
         leaving: whether it is given no more, and ends when it has answered what it has.
         kill: why it is being killed, or None.
         cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
@@ -178,6 +194,8 @@ class Worker(asyncio.Protocol):
         self.last_event = 0.0
         self.was_ready = False
         self.start_timer: asyncio.TimerHandle | None = None
+        self.calls = 0
+        self.worn = False
         self.leaving = False
         self.kill: Kill | None = None
         self.cancels: dict[int, float | None] = {}
@@ -229,7 +247,8 @@ class Worker(asyncio.Protocol):
         # Killed over a message that is over by now, it was already computing the next: that has done nothing wrong, and
         # ends like one that had been computed.
         running = running and self.kill.message == message
-        return Lost(self.exit, running, self.progress.item[0], running and self.kill.cause is Cause.TIME)
+        over_time = running and self.kill.cause is Cause.TIME
+        return Lost(self.exit, running, self.progress.item[0], over_time, self.kill.memory if running else None)
 
     def message_of(self, work: Work) -> int:
         """The number of a message that it was given and has not answered."""

@@ -4,34 +4,50 @@ Before a function with a limit runs, the worker writes down when its time is up;
 worker when the time has passed. So the hard limit holds whatever the function does: a loop in C that keeps the
 interpreter's lock, a deadlock, a stopped process. The soft limit is an alarm signal that raises inside the function, as
 soon as the interpreter gets to it. A function with a soft limit must leave SIGALRM alone.
+
+The memory limit is written down in the same way, and the server looks how much the worker has taken. A function may
+take memory faster than anybody looks, so the kernel holds it to a second limit, somewhat above; what it asks for beyond
+that is a MemoryError inside the function.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ..dispatch import Rules
+from ..raising import NoMemory
 from ..registry import Function, Limits, Registry
+from .footprint import Ceiling, private_bytes
 from .interrupts import Interrupts, call_function
 from .progress import WorkerProgress
 
 
 def enforce(registry: Registry, rules: Rules, progress: WorkerProgress, interrupts: Interrupts) -> Registry:
     """The registry with every function that has limits held to them."""
-    defaults = Limits(rules.soft_time_limit, rules.time_limit)
-    if any(function.limits.or_else(defaults).soft is not None for function in registry):
+    defaults = Limits(rules.soft_time_limit, rules.time_limit, rules.memory_limit)
+    every = [function.limits.or_else(defaults) for function in registry]
+    if any(limits.soft is not None for limits in every):
         interrupts.use_alarm()
+    ceiling = Ceiling() if any(limits.memory is not None for limits in every) else None
+    if ceiling is not None:
+        progress.memory_at_start = ceiling.at_start
 
     def wrap(function: Function) -> Callable[..., Any]:
-        limits = function.limits.or_else(defaults)
-        return _limited(function.call, limits, progress, interrupts) if limits else function.call
+        call, limits = function.call, function.limits.or_else(defaults)
+        if limits.memory is not None:
+            assert ceiling is not None
+            call = _limited_in_memory(call, limits.memory, progress, ceiling)
+        if limits.soft is not None or limits.hard is not None:
+            call = _limited_in_time(call, limits, progress, interrupts)
+        return call
 
     return registry.wrapped(wrap)
 
 
-def _limited(
+def _limited_in_time(
     call: Callable[..., Any], limits: Limits, progress: WorkerProgress, interrupts: Interrupts
 ) -> Callable[..., Any]:
     def limited(*args: Any, **kwargs: Any) -> Any:
@@ -45,5 +61,27 @@ def _limited(
             if limits.soft is not None:
                 interrupts.unset_alarm()
             progress.deadline = 0
+
+    return limited
+
+
+def _limited_in_memory(
+    call: Callable[..., Any], limit: int, progress: WorkerProgress, ceiling: Ceiling
+) -> Callable[..., Any]:
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        try:
+            progress.memory_limit = limit
+            ceiling.put_up(limit)
+            return call_function(call, args, kwargs)
+        except MemoryError:
+            ceiling.take_down()
+            data = {
+                "limit": limit,
+                "used": private_bytes(os.getpid()) - ceiling.at_start,
+            }  # of which the traceback holds what the function had
+            raise NoMemory(f"asked for more memory than its limit of {limit} bytes leaves", data=data) from None
+        finally:
+            ceiling.take_down()
+            progress.memory_limit = 0
 
     return limited

@@ -63,7 +63,9 @@ class WorkerPool:
         self._size = size
         self.answered_for_now = paused
         self._lives = Lives(target, size, rules or Rules(), care, owner=self, gave_up=gave_up)
+        self._max_calls = care.max_calls
         self._watch = Watch(self._lives, care.cancel_grace)
+        self._serving: list[Worker] = []
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
         self._seconds = 1.0
@@ -111,6 +113,14 @@ class WorkerPool:
         with contextlib.suppress(ValueError):
             self._waiting.remove(work)
         work.end_cancelled()
+
+    def reload(self) -> None:
+        """Import the registry anew; when new workers are ready, they take over, and `functions` changes.
+
+        The old workers finish what they were given. If it fails, they go on, and the log says why. It may be asked for
+        again meanwhile.
+        """
+        self._lives.reload()
 
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
@@ -181,7 +191,7 @@ class WorkerPool:
         since = time.monotonic() - _STUCK
         busy = [
             worker
-            for worker in self._lives
+            for worker in self._serving
             if worker.state is State.BUSY and worker.last_event > since and not worker.is_deaf and not worker.leaving
         ]
         worker = min(busy, key=lambda each: len(each.given), default=None)
@@ -197,9 +207,17 @@ class WorkerPool:
         worker.last_event = now
         worker.answered += 1
         work = worker.given.popleft()
+        if self._max_calls is not None:
+            self._count_calls(worker, self._max_calls)
         if not worker.given:
             self._make_idle(worker)
         work.end(answer)
+
+    def _count_calls(self, worker: Worker, most: int) -> None:
+        # In a message of many the index of the last. If the worker is over the next message already, it is that one's.
+        worker.calls += worker.progress.item[0] + 1
+        if worker.calls >= most and not worker.worn:
+            self._lives.is_worn(worker)
 
     def _learn(self, seconds: float) -> None:
         """A message took so long; how many may be given ahead follows from that."""
@@ -225,18 +243,29 @@ class WorkerPool:
 
     def can_work(self, worker: Worker) -> None:
         """It may be given work."""
+        self._serving.append(worker)
         self._make_idle(worker)
+
+    def retire(self, worker: Worker) -> None:
+        """It is to be given no more."""
+        worker.leaving = True
+        if worker in self._serving:
+            self._serving.remove(worker)
+        if worker.state is State.IDLE:
+            self._idle.remove(worker)
+            worker.crew.let_go(worker)
 
     def disconnected(self, worker: Worker) -> None:
         """Its socket is closed."""
         if worker.state is State.GONE:
             return
-        if worker.state is State.IDLE:
+        if worker in self._idle:
             self._idle.remove(worker)
         worker.crew.disconnected(worker)
 
     def end_work_of(self, workers: list[Worker]) -> None:
         """What a lost worker was given is lost with it, but for what it had not taken: that is the next to be given."""
+        self._serving = [worker for worker in self._serving if worker not in workers]
         self._idle = deque(worker for worker in self._idle if worker not in workers)
         for worker in workers:
             back = worker.take_back()

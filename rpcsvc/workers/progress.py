@@ -18,7 +18,7 @@ from typing import Self
 
 MAX_CANCELLED = 16
 """How many messages of one worker may be cancelled at one time: no fewer than it may be given."""
-_TAKEN, _ITEM, _DEADLINE, _MEMORY, _CANCELLED = range(5)
+_TAKEN, _ITEM, _DEADLINE, _MEMORY, _AT_START, _CANCELLED = range(6)
 _NUMBERS = _CANCELLED + MAX_CANCELLED
 _NUMBER_BYTES = 8
 
@@ -81,6 +81,15 @@ class WorkerProgress:
     @memory_limit.setter
     def memory_limit(self, size: int) -> None:
         self._numbers[_MEMORY] = size
+
+    @property
+    def memory_at_start(self) -> int:
+        """How many bytes of private memory the worker had before its first call."""
+        return self._numbers[_AT_START]
+
+    @memory_at_start.setter
+    def memory_at_start(self, size: int) -> None:
+        self._numbers[_AT_START] = size
 
     @property
     def cancelled(self) -> frozenset[int]:

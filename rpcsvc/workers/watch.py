@@ -1,4 +1,5 @@
-"""What the server looks at, again and again, while calls run: has one had its time, does a cancelled one go on?
+"""What the server looks at, again and again, while calls run: has one had its time or too much memory, does a cancelled
+one go on, does a worker not even begin?
 
 It looks from outside, so it sees whatever a worker does: a loop in C, a deadlock, a stopped process.
 """
@@ -9,10 +10,14 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from .handle import Cause, Kill, State, Work, Worker
+from .footprint import private_bytes
+from .handle import Cause, Kill, MemoryUse, State, Work, Worker
 
 _LOOK_EVERY = 0.05
 """Seconds."""
+_TAKEN_WITHIN = 3.0
+"""Seconds in which a worker that has nothing else to do takes a message. One that does not is stopped, and would keep
+the message for ever; killed, it gives it back."""
 
 
 class Watch:
@@ -72,8 +77,19 @@ class Watch:
         message, deadline = worker.progress.taken, worker.progress.deadline
         if 0 < deadline < time.monotonic_ns() and message > worker.answered:
             worker.crew.kill(worker, Kill(Cause.TIME, message))
+        elif (used := self._memory_over_limit(worker)) is not None and message > worker.answered:
+            worker.crew.kill(worker, Kill(Cause.MEMORY, message, used))
+        elif message == worker.answered and time.monotonic() > worker.last_event + _TAKEN_WITHIN:
+            worker.crew.kill(worker, Kill(Cause.DEAF, 0))  # 0: no message is to blame, should it take one just now
         elif worker.cancels:
             self._stop_cancelled(worker)
+
+    def _memory_over_limit(self, worker: Worker) -> MemoryUse | None:
+        limit = worker.progress.memory_limit
+        if limit == 0 or worker.pid is None:
+            return None
+        used = private_bytes(worker.pid) - worker.progress.memory_at_start
+        return MemoryUse(limit, used) if used > limit == worker.progress.memory_limit else None
 
     def _stop_cancelled(self, worker: Worker) -> None:
         """Softly: the signal may have come at a moment when nothing could be raised, so it comes again. Then hard."""

@@ -69,8 +69,8 @@ def _become_a_worker() -> None:
     # A service manager that stops a whole control group, or Ctrl-C in a terminal, signals every process; only the
     # server acts on it. A handler that does nothing, not SIG_IGN, because programs that a function starts would
     # inherit SIG_IGN and could not be terminated.
-    signal.signal(signal.SIGTERM, _ignore)
-    signal.signal(signal.SIGINT, _ignore)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _ignore)
     # Python reseeds `random` in a forked child, numpy does not: every worker would draw the same numbers.
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:

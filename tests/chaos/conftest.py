@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.broker.ports import random_free_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
+
+from processes import ServerProcess
+from proxy import Proxy
 
 
 @pytest.fixture
 def own_broker() -> Iterator[PrivateBroker]:
     """A broker for one test alone, to be stopped, killed and started at will."""
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-chaos-") as folder, PrivateBroker(Path(folder)) as broker:
+    with (
+        tempfile.TemporaryDirectory(prefix="rpcsvc-chaos-") as folder,
+        PrivateBroker(Path(folder), port=random_free_port()) as broker,
+    ):
         yield broker
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"chaos-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def network(broker: PrivateBroker) -> Iterator[Proxy]:
+    with Proxy("127.0.0.1", broker.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def server(broker: PrivateBroker, queue: str) -> Iterator[ServerProcess]:
+    """A server with a network that is well."""
+    with ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server:
+        yield server
+        print(server.output)

@@ -84,7 +84,8 @@ class Proxy:
 
     def stall(self, *directions: Direction) -> None:
         """Let nothing through, and keep every connection open: a black hole."""
-        self._loop.call_soon_threadsafe(lambda: [way.flowing.clear() for way in self._chosen(directions)])
+        for way in self._chosen(directions):
+            self._loop.call_soon_threadsafe(way.flowing.clear)
 
     def heal(self) -> None:
         """End delays, stalls, cuts and refusals."""
@@ -180,12 +181,13 @@ class Proxy:
                 await way.flowing.wait()
                 if way.delay:
                     await asyncio.sleep(way.delay)
+                cut = way.cut_after is not None and way.cut_after <= len(data)
                 if way.cut_after is not None:
                     data = data[: way.cut_after]
-                    way.cut_after -= len(data)
+                    # The cut is this connection's from here on: no other may lose bytes and live.
+                    way.cut_after = None if cut else way.cut_after - len(data)
                 sink.write(data)
                 await sink.drain()
-                if way.cut_after == 0:
-                    way.cut_after = None
+                if cut:
                     break
         self._reset(pair)

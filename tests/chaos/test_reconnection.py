@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,25 +13,6 @@ from proxy import Direction, Proxy
 
 from rpcsvc import ConnectionFailed, ConnectionLost, OutcomeUnknown, RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
-
-
-@pytest.fixture
-def queue() -> str:
-    return f"chaos-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def network(broker: PrivateBroker) -> Iterator[Proxy]:
-    with Proxy("127.0.0.1", broker.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def server(broker: PrivateBroker, queue: str) -> Iterator[ServerProcess]:
-    """A server with a network that is well."""
-    with ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server:
-        yield server
-        print(server.output)
 
 
 def starts(path: Path) -> list[str]:

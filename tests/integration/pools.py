@@ -82,6 +82,7 @@ async def pool_of(
     pool.reasons, pool.calls = reasons, []
     try:
         await pool.start()
+        await until(lambda: len(pool.pids) == size)  # a worker may say that it is ready before its pid is told
         yield pool
         assert [call.outcomes for call in pool.calls if len(call.outcomes) > 1] == []
     finally:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Self
 
 import psutil
@@ -38,12 +39,19 @@ def is_running(process: psutil.Process) -> bool:
 class ServerProcess:
     """`rpcsvc serve` as a child process, ready when the constructor returns."""
 
-    def __init__(self, url: str, *options: str, registry: str = REGISTRY, ready: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *options: str,
+        registry: str = REGISTRY,
+        ready: bool = True,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed by stop
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rpcsvc", "serve", registry, *options],
             cwd=HERE,
-            env={**os.environ, "RPCSVC_URL": url},
+            env={**os.environ, **environ, "RPCSVC_URL": url},
             stderr=self._output,
             stdout=self._output,
         )

@@ -62,6 +62,22 @@ def test_a_call_cancelled_the_moment_it_is_given_is_stopped_however_far_it_has_c
     asyncio.run(main())
 
 
+def test_a_cancel_that_comes_before_the_function_has_begun_comes_again(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+
+    async def main() -> None:
+        async with pool_of() as pool:
+            pids = pool.pids
+            call = pool.call("work_after_a_slow_check", str(path))
+            await until(lambda: lines(path))
+            pool.call_off(call)
+            assert await call.outcome() == Cancelled()
+            assert await pool.call("pid").result() == pids[0]
+
+    asyncio.run(main())
+    assert lines(path) == ["checking", "begun", "CallCancelled", "tidied"]
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -130,7 +146,7 @@ def test_a_call_that_is_over_is_not_cancelled_any_more_and_the_next_one_is_left_
 
 async def quick(pool: Pool) -> None:
     """Let the pool find that messages are quick, so that it gives them ahead."""
-    for _ in range(5):
+    while pool._ahead < 8:
         for call in [pool.call("echo", 0) for _ in range(100)]:
             await call.result()
 

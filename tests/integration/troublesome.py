@@ -116,6 +116,21 @@ def write_once_then_sleep(path: str, text: str, seconds: float) -> str:
     return write_then_sleep(path, text, seconds)
 
 
+@registry.function
+def pass_gate(path: str, text: str, gate: str) -> str:
+    """Leave a trace of every start, then wait until a file named `gate` is there."""
+    write(path, text)
+    while not Path(gate).exists():
+        time.sleep(0.02)
+    return text
+
+
+@registry.function(idempotent=False)
+def pass_gate_once(path: str, text: str, gate: str) -> str:
+    """The same, and must not run twice."""
+    return pass_gate(path, text, gate)
+
+
 @registry.function(time_limit=0.5)
 def hold_on(how: str) -> None:
     """Do not come back, in one way or another."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -53,6 +54,22 @@ def work_on(path: str, number: int, seconds: float) -> int:
     while time.monotonic() < end:
         pass
     return number
+
+
+class SlowlyChecked(type):
+    def __instancecheck__(cls, path: object) -> bool:
+        note(str(path), "checking")
+        time.sleep(0.3)
+        return True
+
+
+class SlowPath(metaclass=SlowlyChecked):
+    """Whether something is one takes a while to tell."""
+
+
+@registry.function
+def work_after_a_slow_check(path: SlowPath) -> None:
+    work(str(path))
 
 
 @registry.function
@@ -108,3 +125,50 @@ def tidy_up_slowly(path: str) -> None:
 c_sleep = functools.partial(time.sleep)  # without a frame of its own
 c_sleep.__signature__ = inspect.signature(lambda seconds: None)  # type: ignore[attr-defined]
 registry.function(name="c_sleep", check=False)(c_sleep)
+
+MIB = 2**20
+_kept: list[bytes] = []
+
+
+@registry.function
+def keep(mebibytes: int) -> int:
+    """Take memory and do not give it back."""
+    _kept.append(b"x" * (mebibytes * MIB))
+    return os.getpid()
+
+
+@registry.function(memory_limit=64 * MIB)
+def grow(mebibytes: int, how: str = "and give it back") -> int:
+    """Take so much, a MiB at a time."""
+    blocks = [b"x" * MIB for _ in range(mebibytes)]
+    match how:
+        case "slowly":
+            while True:
+                time.sleep(0.005)
+                blocks.append(b"x" * MIB)
+        case "a loop in C":
+            sum(range(10**12))
+        case "a stopped process":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "as fast as it can":
+            while True:
+                blocks.append(b"x" * (16 * MIB))
+        case "hiding every exception":
+            while True:
+                try:
+                    blocks.append(b"x" * (16 * MIB))
+                except BaseException:
+                    continue
+    return mebibytes
+
+
+@registry.function(memory_limit=64 * MIB)
+def ask_for(mebibytes: int) -> int:
+    """Ask for so much at once; nothing is written to it, so no page of it is there."""
+    return len(bytes(mebibytes * MIB))
+
+
+@registry.function
+def allowed() -> tuple[int, int]:
+    """What the kernel allows this process."""
+    return resource.getrlimit(resource.RLIMIT_DATA)

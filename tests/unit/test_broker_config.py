@@ -33,10 +33,19 @@ def test_extra_lines_are_added_and_replace_ours() -> None:
     assert "50MB" not in text
 
 
-@pytest.mark.parametrize("key", ["listeners.tcp.default", "listeners.ssl.1", "default_user", "default_pass"])
+@pytest.mark.parametrize("key", ["listeners.tcp.default", "listeners.tcp.2", "default_user", "default_pass"])
 def test_the_listener_and_the_user_cannot_be_set(key: str) -> None:
     with pytest.raises(ConfigurationError, match=key):
         rabbitmq_conf(CREDENTIALS, 5672, {key: "0.0.0.0:5672"})
+
+
+@pytest.mark.parametrize("value", ["5671", "0.0.0.0:5671", ":::5671", "127.0.0.10:5671"])
+def test_a_further_listener_is_on_loopback_too(value: str) -> None:
+    assert "listeners.ssl.1 = 127.0.0.1:5671\n" in rabbitmq_conf(
+        CREDENTIALS, 5672, {"listeners.ssl.1": "127.0.0.1:5671"}
+    )
+    with pytest.raises(ConfigurationError, match="or nowhere"):
+        rabbitmq_conf(CREDENTIALS, 5672, {"listeners.ssl.1": value})
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,14 @@ def test_a_lost_worker_tells_exit_code_from_signal() -> None:
 )
 def test_the_end_of_a_process_is_told_in_words(exit_code: int | None, signal_number: int | None, words: str) -> None:
     assert describe_exit(exit_code, signal_number) == words
+
+
+def test_a_memory_limit_tells_what_was_allowed_and_what_was_taken() -> None:
+    error = remote_error(-32006, "too much", {"limit": 2**20, "used": 2**21})
+    assert isinstance(error, errors.MemoryLimitExceeded)
+    assert (error.limit, error.used) == (2**20, 2**21)
+    assert errors.MemoryLimitExceeded("too much").limit is None
+
+
+def test_a_cancelled_call_has_an_error_of_its_own() -> None:
+    assert type(remote_error(-32005, "cancelled")) is errors.CallCancelled

@@ -1,19 +1,15 @@
-"""Where the broker is, who we are there, and how many CPUs this process may use."""
+"""Which broker is meant, and how many CPUs this process may use."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from rpcsvc.errors import ConfigurationError
 from rpcsvc.settings import (
@@ -22,112 +18,13 @@ from rpcsvc.settings import (
     _is_alive,
     broker_folder,
     find_url,
+    find_urls,
     private_node_url,
     state_folder,
     usable_cpus,
 )
 
-BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
-TEXT = st.text(st.characters(codec="utf-8"))
 PRIVATE_URL = "amqp://me:mine@127.0.0.1:5700/"
-
-
-# ---- the URL ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [
-        ("amqp://localhost", BrokerUrl("localhost", 5672)),
-        ("amqp://localhost/", BrokerUrl("localhost", 5672)),
-        ("amqp://localhost/%2F", BrokerUrl("localhost", 5672)),
-        ("AMQP://LocalHost", BrokerUrl("localhost", 5672)),
-        ("amqps://mq.example.org", BrokerUrl("mq.example.org", 5671, tls=True)),
-        ("amqp://ann:secret@h:99/shop", BrokerUrl("h", 99, "ann", "secret", "shop")),
-        ("amqp://ann@h", BrokerUrl("h", 5672, "ann", "guest")),
-        ("amqp://:@h", BrokerUrl("h", 5672, "", "")),
-        ("amqp://a%40b:p%2Fq%3A%C3%A9@h/x%2Fy", BrokerUrl("h", 5672, "a@b", "p/q:é", "x/y")),
-        ("amqp://[::1]:5673/v", BrokerUrl("::1", 5673, vhost="v")),
-        ("amqp://h/?heartbeat=5", BrokerUrl("h", 5672, heartbeat=5)),
-        ("amqp://h?heartbeat=0", BrokerUrl("h", 5672, heartbeat=0)),
-        ("amqp://h/?heartbeat=65535", BrokerUrl("h", 5672, heartbeat=65535)),
-    ],
-)
-def test_a_url_is_read_as_rabbitmq_specifies(text: str, url: BrokerUrl) -> None:
-    assert BrokerUrl.parse(text) == url
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("http://h", "begins with 'http:'"),
-        ("localhost:5672", "begins with ''"),
-        ("", "begins with ''"),
-        ("amqp://", "names no host"),
-        ("amqp://:5672", "names no host"),
-        ("amqp://h:many", "bad port or host"),
-        ("amqp://h:70000", "bad port or host"),
-        ("amqp://[::1", "bad port or host"),
-        ("amqp://h//", "%2F"),
-        ("amqp://h/a/b", "%2F"),
-        ("amqp://h/a#b", "%23"),
-        ("amqp://h/?heartbeat=soon", "whole seconds"),
-        ("amqp://h/?heartbeat=", "whole seconds"),
-        ("amqp://h/?heartbeat=-1", "whole seconds"),
-        ("amqp://h/?heartbeat=65536", "whole seconds"),
-        ("amqp://h/?heartbeat=" + "9" * 5000, "whole seconds"),
-        ("amqp://h/?frame_max=1", "'frame_max'"),
-        ("amqp://h/?frame_max", "'frame_max'"),
-    ],
-)
-def test_a_url_that_is_none_is_refused_with_what_is_wrong(text: str, sentence: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        BrokerUrl.parse(text)
-    assert sentence in str(caught.value)
-
-
-BROKER_URLS = st.builds(
-    BrokerUrl,
-    host=st.sampled_from(["localhost", "10.0.0.7", "::1", "mq.example.org"]),
-    port=st.integers(0, 65535),
-    user=TEXT,
-    password=TEXT,
-    vhost=TEXT.filter(bool),
-    tls=st.booleans(),
-    heartbeat=st.integers(0, 65535),
-)
-
-
-@BOUNDED
-@given(BROKER_URLS)
-@example(BrokerUrl("h", 1, password="p@ss/w:o#r?d[%41]\n é", vhost="x/y"))
-def test_a_revealed_url_is_read_back_as_it_was(url: BrokerUrl) -> None:
-    assert BrokerUrl.parse(url.reveal()) == url
-    assert pickle.loads(pickle.dumps(url)) == url
-
-
-@BOUNDED
-@given(TEXT, TEXT.filter(bool))
-@example("hunter2", "/")
-def test_a_password_is_never_shown(password: str, vhost: str) -> None:
-    url = BrokerUrl("mq", 5672, "ann", password, vhost)
-    without = BrokerUrl("mq", 5672, "ann", "", vhost)
-
-    assert str(url) == without.reveal().replace("ann:@", "ann:***@", 1)
-    assert f"{url}" == str(url)
-    assert repr(url) == repr(without)
-
-
-# Passwords pasted as they are: each holds a character that ends the part of a URL in which a password stands.
-@pytest.mark.parametrize("place", ["hunter{}secret", "{}hunter2secret", "1{}secret", "1@a{}secret", "a@1{}secret"])
-@pytest.mark.parametrize("character", ["/", "?", "#", "[", "]", "?secret=", "?heartbeat=", "\u2100"])
-def test_an_unescaped_password_is_not_shown_by_the_refusal(place: str, character: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        BrokerUrl.parse(f"amqp://ann:{place.format(character)}@mq/shop")
-
-    shown = "".join(traceback.format_exception(caught.value))  # with what urllib said, if that is chained to ours
-    assert "secret" not in shown
-    assert "hunter" not in shown
 
 
 # ---- which broker -----------------------------------------------------------------------------------------------
@@ -166,6 +63,20 @@ def test_where_nothing_is_known_it_is_rabbitmqs_own_default(tmp_path: Path) -> N
 def test_a_malformed_variable_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         find_url(None, _environ(tmp_path, RPCSVC_URL="mq.example.org"))
+
+
+@pytest.mark.parametrize("by", ["code", "variable"])
+def test_several_brokers_may_be_named(tmp_path: Path, by: str) -> None:
+    urls = "amqp://first,amqp://second"
+    found = find_urls(urls if by == "code" else None, _environ(tmp_path, RPCSVC_URL=urls))
+
+    assert [node.host for node in found.nodes] == ["first", "second"]
+    assert find_url(urls, _environ(tmp_path)).host == "first"
+
+
+def test_a_list_of_no_brokers_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="empty"):
+        find_urls([], _environ(tmp_path, RPCSVC_URL="amqp://variable"))
 
 
 def test_a_node_whose_process_has_ended_is_not_found(tmp_path: Path) -> None:

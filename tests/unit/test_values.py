@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import numpy
 import orjson
 import pytest
+from exactly import exact
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -37,29 +38,6 @@ BOUNDED = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def exact(value: Any) -> str:
-    """Text that two values share only if they are the same in type, value and order; sets are put in order."""
-    kind = type(value).__name__
-    match value:
-        case dict():
-            return f"{kind}({', '.join(f'{exact(key)}: {exact(item)}' for key, item in value.items())})"
-        case list() | tuple():
-            return f"{kind}({', '.join(map(exact, value))})"
-        case set() | frozenset():
-            return f"{kind}({', '.join(sorted(map(exact, value)))})"
-        case float():
-            return f"{kind}({'nan' if math.isnan(value) else struct.pack('>d', value).hex()})"
-        case complex():
-            return f"{kind}({exact(value.real)},{exact(value.imag)})"
-        case bool() | None | str() | bytes() | bytearray():
-            return f"{kind}({value!r})"
-        case int():
-            return f"{kind}({value:x})"
-        case numpy.ndarray():
-            return f"{kind}({value.dtype.str},{value.shape},{value.tobytes().hex()})"
-    return f"{kind}({value!r})"  # datetime shows fold and zone, Decimal its exponent
 
 
 def assert_comes_back(value: Any) -> None:

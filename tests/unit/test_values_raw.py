@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 import orjson
 import pytest
+from exactly import exact
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -54,21 +55,6 @@ def body_of(encoded: bytes | Encoded) -> bytes:
 
 def through(value: Any) -> Any:
     return decode(body_of(encode_parts(value)))
-
-
-def exact(value: Any) -> str:
-    """Text that two values share only if they are the same in type and value; sets are put in order."""
-    kind = type(value).__name__
-    match value:
-        case dict():
-            return f"{kind}({', '.join(f'{exact(key)}: {exact(item)}' for key, item in value.items())})"
-        case list() | tuple():
-            return f"{kind}({', '.join(map(exact, value))})"
-        case frozenset():
-            return f"{kind}({', '.join(sorted(map(exact, value)))})"
-        case numpy.ndarray():
-            return f"{kind}({value.dtype.str},{value.shape},{value.tobytes().hex()})"
-    return f"{kind}({value!r})"
 
 
 def nested(levels: int, innermost: Any) -> Any:

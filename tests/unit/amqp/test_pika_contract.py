@@ -17,6 +17,7 @@ ADAPTER = {
     "_adapter_remove_timeout": ["self", "timeout_id"],
 }
 USED = {
+    "_create_heartbeat_checker": ["self"],
     "_on_data_available": ["self", "data_in"],
     "_on_stream_connected": ["self"],
     "_on_stream_terminated": ["self", "error"],
@@ -45,6 +46,15 @@ def test_data_leaves_through_the_method_that_the_transport_replaces() -> None:
     source = inspect.getsource(pika.connection.Connection)
     assert source.count("self._adapter_emit_data(") == 1
     assert "self._adapter_emit_data(" in inspect.getsource(pika.connection.Connection._output_marshaled_frames)
+
+
+def test_the_heartbeat_checker_has_the_parts_that_ours_replaces() -> None:
+    checker = pika.heartbeat.HeartbeatChecker
+    assert list(inspect.signature(checker._start_check_timer).parameters) == ["self"]
+    assert "self._check_interval," in inspect.getsource(checker._start_check_timer)
+    assert isinstance(checker.connection_is_idle, property)
+    assert "self._idle_byte_intervals += 1" in inspect.getsource(checker._check_heartbeat)
+    assert "self._timeout = timeout" in inspect.getsource(checker.__init__)
 
 
 def test_heartbeats_are_judged_by_the_bytes_that_came_in() -> None:

@@ -33,6 +33,7 @@ NUMBERS = {
     "ConnectionFailed": 6,
     "AuthenticationFailed": 6,
     "AccessRefused": 6,
+    "TlsFailed": 6,
     "ConnectionLost": 6,
     "QueueMismatch": 6,
     "BrokerError": 6,

@@ -59,3 +59,18 @@ def test_a_large_payload_may_come_in_pieces_of_any_size() -> None:
         reader = FrameReader()
         frames = [each for at in range(0, len(stream), size) for each in reader.feed(stream[at : at + size])]
         assert frames == [(RESULT, payload), (RESULT, b""), (RESULT, b"next")], size
+
+
+@BOUNDED
+@given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6).map(sorted))
+def test_any_bytes_are_frames_that_are_there_or_still_to_come_wherever_they_are_cut(
+    data: bytes, cuts: list[int]
+) -> None:
+    """The two processes trust each other, but a function may write to whatever descriptors it finds."""
+    whole, cut = FrameReader(), FrameReader()
+    arrived = []
+    for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+        arrived += cut.feed(data[start:end])
+
+    assert arrived == whole.feed(data)
+    assert sum(HEADER.size + len(payload) for _, payload in arrived) <= len(data)

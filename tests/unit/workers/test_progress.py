@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rpcsvc.workers.progress import Progress
+from rpcsvc.workers.progress import MAX_CANCELLED, Progress
 
 
 @pytest.fixture
@@ -73,3 +73,31 @@ def test_a_child_process_writes_where_its_parent_reads() -> None:
     os.waitpid(child, 0)
 
     assert (progress.of(0).taken, progress.of(0).item[0]) == (1, 7)
+
+
+def test_the_server_notes_what_is_cancelled_over_what_is_over(both_sides: tuple[Progress, Progress]) -> None:
+    servers, own = (side.of(2) for side in both_sides)
+    assert own.cancelled == frozenset()
+
+    for message in range(1, MAX_CANCELLED + 1):
+        servers.cancel(message, over=0)
+    assert own.cancelled == set(range(1, MAX_CANCELLED + 1))
+
+    servers.cancel(MAX_CANCELLED + 1, over=3)
+    servers.cancel(MAX_CANCELLED + 2, over=3)
+    assert own.cancelled == set(range(3, MAX_CANCELLED + 3))
+    assert own.taken == 0
+    assert both_sides[1].of(1).cancelled == frozenset()
+
+
+def test_limits_of_the_running_call_are_seen_and_forgotten_with_the_worker(
+    both_sides: tuple[Progress, Progress],
+) -> None:
+    servers, own = (side.of(1) for side in both_sides)
+    own.deadline, own.memory_limit, own.memory_at_start = 5, 6, 7
+    servers.cancel(1, over=0)
+    assert (servers.deadline, servers.memory_limit, servers.memory_at_start) == (5, 6, 7)
+
+    servers.reset()
+
+    assert (own.deadline, own.memory_limit, own.memory_at_start, own.cancelled) == (0, 0, 0, frozenset())

@@ -1,0 +1,175 @@
+"""One scenario from its first process to its last.
+
+    broker, servers, clients  ->  warm up  ->  measure  ->  faults  ->  calm  ->  no more calls  ->  measure  ->  check
+
+Whatever interrupts it, every process is ended and every temporary folder goes; a run that failed can keep its folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from rpcsvc.broker import PrivateBroker
+from rpcsvc.broker.ports import random_free_port
+
+from .checker import Verdict, check
+from .cluster import Cluster
+from .figures import broken
+from .history import read
+from .scenario import Scenario
+from .stage import Stage
+
+WARM_UP = 1.5
+SETTLE = 0.5
+"""Seconds after the last call, before what is held is measured."""
+
+HERE = Path(__file__).parent
+_PATH = (HERE.parent, HERE.parents[1] / "integration", HERE.parents[2])
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one run.
+
+    Attributes:
+        seconds: how long the faults lasted.
+        broken: a text for each figure that was not kept, or for what ended the run early.
+        folder: where its history is, if that was kept.
+    """
+
+    scenario: str
+    seconds: float
+    verdict: Verdict
+    broken: list[str] = field(default_factory=list)
+    folder: Path | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure was kept."""
+        return not self.broken
+
+
+def run(
+    scenario: Scenario,
+    seconds: float,
+    broker: PrivateBroker | None = None,
+    *,
+    keep: bool = False,
+    calm: float | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = lambda _: None,
+) -> Result:
+    """Run one scenario.
+
+    Args:
+        seconds: how long the faults last.
+        broker: one that scenarios share; those that break theirs start their own.
+        keep: whether the folder of a run that failed is kept.
+        calm: seconds of load after the faults; by default the scenario's own.
+        environ: added to the environment of servers and clients.
+        progress: told what is going on.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"rpcsvc-chaos-{scenario.name}-"))
+    kept = False
+    try:
+        with _broker_for(scenario, broker, progress) as mine:
+            early = _perform(
+                scenario, seconds, scenario.calm if calm is None else calm, mine, folder, environ, progress
+            )
+        verdict = check(read(folder.glob("*.jsonl")), scenario.all_rules)
+        result = Result(scenario.name, seconds, verdict, early + broken(verdict, scenario.figures))
+        kept = keep and not result.passed
+        return replace(result, folder=folder) if kept else result
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What servers and clients get: the modules of this harness and of the product, before what is there."""
+    path = [*map(str, _PATH), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    added = dict(environ)
+    first = added.pop("PYTHONPATH", None)
+    return {**added, "PYTHONPATH": os.pathsep.join([first, *path] if first else path)}
+
+
+@contextlib.contextmanager
+def private_broker(config: Mapping[str, str] = MappingProxyType({})) -> Iterator[PrivateBroker]:
+    """A broker in a temporary folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="rpcsvc-chaos-broker-"))
+    try:
+        with PrivateBroker(folder, port=random_free_port(), config=config) as broker:
+            yield broker
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _broker_for(
+    scenario: Scenario, shared: PrivateBroker | None, progress: Progress
+) -> Iterator[PrivateBroker | Cluster]:
+    if scenario.cluster:
+        progress(f"starting {scenario.cluster} brokers")
+        with Cluster(scenario.cluster) as cluster:
+            yield cluster
+        return
+    if shared is not None and not scenario.own_broker and not scenario.broker_config:
+        yield shared
+        return
+    progress("starting a broker")
+    with private_broker(scenario.broker_config) as broker:
+        yield broker
+
+
+def _perform(
+    scenario: Scenario,
+    seconds: float,
+    calm: float,
+    broker: PrivateBroker | Cluster,
+    folder: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> list[str]:
+    """All but the check. What ended it early is given back as text: the runs after it are to go on."""
+    try:
+        progress("starting servers")
+        with Stage(
+            broker,
+            folder,
+            servers=scenario.servers,
+            workers=scenario.workers,
+            server_options=scenario.server_options,
+            networks=scenario.networks,
+            url_options=scenario.url_options,
+            environ=environment(environ),
+        ) as stage:
+            progress("starting clients")
+            crowd = stage.load(scenario.load)
+            time.sleep(WARM_UP)
+            crowd.measure("before")
+            stage.measure("before")
+            progress(f"faults for {seconds:g} s")
+            stage.begin(seconds)
+            scenario.run(stage)
+            progress(f"calm for {calm:g} s")
+            time.sleep(calm)
+            progress("waiting for the last outcomes")
+            crowd.stop()
+            time.sleep(SETTLE)
+            stage.measure("after")
+            progress("stopping")
+    except Exception as error:
+        (folder / "error.log").write_text(traceback.format_exc())
+        return [f"ended early by {type(error).__name__}: {error}"]
+    return []

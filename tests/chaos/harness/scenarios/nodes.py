@@ -1,0 +1,33 @@
+"""A cluster loses nodes. Clients and servers know all of them, and every node has a copy of the queue."""
+
+from __future__ import annotations
+
+from ..checker import Rules
+from ..load import Load
+from ..scenario import scenario
+from ..stage import Stage
+
+
+@scenario(
+    "cluster",
+    "SIGKILL of one of three nodes, each in turn, every 20 s; it is started again, and the service goes on without it",
+    cluster=3,
+    servers=2,
+    workers=2,
+    load=Load(timeouts=(10.0, 15.0), wait_for_server=8.0),
+    allowed={"OutcomeUnknown"},
+    rules=Rules(most_starts=9, aftermath=5.0),
+    short=1.0,
+)
+def cluster(stage: Stage) -> None:
+    nodes = stage.cluster
+    nodes.mirror(f"^{stage.queue}$")
+    stage.sleep(0.5)
+    for number in stage.every(20.0):
+        # No cure: two nodes are left, and recovery counts from the loss of the third.
+        with stage.fault("a node is killed"):
+            nodes.kill(number % 3)
+        stage.sleep(3.0)
+        if stage.remaining:
+            nodes.launch(number % 3)
+            nodes.wait_ready(number % 3)

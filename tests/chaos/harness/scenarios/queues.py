@@ -1,0 +1,48 @@
+"""Queues and exchanges are deleted, and the broker does not wait for acks as long as calls take."""
+
+from __future__ import annotations
+
+from ..checker import Rules
+from ..load import MIX, Load
+from ..scenario import scenario
+from ..stage import Stage
+
+CONTROL = "rpcsvc.control"
+"""The exchange by which servers are told of calls that nobody waits for."""
+
+
+@scenario(
+    "queue-deleted",
+    "the queue is deleted every five seconds, with what is in it; once the control exchange too",
+    # Some calls are given up, so that there is something to say through the control exchange.
+    load=Load(mix={**MIX, "hopeless": 0.03}),
+    allowed={"OutcomeUnknown"},
+    rules=Rules(most_starts=9, aftermath=2.0),
+    short=6.0,
+)
+def queue_deleted(stage: Stage) -> None:
+    for number in stage.every(5.0):
+        with stage.fault("the queue is deleted"):
+            stage.rabbitmqctl.delete_queue(stage.queue)
+            if number == 1:
+                stage.rabbitmqctl.delete_exchange(CONTROL)
+
+
+@scenario(
+    "consumer-timeout",
+    "the broker closes channels that do not ack for two seconds, and some calls take three",
+    workers=8,
+    load=Load(mix={**MIX, "long": 0.1}, timeouts=(8.0, 12.0)),
+    own_broker=True,
+    broker_config={"consumer_timeout": "2000"},
+    allowed={"OutcomeUnknown"},
+    # The server knows the calls that come to it again, and goes on with them.
+    rules=Rules(most_starts=3, aftermath=2.0),
+    short=6.0,
+)
+def consumer_timeout(stage: Stage) -> None:
+    # A broker looks once a minute, or as often as it was told when a channel was opened.
+    with stage.fault("the broker begins to look at how long acks take"):
+        stage.rabbitmqctl.set_channel_tick(0.5)
+        stage.rabbitmqctl.close_all_connections()
+    stage.sleep(stage.remaining)

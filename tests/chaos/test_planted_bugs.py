@@ -1,0 +1,69 @@
+"""The harness catches what it is there for: a service with a bug in it does not pass, the same run without it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness.load import Load
+from harness.runner import Result, run
+from harness.scenario import Scenario
+from harness.stage import Stage
+
+from rpcsvc.broker import PrivateBroker
+
+PLANTED = Path(__file__).parent / "planted"
+
+
+def _quiet(stage: Stage) -> None:
+    stage.sleep(stage.remaining)
+
+
+def _kill_servers(stage: Stage) -> None:
+    for _ in stage.every(1.0):
+        stage.servers.start()
+        with stage.fault("a server is killed"):
+            stage.servers.kill(stage.servers.running[0])
+
+
+QUIET = Scenario("planted-quiet", "no fault", _quiet, workers=2, load=Load(rate=60))
+KILLS = Scenario(
+    "planted-kills",
+    "servers are killed while they compute calls that must not run twice",
+    _kill_servers,
+    servers=2,
+    workers=2,
+    load=Load(mix={"once": 3, "nap": 1, "tiny": 1}, rate=60),
+    allowed={"OutcomeUnknown"},
+)
+
+
+def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> Result:
+    environ = {} if bug is None else {"PYTHONPATH": str(PLANTED), "RPCSVC_CHAOS_PLANTED": bug}
+    return run(scenario, 4.0, broker, calm=1.0, environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("bug", "scenario", "heading"),
+    [
+        # What is acked and then lost has no reply: its callers run into their time-out, which nothing excuses.
+        ("ack_before_the_reply", KILLS, "unexpected"),
+        ("correlation_dropped", QUIET, "wrong"),
+        ("retry_of_what_must_not_run_twice", KILLS, "often"),
+        ("leaked_pending_calls", QUIET, "pending"),
+    ],
+)
+def test_a_planted_bug_is_caught(bug: str, scenario: Scenario, heading: str, broker: PrivateBroker) -> None:
+    result = _run(scenario, broker, bug)
+    assert result.verdict.calls > 50, "the load ran"
+    assert any(text.startswith(f"{heading} ") for text in result.broken), f"{result.broken}\n{result.verdict}"
+
+
+@pytest.mark.parametrize("scenario", [QUIET, KILLS], ids=lambda scenario: scenario.name)
+def test_without_a_bug_the_same_run_passes(scenario: Scenario, broker: PrivateBroker) -> None:
+    result = _run(scenario, broker)
+    assert result.passed, f"{result.broken}\n{result.verdict}"
+    if scenario is KILLS:
+        assert result.verdict.outcomes["OutcomeUnknown"], (
+            "calls that must not run twice were under way when servers died"
+        )

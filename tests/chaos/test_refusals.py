@@ -1,0 +1,215 @@
+"""What refuses us is told from what is merely away: the first ends things at once, the second is tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pika
+import pytest
+from ctl import RabbitCtl
+from processes import ServerProcess, wait_until
+from proxy import Direction, Proxy
+
+from rpcsvc import AuthenticationFailed, ConnectionFailed, ConnectionLost, RpcClient, RpcTimeout
+from rpcsvc.broker import PrivateBroker
+
+NO_BROKER = 6
+
+
+@contextmanager
+def listener(answer: bytes | None) -> Iterator[str]:
+    """Something that takes TCP connections, and says `answer`, or nothing, and no more; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    taken.append(connection)
+                    if answer is not None:
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"amqp://127.0.0.1:{server.getsockname()[1]}/"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in taken:
+            connection.close()
+
+
+class TestAtTheStart:
+    @pytest.mark.parametrize(
+        "answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 1000, b"AMQP\x00\x01\x00\x00"]
+    )
+    def test_what_is_no_broker_is_given_up_after_the_connect_timeout(self, answer: bytes | None) -> None:
+        with listener(answer) as url:
+            started = time.monotonic()
+            with pytest.raises(ConnectionFailed) as caught:
+                RpcClient(url, connect_timeout=1.0)
+            assert time.monotonic() - started < 2
+            assert not isinstance(caught.value, AuthenticationFailed)
+            assert url.split("@")[-1].removeprefix("amqp://") in str(caught.value)
+
+    def test_a_server_gives_it_up_too(self, queue: str) -> None:
+        with (
+            listener(None) as url,
+            ServerProcess(url, "--connect-timeout", "1", "--workers", "1", ready=False) as server,
+        ):
+            assert server.wait(within=30) == NO_BROKER
+            assert "said no more" in server.output or "in time" in server.output
+
+    def test_a_server_waits_for_a_broker_that_is_not_up_yet(self, own_broker: PrivateBroker, queue: str) -> None:
+        own_broker.stop()
+        with ServerProcess(
+            own_broker.url, "--connect-timeout", "60", "--workers", "1", "--queue", queue, ready=False
+        ) as server:
+            wait_until(lambda: "no connection yet" in server.output, within=30)
+            own_broker.start()
+            wait_until(lambda: "ready:" in server.output, within=30)
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            (lambda url: url.replace("rpcsvc:", "rpcsvc:no"), "refuses user 'rpcsvc' or the password"),
+            (lambda url: url + "elsewhere", "no virtual host 'elsewhere'"),
+        ],
+        ids=["password", "virtual host"],
+    )
+    def test_a_server_that_is_refused_ends_at_once_and_says_why(
+        self, broker: PrivateBroker, queue: str, change: Callable[[str], str], sentence: str
+    ) -> None:
+        started = time.monotonic()
+        with ServerProcess(change(broker.url), "--connect-timeout", "60", "--queue", queue, ready=False) as server:
+            assert server.wait(within=30) == NO_BROKER
+            assert time.monotonic() - started < 30
+            assert sentence in server.output
+
+    def test_a_server_whose_queue_is_declared_otherwise_ends_at_once(self, broker: PrivateBroker, queue: str) -> None:
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            connection.channel().queue_declare(queue, durable=True, arguments={"x-max-length": 5})
+            with ServerProcess(broker.url, "--connect-timeout", "60", "--queue", queue, ready=False) as server:
+                assert server.wait(within=30) == NO_BROKER
+                assert "declared otherwise" in server.output
+            connection.channel().queue_delete(queue)
+
+    @pytest.mark.parametrize("direction", list(Direction))
+    def test_a_connection_that_breaks_in_the_middle_of_the_handshake_is_no_refusal(
+        self, broker: PrivateBroker, network: Proxy, server: ServerProcess, queue: str, direction: Direction
+    ) -> None:
+        # Each attempt is cut a little later: before, in and after the authentication.
+        for count in (1, 8, 100, 300, 400, 500, 520, 540, 560, 600):
+            network.cut_after(count, direction)
+            with RpcClient(network.url(broker.url), queue=queue, connect_timeout=20) as client:
+                assert client.call("fib", 30) == 832040
+        network.heal()
+
+
+class TestLater:
+    def test_a_changed_password_ends_the_server_and_fails_calls_with_its_sentence(
+        self, own_broker: PrivateBroker, queue: str
+    ) -> None:
+        with (
+            ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server,
+            RpcClient(own_broker.url, queue=queue, timeout=20) as client,
+        ):
+            running = client.submit("sleep", 5.0)
+            assert client.callback_queue is not None
+            wait_until(lambda: client.pending == 1)
+            time.sleep(0.3)
+            RabbitCtl(own_broker).change_password("another")
+            RabbitCtl(own_broker).close_all_connections()
+            assert server.wait() == NO_BROKER
+            assert "refuses user 'rpcsvc' or the password" in server.output
+            with pytest.raises(ConnectionLost, match="refuses user 'rpcsvc'"):
+                running.result(timeout=5)  # it was sent: whether it has run nobody knows
+            started = time.monotonic()
+            with pytest.raises(AuthenticationFailed):
+                client.call("fib", 30)
+            assert time.monotonic() - started < 2
+            # `rpcsvc` may come back as it was.
+            RabbitCtl(own_broker).change_password(own_broker.url.split(":")[2].split("@")[0])
+            with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue):
+                assert client.call("fib", 30) == 832040
+
+    def test_a_broker_that_is_stopped_and_started_in_its_node_interrupts_nobody_for_long(
+        self, own_broker: PrivateBroker, queue: str
+    ) -> None:
+        with (
+            ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server,
+            RpcClient(own_broker.url, queue=queue, timeout=60, connect_timeout=40, wait_for_server=30) as client,
+        ):
+            assert client.call("fib", 30) == 832040
+            RabbitCtl(own_broker).stop_app()
+            calls = [client.submit("echo", number) for number in range(100)]
+            RabbitCtl(own_broker).start_app()
+            cured = time.monotonic()
+            assert client.call("fib", 30) == 832040
+            assert time.monotonic() - cured < 6
+            assert [call.result() for call in calls] == list(range(100))
+            assert server.process.poll() is None
+
+    def test_connections_that_are_closed_while_they_are_being_made_are_made_again(
+        self, own_broker: PrivateBroker, queue: str
+    ) -> None:
+        with ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server:
+            stop = threading.Event()
+
+            def close_again_and_again() -> None:
+                while not stop.is_set():
+                    RabbitCtl(own_broker).close_all_connections()
+
+            closing = threading.Thread(target=close_again_and_again)
+            closing.start()
+            try:
+                end = time.monotonic() + 6
+                while time.monotonic() < end:
+                    with (
+                        RpcClient(own_broker.url, queue=queue, connect_timeout=30, wait_for_server=20) as client,
+                        contextlib.suppress(ConnectionLost),  # three times lost under one call
+                    ):
+                        assert client.call("echo", "x", timeout=20) == "x"
+            finally:
+                stop.set()
+                closing.join()
+            with RpcClient(own_broker.url, queue=queue, wait_for_server=10) as client:
+                assert client.call("fib", 30) == 832040
+            assert server.process.poll() is None
+
+    def test_a_call_that_is_not_acked_in_the_brokers_time_costs_the_server_its_channel_and_nobody_else_a_call(
+        self, own_broker: PrivateBroker, queue: str
+    ) -> None:
+        RabbitCtl(own_broker).set_consumer_timeout(2)
+        with (
+            ServerProcess(own_broker.url, "--workers", "6", "--queue", queue) as server,
+            RpcClient(own_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
+        ):
+            long = client.submit("sleep", 60, timeout=7)
+            started = time.monotonic()
+            answered = 0
+            while time.monotonic() < started + 6.5:
+                assert client.call("echo", answered) == answered
+                answered += 1
+            assert isinstance(long.exception(timeout=5), RpcTimeout)
+            assert "delivery acknowledgement" in server.output
+            assert "reconnecting" in server.output
+            assert client.call("fib", 30) == 832040
+
+    def test_a_call_that_is_longer_than_the_brokers_time_is_run_once_and_answered(
+        self, own_broker: PrivateBroker, queue: str, tmp_path: Path
+    ) -> None:
+        RabbitCtl(own_broker).set_consumer_timeout(2)
+        trace = tmp_path / "trace"
+        with (
+            ServerProcess(own_broker.url, "--workers", "2", "--queue", queue),
+            RpcClient(own_broker.url, queue=queue, timeout=15, wait_for_server=10) as client,
+        ):
+            assert client.call("write_then_sleep", str(trace), "long", 6.0) == "long"
+        assert trace.read_text().split() == ["long"]

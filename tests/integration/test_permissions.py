@@ -1,0 +1,272 @@
+"""The users that docs/security.md makes: what they may do is enough, and what they may not do is refused by the broker.
+
+The page's own commands are run, on a virtual host of a real broker.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pika
+import pika.exceptions
+import pytest
+from ctl import RabbitCtl
+from processes import ServerProcess, wait_until
+
+from rpcsvc import AccessRefused, RpcClient, RpcError
+from rpcsvc.broker import PrivateBroker
+from rpcsvc.settings import BrokerUrl
+
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+VHOST = "compute"
+Operation = Callable[[Any, str], object]
+
+
+def commands() -> list[list[str]]:
+    """The page's calls of rabbitmqctl, as words without the program's name."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["rabbitmqctl"]]
+
+
+class Users:
+    """The page's users on a broker.
+
+    Attributes:
+        urls: of "pool", "caller" and "admin" in the virtual host.
+    """
+
+    def __init__(self, broker: PrivateBroker) -> None:
+        self.broker = broker
+        admin = replace(BrokerUrl.parse(broker.url), vhost=VHOST)
+        self.urls = {"admin": admin.reveal()}
+        for words in commands():
+            match words:
+                case ["add_user", name]:
+                    password = secrets.token_urlsafe()
+                    RabbitCtl(broker)(*words, answer=password)
+                    self.urls[name] = replace(admin, user=name, password=password).reveal()
+                case _:
+                    RabbitCtl(broker)(*words)
+        self.permit("rpcsvc", ".*", ".*", ".*")
+
+    def permit(self, user: str, configure: str, write: str, read: str) -> None:
+        RabbitCtl(self.broker)("set_permissions", "-p", VHOST, user, configure, write, read)
+
+    def restore(self, user: str) -> None:
+        """What the page says, again."""
+        for words in commands():
+            if words[0] == "set_permissions" and user in words:
+                RabbitCtl(self.broker)(*words)
+
+    def remove(self) -> None:
+        RabbitCtl(self.broker)("delete_vhost", VHOST)
+        for name in self.urls:
+            if name != "admin":
+                RabbitCtl(self.broker)("delete_user", name)
+
+
+@pytest.fixture(scope="module")
+def users(broker: PrivateBroker) -> Iterator[Users]:
+    users = Users(broker)
+    yield users
+    users.remove()
+
+
+@pytest.fixture(scope="module")
+def pool(users: Users) -> Iterator[ServerProcess]:
+    """A server that is the user "pool"."""
+    with ServerProcess(users.urls["pool"], "--workers", "1") as server:
+        yield server
+        print(server.output)
+
+
+def refusal(url: str, operation: Operation, queue: str = "rpc_queue") -> int:
+    """The reply code with which the broker refuses an operation on a channel."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        try:
+            operation(channel, queue)
+            channel.queue_declare("rpc_queue", passive=True)  # a publish is refused a moment later
+        except pika.exceptions.ChannelClosedByBroker as error:
+            return int(error.reply_code)
+        return 200
+
+
+# ---- what they need, they may
+
+
+def test_the_page_makes_a_user_for_each_side(users: Users) -> None:
+    assert users.urls.keys() == {"admin", "pool", "caller"}
+
+
+def test_with_these_permissions_calls_are_made_and_answered(users: Users, pool: ServerProcess) -> None:
+    with RpcClient(users.urls["caller"], timeout=30) as client:
+        assert client.call("fib", 100) == 354224848179261915075
+        assert list(client.map("fib", range(10))) == [0, 1, 1, 2, 3, 5, 8, 13, 21, 34]
+        futures = [client.submit("echo", number) for number in range(500)]
+        assert [future.result() for future in futures] == list(range(500))
+
+
+def test_with_these_permissions_a_word_to_all_pools_can_be_sent_and_heard(users: Users, pool: ServerProcess) -> None:
+    """The exchange for it belongs to pools, callers write to it."""
+    with (
+        pika.BlockingConnection(pika.URLParameters(users.urls["pool"])) as hearing,
+        pika.BlockingConnection(pika.URLParameters(users.urls["caller"])) as speaking,
+    ):
+        ear, mouth = hearing.channel(), speaking.channel()
+        ear.exchange_declare("rpcsvc.control", "fanout", durable=True)
+        queue = ear.queue_declare("", exclusive=True).method.queue
+        ear.queue_bind(queue, "rpcsvc.control")
+        mouth.confirm_delivery()
+        mouth.basic_publish("rpcsvc.control", "", b"stop")
+        assert wait_until(lambda: ear.basic_get(queue, auto_ack=True)[2]) == b"stop"
+
+
+def test_a_pool_that_may_not_declare_its_queue_takes_one_that_is_there(users: Users) -> None:
+    everything = r"^(given|rpcsvc\.control|amq\.gen-.*)$"
+    users.permit("pool", r"^(rpcsvc\.control|amq\.gen-.*)$", r"^(amq\.default|amq\.gen-.*)$", everything)
+    try:
+        with ServerProcess(users.urls["pool"], "--workers", "1", "--queue", "given", ready=False) as server:
+            assert server.wait(30) == 6
+            assert "ACCESS_REFUSED" in server.output
+            assert "nor did somebody else declare it" in server.output
+        with pika.BlockingConnection(pika.URLParameters(users.urls["admin"])) as connection:
+            connection.channel().queue_declare("given", durable=True)
+        with (
+            ServerProcess(users.urls["pool"], "--workers", "1", "--queue", "given"),
+            RpcClient(users.urls["caller"], queue="given", timeout=30) as client,
+        ):
+            assert client.call("fib", 30) == 832040
+    finally:
+        users.restore("pool")
+
+
+# ---- what they do not need, they may not
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(lambda channel, queue: channel.basic_consume(queue, print), id="take calls"),
+        pytest.param(lambda channel, queue: channel.basic_get(queue), id="look at calls"),
+        pytest.param(lambda channel, queue: channel.queue_purge(queue), id="throw calls away"),
+        pytest.param(lambda channel, queue: channel.queue_delete(queue), id="delete the queue"),
+        pytest.param(lambda channel, queue: channel.queue_declare(queue, durable=True), id="declare the queue"),
+        pytest.param(lambda channel, _: channel.queue_declare("other"), id="declare another queue"),
+        pytest.param(lambda channel, _: channel.exchange_declare("rpcsvc.control", "fanout"), id="declare an exchange"),
+        pytest.param(lambda channel, _: channel.exchange_delete("rpcsvc.control"), id="delete the exchange"),
+        pytest.param(lambda channel, _: channel.basic_publish("amq.fanout", "", b""), id="publish elsewhere"),
+    ],
+)
+def test_a_caller_may_not(users: Users, pool: ServerProcess, operation: Operation) -> None:
+    assert refusal(users.urls["caller"], operation) == 403
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(lambda channel, _: channel.queue_declare("other"), id="declare another queue"),
+        pytest.param(lambda channel, _: channel.basic_get("other"), id="read another queue"),
+        pytest.param(lambda channel, _: channel.queue_delete("other"), id="delete another queue"),
+        pytest.param(lambda channel, _: channel.exchange_declare("other", "fanout"), id="declare another exchange"),
+        pytest.param(lambda channel, _: channel.basic_publish("amq.fanout", "", b""), id="publish elsewhere"),
+        pytest.param(lambda channel, _: channel.basic_publish("rpcsvc.control", "", b""), id="stop others' calls"),
+    ],
+)
+def test_a_pool_may_not(users: Users, pool: ServerProcess, operation: Operation) -> None:
+    with pika.BlockingConnection(pika.URLParameters(users.urls["admin"])) as connection:
+        connection.channel().queue_declare("other", auto_delete=True)
+    assert refusal(users.urls["pool"], operation) == 403
+
+
+@pytest.mark.parametrize("who", ["pool", "caller"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(lambda channel, queue: channel.basic_consume(queue, print), id="read it"),
+        pytest.param(lambda channel, queue: channel.basic_get(queue), id="look into it"),
+        pytest.param(lambda channel, queue: channel.queue_purge(queue), id="empty it"),
+        pytest.param(lambda channel, queue: channel.queue_delete(queue), id="delete it"),
+    ],
+)
+def test_anothers_callback_queue_is_locked_even_to_who_knows_its_name(
+    users: Users, pool: ServerProcess, who: str, operation: Operation
+) -> None:
+    with RpcClient(users.urls["caller"]) as client:
+        assert client.callback_queue is not None
+        assert client.callback_queue.startswith("amq.gen-")
+        assert refusal(users.urls[who], operation, client.callback_queue) == 405
+        assert client.call("fib", 30) == 832040
+
+
+def test_whoever_may_call_may_write_to_every_queue_of_the_virtual_host(users: Users, pool: ServerProcess) -> None:
+    """What the page warns of: behind the default exchange RabbitMQ has no permission for single queues."""
+    with pika.BlockingConnection(pika.URLParameters(users.urls["admin"])) as connection:
+        channel = connection.channel()
+        channel.queue_declare("not-for-callers", exclusive=True)
+
+        def publish(of_caller: Any, _queue: str) -> None:
+            of_caller.basic_publish("", "not-for-callers", b"a surprise")
+
+        assert refusal(users.urls["caller"], publish) == 200
+        assert wait_until(lambda: channel.basic_get("not-for-callers")[2]) == b"a surprise"
+
+
+@pytest.mark.parametrize("who", ["pool", "caller"])
+def test_neither_may_enter_another_virtual_host(users: Users, who: str) -> None:
+    elsewhere = replace(BrokerUrl.parse(users.urls[who]), vhost="/")
+    with pytest.raises(AccessRefused, match="virtual host '/'"):
+        RpcClient(elsewhere.reveal()).close()
+
+
+# ---- too little is said, not suffered
+
+
+def test_a_pool_that_may_not_answer_ends_instead_of_computing_again_and_again(users: Users, tmp_path: Path) -> None:
+    users.permit("pool", ".*", "^nothing$", ".*")
+    trace = tmp_path / "trace"
+    try:
+        with (
+            ServerProcess(users.urls["pool"], "--workers", "1", "--queue", "mute") as server,
+            RpcClient(users.urls["caller"], queue="mute", timeout=30) as client,
+        ):
+            future = client.submit("write_then_sleep", str(trace), "begun", 0.0)
+            assert server.wait(30) == 6
+            assert "refused access" in server.output
+            assert trace.read_text().split() == ["begun"]
+            with pytest.raises(RpcError):
+                future.result()
+    finally:
+        users.restore("pool")
+
+
+def test_a_caller_that_may_not_publish_is_told(users: Users, pool: ServerProcess) -> None:
+    users.permit("caller", ".*", "^nothing$", ".*")
+    try:
+        with RpcClient(users.urls["caller"], timeout=30) as client, pytest.raises(RpcError, match="refused access"):
+            client.call("fib", 30)
+    finally:
+        users.restore("caller")
+
+
+def test_a_caller_without_the_right_to_cancel_calls_all_the_same(users: Users, pool: ServerProcess) -> None:
+    """With the right, a cancelled call frees its worker; without it, calls are made and answered as ever."""
+    with RpcClient(users.urls["caller"], timeout=60) as client:
+        running = client.submit("sleep", 50)
+        wait_until(lambda: client.pending == 1)
+        assert running.cancel()
+        assert client.call("fib", 30, timeout=20) == 832040
+    users.permit("caller", r"^amq\.gen-.*$", r"^amq\.default$", r"^amq\.gen-.*$")
+    try:
+        with RpcClient(users.urls["caller"], timeout=30) as client:
+            client.submit("sleep", 0.5).cancel()
+            assert client.call("fib", 30) == 832040
+    finally:
+        users.restore("caller")

@@ -1,0 +1,86 @@
+"""What becomes of the messages of a worker that has ended."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from rpcsvc.supervision import WorkerExit
+from rpcsvc.workers.handle import Answer, Cancelled, Cause, Kill, Lost, MemoryUse, Outcome, Work, Worker
+from rpcsvc.workers.progress import Progress
+
+KILLED = WorkerExit(4711, None, 9)
+NOBODY: Any = None
+USE = MemoryUse(limit=10, used=20)
+
+
+def worker_that_has(*, answered: int, taken: int, given: int) -> Worker:
+    progress, fd = Progress.create(1)
+    os.close(fd)
+    worker = Worker(NOBODY, NOBODY, 0, progress.of(0))
+    for _ in range(taken):
+        worker.progress.take()
+    worker.progress.item[0] = 5
+    worker.answered = answered
+    worker.given.extend(Work(b"", lambda _: None, None) for _ in range(given))
+    worker.exit = KILLED
+    return worker
+
+
+def test_what_was_computed_what_ran_and_what_had_not_begun_are_told_apart() -> None:
+    worker = worker_that_has(answered=7, taken=9, given=4)
+    works = list(worker.given)
+
+    assert [worker.message_of(work) for work in works] == [8, 9, 10, 11]
+    assert worker.take_back() == [
+        (works[0], Lost(KILLED, False, 5)),
+        (works[1], Lost(KILLED, True, 5)),
+        (works[2], None),
+        (works[3], None),
+    ]
+    assert not worker.given
+
+
+@pytest.mark.parametrize(
+    ("kill", "lost"),
+    [
+        (Kill(Cause.TIME, 1), Lost(KILLED, True, 5, over_time=True)),
+        (Kill(Cause.MEMORY, 1, USE), Lost(KILLED, True, 5, over_memory=USE)),
+        (Kill(Cause.CANCEL, 1), Lost(KILLED, True, 5)),
+    ],
+)
+def test_the_message_that_a_worker_was_killed_over_is_told_why(kill: Kill, lost: Lost) -> None:
+    worker = worker_that_has(answered=0, taken=1, given=2)
+    worker.kill = kill
+    assert [how for _, how in worker.take_back()] == [lost, None]
+
+
+@pytest.mark.parametrize("kill", [Kill(Cause.TIME, 1), Kill(Cause.MEMORY, 1, USE), Kill(Cause.CANCEL, 1)])
+def test_a_message_that_ran_when_the_one_before_it_was_to_be_killed_is_not_to_blame(kill: Kill) -> None:
+    worker = worker_that_has(answered=0, taken=2, given=2)
+    worker.kill = kill
+    assert [how for _, how in worker.take_back()] == [Lost(KILLED, False, 5)] * 2
+
+
+def test_cancelled_work_is_told_once_whatever_becomes_of_it() -> None:
+    told: list[Outcome] = []
+    at_once, later = (Work(b"", told.append, None) for _ in range(2))
+
+    at_once.end_cancelled()
+    assert told == [Cancelled()]
+    at_once.end(Answer(b""))
+    assert told == [Cancelled()]
+
+    later.will_end_cancelled()
+    assert not later.is_over
+    later.end(Lost(KILLED, True, 0))
+    assert later.is_over
+    assert told == [Cancelled(), Cancelled()]
+
+
+def test_work_is_itself_and_not_what_looks_alike() -> None:
+    one, other = (Work(b"", print, None) for _ in range(2))
+    assert one != other
+    assert other not in [one]

@@ -64,10 +64,13 @@ def tidied(path: Path) -> bool:
 # ---- given up
 
 
-def test_a_call_that_is_given_up_in_the_queue_never_starts(caller: RpcClient, path: Path) -> None:
+def test_a_call_that_is_given_up_in_the_queue_never_starts(
+    caller: RpcClient, control: Any, queue: str, path: Path
+) -> None:
     running = caller.submit("work_on", str(path), 1, 1.0)
     wait_until(lambda: lines(path) == ["1"])
     waiting = caller.submit("work_on", str(path), 2, 0.0)
+    wait_until(lambda: control.queue_declare(queue, passive=True).method.message_count == 1)
     behind = caller.submit("work_on", str(path), 3, 0.0)
 
     assert waiting.cancel()

@@ -27,8 +27,10 @@ Properties: TypeAlias = dict[str, bytes | int]
 """By name; text as the bytes that travel, `headers` as the bytes of the whole table without its length."""
 
 NOBODY = "amq.gen-nobody"
-_NAMES = ("content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to")
-_NAMES += ("expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id")
+_NAMES = (
+    *("content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to"),
+    *("expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id"),
+)
 _NUMBERS = {"delivery_mode": "!B", "priority": "!B", "timestamp": "!Q"}
 _BUFFERED = 1_000_000
 

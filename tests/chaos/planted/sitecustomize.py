@@ -13,6 +13,7 @@ from typing import Any
 from rpcsvc.amqp import Delivery
 from rpcsvc.calling.link import CallLink
 from rpcsvc.pending import PendingCalls
+from rpcsvc.serving.service import Service
 from rpcsvc.serving.session import Session
 
 
@@ -47,7 +48,8 @@ def correlation_dropped() -> None:
 
 def retry_of_what_must_not_run_twice() -> None:
     """The server takes every function for an idempotent one."""
-    Session._may_run_twice = lambda *_: True  # type: ignore[method-assign]
+    served = Service.served
+    Service.served = lambda self, body: replace(served(self, body), idempotent=True)  # type: ignore[method-assign]
 
 
 def leaked_pending_calls() -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -20,11 +19,6 @@ from rpcsvc.broker.ports import random_free_port
 
 
 @pytest.fixture
-def queue() -> str:
-    return f"chaos-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
 def first(broker: PrivateBroker) -> Iterator[Proxy]:
     with Proxy("127.0.0.1", broker.port) as proxy:
         yield proxy
@@ -34,13 +28,6 @@ def first(broker: PrivateBroker) -> Iterator[Proxy]:
 def second(broker: PrivateBroker) -> Iterator[Proxy]:
     with Proxy("127.0.0.1", broker.port) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def server(broker: PrivateBroker, queue: str) -> Iterator[ServerProcess]:
-    with ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server:
-        yield server
-        print(server.output)
 
 
 def nobody(broker: PrivateBroker) -> str:

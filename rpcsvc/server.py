@@ -23,9 +23,9 @@ from .errors import (
     QueueNotFound,
     RpcError,
 )
+from .limits import Limits
 from .loops import new_event_loop
 from .memory import keep_large_blocks
-from .registry import Limits
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus

@@ -17,7 +17,7 @@ PACKAGE = Path(rpcsvc.__file__).parent
 FLOORS = {
     0: ["errors", "deadline", "settings", "urls", "_version"],
     1: [
-        *("values.*", "digits", "jsonrpc", "bulk.*", "registry", "openrpc", "raising", "dispatch", "control"),
+        *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "registry", "openrpc", "raising", "dispatch", "control"),
         *("pending", "supervision", "functions.*"),
     ],
     2: ["amqp.*", "workers.*", "broker.*", "loops", "memory"],

@@ -2,7 +2,7 @@
 
     __main__   the command
     modes      what is measured
-    peer       what a peer is, and one module for each of them
+    peer       what a peer is, and one module for each of them; earlier is this library at another revision
     serve      the server process of a peer             load    its client process, and the loops that call
     runner     starts, measures, stops; round by round  table   medians, spread, ratios, text (pure)
     limit/     the client and the server in C

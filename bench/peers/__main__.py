@@ -21,8 +21,10 @@ from typing import Any
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
 
+from .earlier import Earlier
 from .everyone import PEERS
 from .modes import MODES, Mode
+from .ours import Ours
 from .peer import Peer
 from .processes import end_all
 from .runner import Options, Runner
@@ -39,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     runs: list[Run] = []
     try:
-        with _broker() as broker:
+        with _broker() as broker, tempfile.TemporaryDirectory(prefix="rpcsvc-earlier-") as folder:
+            if options.earlier is not None:
+                options.only = _with_earlier(options.only, options.earlier, Path(folder))
             runner = Runner(broker.url, broker.pid, Options(**_amounts(options)))
             runs = runner.run_all(options.only, options.mode, _Progress(options))
     except KeyboardInterrupt:
@@ -64,6 +68,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only", type=_peers, default=list(PEERS.values()), metavar="PEER,...", help="parts of their names"
     )
     parser.add_argument("--mode", type=_modes, default=list(MODES.values()), metavar="a,b,...", help="see below")
+    parser.add_argument("--earlier", metavar="REVISION", help="beside each of ours, the same at that revision")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each, interleaved (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2.5, metavar="S", help="of each run (%(default)s)")
     parser.add_argument("--calls", type=int, default=100_000, metavar="N", help="of a map (%(default)s)")
@@ -85,6 +90,14 @@ def _peers(text: str) -> list[Peer]:
             raise argparse.ArgumentTypeError(f"no peer is named {word!r}; there are: {', '.join(PEERS)}")
         chosen |= exact or found
     return [peer for name, peer in PEERS.items() if name in chosen]
+
+
+def _with_earlier(peers: Sequence[Peer], revision: str, folder: Path) -> list[Peer]:
+    """Each of ours, and behind it the same as it was."""
+    chosen: list[Peer] = []
+    for peer in peers:
+        chosen += [peer, Earlier(peer, revision, folder)] if isinstance(peer, Ours) else [peer]
+    return chosen
 
 
 def _modes(text: str) -> list[Mode]:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from .modes import Mode
+from .processes import ROOT
 
 
 class Unavailable(Exception):
@@ -77,9 +78,14 @@ class Peer:
 
     name = ""
     kind = "peer"
-    """"ours", "peer" (RPC over RabbitMQ in Python), "local" (no broker), "limit" (C), "work" (the function alone)."""
+    """"ours", "earlier" (ours at another revision), "peer" (RPC over RabbitMQ in Python), "local" (no broker), "limit"
+    (C), "work" (the function alone)."""
     note = ""
     """What a reader of the table should know."""
+    today = "ours"
+    """The peer of ours that it is compared with."""
+    folder = ROOT
+    """Where its processes run, and what they import from first."""
 
     def unable(self, mode: Mode) -> str | None:
         """Why the peer cannot do a mode, or None."""

@@ -26,11 +26,11 @@ class Child:
     Used as a context manager it is gone, with its descendants, when the block is left.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], *, read: bool = False) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], *, folder: Path, read: bool = False) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by stop
         self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=dict(environ),
             stdin=subprocess.PIPE if read else subprocess.DEVNULL,
             stdout=subprocess.PIPE if read else self._log,

@@ -72,7 +72,13 @@ class Runner:
 
     def run(self, peer: Peer, mode: Mode, round_: int) -> Run:
         """One run. What goes wrong is in the run, not raised."""
-        what: dict[str, Any] = {"peer": peer.name, "kind": peer.kind, "mode": mode.key, "round": round_}
+        what: dict[str, Any] = {
+            "peer": peer.name,
+            "kind": peer.kind,
+            "today": peer.today,
+            "mode": mode.key,
+            "round": round_,
+        }
         reason = self.failures.get(peer.name) or peer.unable(mode)
         if reason is not None:
             return Run(**what, failure=reason)
@@ -97,11 +103,13 @@ class Runner:
     def _measure(self, peer: Peer, setup: Setup) -> dict[str, Any]:
         environ = {**os.environ, "RPCSVC_URL": self.url, "PYTHONWARNINGS": "ignore"}
         with ExitStack() as stack:
-            servers = [stack.enter_context(Child(command, environ)) for command in peer.servers(setup)]
+            servers = [
+                stack.enter_context(Child(command, environ, folder=peer.folder)) for command in peer.servers(setup)
+            ]
             consumers = peer.consumers(setup)
             if consumers is not None:
                 self._wait_for_consumers(*consumers, servers)
-            client = stack.enter_context(Child(peer.client(setup), environ, read=True))
+            client = stack.enter_context(Child(peer.client(setup), environ, folder=peer.folder, read=True))
             return self._watch(client, servers)
 
     def _wait_for_consumers(self, queue: str, consumers: int, servers: Sequence[Child]) -> None:

@@ -22,6 +22,7 @@ class Run:
     Attributes:
         peer, kind, mode: what ran; `mode` is its letter.
         round: its number, from 1.
+        today: the peer of ours that it is compared with.
         calls, seconds: what was counted.
         client_cpu, server_cpu, broker_cpu: seconds of CPU in that time; the server's is that of all its processes.
         failure: why there is no measurement; then the numbers are 0.
@@ -31,6 +32,7 @@ class Run:
     kind: str
     mode: str
     round: int
+    today: str = OURS
     calls: int = 0
     seconds: float = 0.0
     client_cpu: float = 0.0
@@ -70,7 +72,8 @@ class Row:
     Attributes:
         rate: calls per second; None where every run failed.
         client, server, broker: median CPU in µs per call.
-        ours: how many times its rate ours has.
+        today: the peer of ours that it is compared with.
+        ours: how many times its rate that one has.
         limit: which part of the limit's rate it has.
         failure: why runs failed, where any did.
         runs: how many measurements there are.
@@ -78,6 +81,7 @@ class Row:
 
     peer: str
     kind: str
+    today: str
     rate: Spread | None
     client: float = 0.0
     server: float = 0.0
@@ -115,11 +119,12 @@ def _row(peer: str, runs: Sequence[Run], good: Mapping[tuple[str, int], Run], li
     return Row(
         peer=peer,
         kind=runs[0].kind,
+        today=runs[0].today,
         rate=Spread.of(run.rate for run in measured),
         client=per_call("client_cpu"),
         server=per_call("server_cpu"),
         broker=per_call("broker_cpu"),
-        ours=ratios(OURS, peer),
+        ours=ratios(runs[0].today, peer),
         limit=ratios(peer, limit),
         failure=next((run.failure for run in runs if run.failure is not None), None),
         runs=len(measured),
@@ -176,6 +181,8 @@ def summary_of(mode: Mode, rows: Sequence[Row]) -> list[str]:
             lines.append(f"ours: {_ratio(best.ours)} times {words}, {best.peer}")
     if ours.limit is not None:
         lines.append(f"ours: {_ratio(ours.limit)} times the limit")
+    earlier = [row for row in rows if row.kind == "earlier" and row.ours is not None]
+    lines += [f"{row.today}: {_ratio(row.ours)} times {row.peer}" for row in earlier]
     return [*lines, ""] if lines else []
 
 

@@ -9,10 +9,37 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rpcsvc.broker import PrivateBroker, config, install
+
+
+def run_tool(tool: str, words: Sequence[str], folder: Path, environment: Mapping[str, str], answer: str = "") -> str:
+    """What one of RabbitMQ's programs prints.
+
+    Args:
+        environment: of the node that it is asked about, its name included.
+
+    Raises:
+        RuntimeError: it failed; with what it printed.
+    """
+    # The node's name is the node's own; and a command is no process of the node, and is not killed with it.
+    not_for_it = ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", config.MARK)
+    done = subprocess.run(
+        [str(install.find_server().with_name(tool)), "--quiet", *words],
+        env={name: value for name, value in environment.items() if name not in not_for_it},
+        cwd=folder,
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{tool} {' '.join(words)}: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 class RabbitCtl:
@@ -33,26 +60,11 @@ class RabbitCtl:
         Raises:
             RuntimeError: it failed; with what it printed.
         """
-        done = subprocess.run(
-            [str(install.find_server().with_name(tool)), "--quiet", *words],
-            env=self._environment(),
-            cwd=self._layout.folder,
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{tool} {' '.join(words)}: {done.stdout}{done.stderr}")
-        return done.stdout
+        return run_tool(tool, words, self._layout.folder, self._environment(), answer)
 
     def _environment(self) -> dict[str, str]:
         epmd_port = json.loads(self._layout.node_file.read_bytes())["epmd_port"]
-        environment = config.environment(self._layout, os.environ, install.search_path(), epmd_port, cpus=1)
-        del environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]  # the node's name is not for the command
-        del environment[config.MARK]  # the command is no process of the node, and is not killed with it
-        return environment
+        return config.environment(self._layout, os.environ, install.search_path(), epmd_port, cpus=1)
 
     # ---- connections
 

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from ctl import run_tool
+
 from rpcsvc.broker import config, install, ports, probe, processes
 from rpcsvc.broker.config import Credentials, Layout
 from rpcsvc.errors import ConnectionFailed
@@ -109,17 +111,7 @@ class Cluster:
 
     def ctl(self, number: int, *words: str) -> str:
         """What `rabbitmqctl` prints, asked of one node."""
-        done = subprocess.run(
-            [str(install.find_server().with_name("rabbitmqctl")), "--quiet", *words],
-            env=self._environment(number),
-            cwd=self._layouts[number].folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"rabbitmqctl {' '.join(words)}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return run_tool("rabbitmqctl", words, self._layouts[number].folder, self._environment(number))
 
     def mirror(self, pattern: str) -> None:
         """Keep a copy of the classic queues whose names match on every node, from now on."""

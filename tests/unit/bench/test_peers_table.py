@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench.peers.modes import MODES, Mode
@@ -10,7 +12,7 @@ from bench.peers.table import OURS, Row, Run, Spread, rows_of, table_of
 SYNC, WITH_WORK = MODES["a"], MODES["e"]
 
 
-def run(peer: str, round_: int, rate: float, *, kind: str = "peer", mode: Mode = SYNC, **more: float) -> Run:
+def run(peer: str, round_: int, rate: float, *, kind: str = "peer", mode: Mode = SYNC, **more: Any) -> Run:
     return Run(peer=peer, kind=kind, mode=mode.key, round=round_, calls=int(rate * 2), seconds=2.0, **more)
 
 
@@ -97,6 +99,19 @@ def test_ours_is_summed_up_against_the_best_peer_the_best_local_pool_and_the_lim
         "ours: 3.00 (3.00 - 3.00) times the best peer, quick",
         "ours: 0.50 (0.50 - 0.50) times the best local pool, pool",
         "ours: 0.25 (0.25 - 0.25) times the limit",
+    ]
+
+
+def test_an_earlier_revision_is_compared_with_the_same_of_today() -> None:
+    runs = [run(OURS, 1, 3000, kind="ours"), run("ours at v1", 1, 2000, kind="earlier")]
+    runs += [run("ours unpacked", 1, 500, kind="ours")]
+    runs += [run("ours unpacked at v1", 1, 400, kind="earlier", today="ours unpacked")]
+
+    text = table_of(SYNC, rows_of(SYNC, runs))
+
+    assert [line for line in text.splitlines() if line.startswith("ours") and " times " in line] == [
+        "ours: 1.50 (1.50 - 1.50) times ours at v1",
+        "ours unpacked: 1.25 (1.25 - 1.25) times ours unpacked at v1",
     ]
 
 

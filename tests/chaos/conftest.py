@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,34 @@ from processes import ServerProcess
 from proxy import Proxy
 
 
-@pytest.fixture
-def own_broker() -> Iterator[PrivateBroker]:
-    """A broker for one test alone, to be stopped, killed and started at will."""
+@contextmanager
+def another_broker() -> Iterator[PrivateBroker]:
     with (
         tempfile.TemporaryDirectory(prefix="rpcsvc-chaos-") as folder,
         PrivateBroker(Path(folder), port=random_free_port()) as broker,
     ):
         yield broker
+
+
+@pytest.fixture
+def own_broker() -> Iterator[PrivateBroker]:
+    """A broker for one test alone, to be changed at will."""
+    with another_broker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def _spare_broker() -> Iterator[PrivateBroker]:
+    with another_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def spare_broker(_spare_broker: PrivateBroker) -> PrivateBroker:
+    """A broker to be stopped, killed and started at will; what is set in it stays as it is."""
+    if not _spare_broker.status().running:
+        _spare_broker.start()
+    return _spare_broker
 
 
 @pytest.fixture

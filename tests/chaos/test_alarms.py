@@ -32,12 +32,12 @@ def outcome_in_time(client: RpcClient, timeout: float) -> None:
 
 @pytest.mark.parametrize("alarm", [RabbitCtl.memory_alarm, RabbitCtl.disk_alarm])
 def test_during_an_alarm_calls_end_at_their_deadline_and_after_it_they_go_on(
-    own_broker: PrivateBroker, queue: str, alarm: Alarm, tmp_path: Path
+    broker: PrivateBroker, queue: str, alarm: Alarm, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
     with (
-        ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server,
-        RpcClient(own_broker.url + "?heartbeat=2", queue=queue, timeout=20) as client,
+        ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,
+        RpcClient(broker.url + "?heartbeat=2", queue=queue, timeout=20) as client,
     ):
         assert client.call("fib", 30) == 832040
         callback_queue = client.callback_queue
@@ -53,7 +53,7 @@ def test_during_an_alarm_calls_end_at_their_deadline_and_after_it_they_go_on(
 
         calling = threading.Thread(target=call_until_nothing_comes)
         calling.start()
-        with alarm(RabbitCtl(own_broker)):
+        with alarm(RabbitCtl(broker)):
             calling.join()
             patient = client.submit("echo", "patient", timeout=40)
             assert len(late) == 20
@@ -72,14 +72,14 @@ def test_during_an_alarm_calls_end_at_their_deadline_and_after_it_they_go_on(
 
 
 def test_ten_times_ten_thousand_calls_that_nobody_takes_end_and_leave_nothing_behind(
-    own_broker: PrivateBroker, queue: str
+    broker: PrivateBroker, queue: str
 ) -> None:
     with (
-        ServerProcess(own_broker.url, "--workers", "1", "--queue", queue),
-        RpcClient(own_broker.url, queue=queue, timeout=20, max_in_flight=20_000) as client,
+        ServerProcess(broker.url, "--workers", "1", "--queue", queue),
+        RpcClient(broker.url, queue=queue, timeout=20, max_in_flight=20_000) as client,
     ):
         assert client.call("fib", 30) == 832040
-        with RabbitCtl(own_broker).memory_alarm():
+        with RabbitCtl(broker).memory_alarm():
             outcome_in_time(client, 0.5)
             for _ in range(10):
                 calls = [client.submit("echo", number, timeout=0.5) for number in range(10_000)]
@@ -89,29 +89,29 @@ def test_ten_times_ten_thousand_calls_that_nobody_takes_end_and_leave_nothing_be
         assert client.dropped_replies.late < 20, "hardly any of them was run after all"
 
 
-def test_clients_come_and_go_during_an_alarm_in_bounded_time(own_broker: PrivateBroker, queue: str) -> None:
-    with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server:
-        with RabbitCtl(own_broker).memory_alarm():
+def test_clients_come_and_go_during_an_alarm_in_bounded_time(broker: PrivateBroker, queue: str) -> None:
+    with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
+        with RabbitCtl(broker).memory_alarm():
             for _ in range(2):
                 started = time.monotonic()
-                with RpcClient(own_broker.url, queue=queue) as client:
+                with RpcClient(broker.url, queue=queue) as client:
                     outcome_in_time(client, 0.5)
                     client.submit("echo", 1)
                 assert time.monotonic() - started < 5
-        with RpcClient(own_broker.url, queue=queue) as client:
+        with RpcClient(broker.url, queue=queue) as client:
             assert client.call("fib", 30, timeout=5) == 832040
         assert server.process.poll() is None
 
 
-def test_a_servers_answers_wait_for_the_end_of_an_alarm(own_broker: PrivateBroker, queue: str) -> None:
+def test_a_servers_answers_wait_for_the_end_of_an_alarm(broker: PrivateBroker, queue: str) -> None:
     with (
-        ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server,
-        RpcClient(own_broker.url, queue=queue, timeout=40) as client,
+        ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,
+        RpcClient(broker.url, queue=queue, timeout=40) as client,
     ):
         calls = [client.submit("nap", 1.0 + number / 100) for number in range(6)]
         wait_until(lambda: client.pending == 6)
         time.sleep(0.2)
-        with RabbitCtl(own_broker).memory_alarm():
+        with RabbitCtl(broker).memory_alarm():
             time.sleep(3)
         cured = time.monotonic()
         assert [call.result() for call in calls] == [1.0 + number / 100 for number in range(6)]

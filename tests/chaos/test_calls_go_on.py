@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 from proxy import Direction, Proxy
 from ticks import in_one_tick
@@ -134,12 +135,8 @@ def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
     own_broker: PrivateBroker, queue: str, path: Path
 ) -> None:
     """RabbitMQ closes a channel that holds a delivery for longer than consumer_timeout, and delivers it again."""
-    own_broker.stop()
-    # The broker looks each channel_tick_interval, which is a minute, and can be set in this file only.
-    (own_broker.folder / "advanced.config").write_text(
-        "[{rabbit, [{consumer_timeout, 1000}, {channel_tick_interval, 500}]}]."
-    )
-    own_broker.start()
+    RabbitCtl(own_broker).set_consumer_timeout(1)
+    RabbitCtl(own_broker).set_channel_tick(0.5)
     with (
         ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server,
         RpcClient(own_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,

@@ -40,7 +40,7 @@ KILLS = Scenario(
 
 def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> Result:
     environ = {} if bug is None else {"PYTHONPATH": str(PLANTED), "RPCSVC_CHAOS_PLANTED": bug}
-    return run(scenario, 4.0, broker, calm=1.0, environ=environ)
+    return run(scenario, 3.0, broker, warm_up=0.5, calm=1.0, environ=environ)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,8 @@ def test_a_planted_bug_is_caught(bug: str, scenario: Scenario, heading: str, bro
     assert any(text.startswith(f"{heading} ") for text in result.broken), f"{result.broken}\n{result.verdict}"
 
 
-@pytest.mark.parametrize("scenario", [QUIET, KILLS], ids=lambda scenario: scenario.name)
-def test_without_a_bug_the_same_run_passes(scenario: Scenario, broker: PrivateBroker) -> None:
-    result = _run(scenario, broker)
+def test_without_a_bug_the_run_with_kills_passes(broker: PrivateBroker) -> None:
+    """Without a fault a run passes too: that is the scenario `none`."""
+    result = _run(KILLS, broker)
     assert result.passed, f"{result.broken}\n{result.verdict}"
-    if scenario is KILLS:
-        assert result.verdict.outcomes["OutcomeUnknown"], (
-            "calls that must not run twice were under way when servers died"
-        )
+    assert result.verdict.outcomes["OutcomeUnknown"], "calls that must not run twice were under way when servers died"

@@ -114,27 +114,27 @@ def test_while_nothing_comes_through_calls_end_at_their_deadline_and_go_on_after
 
 
 def test_a_broker_that_is_killed_and_started_again_interrupts_nobody_for_long(
-    own_broker: PrivateBroker, queue: str
+    spare_broker: PrivateBroker, queue: str
 ) -> None:
     with (
-        ServerProcess(own_broker.url, "--workers", "2", "--queue", queue),
-        RpcClient(own_broker.url, queue=queue, timeout=40, connect_timeout=30, wait_for_server=30) as client,
+        ServerProcess(spare_broker.url, "--workers", "2", "--queue", queue),
+        RpcClient(spare_broker.url, queue=queue, timeout=40, connect_timeout=30, wait_for_server=30) as client,
     ):
         assert client.call("fib", 30) == 832040
-        own_broker.kill()
+        spare_broker.kill()
         waiting = [client.submit("fib", number) for number in range(50)]
-        own_broker.start()
+        spare_broker.start()
         cured = time.monotonic()
         assert [future.result() for future in waiting][:6] == [0, 1, 1, 2, 3, 5]
         assert time.monotonic() - cured < 5
 
 
-def test_a_client_may_be_made_before_its_broker_is_up(own_broker: PrivateBroker, queue: str) -> None:
-    own_broker.stop()
-    starter = threading.Timer(0.5, own_broker.start)
+def test_a_client_may_be_made_before_its_broker_is_up(spare_broker: PrivateBroker, queue: str) -> None:
+    spare_broker.stop()
+    starter = threading.Timer(0.5, spare_broker.start)
     starter.start()
     try:
-        with RpcClient(own_broker.url, queue=queue, connect_timeout=30) as client:
+        with RpcClient(spare_broker.url, queue=queue, connect_timeout=30) as client:
             assert client.callback_queue is not None
     finally:
         starter.join()

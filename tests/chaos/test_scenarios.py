@@ -8,10 +8,10 @@ from harness.scenario import Scenario, all_scenarios
 
 from rpcsvc.broker import PrivateBroker
 
-MOST_CALM = 2.0
+WARM_UP, MOST_CALM = 0.5, 1.0
 
 
 @pytest.mark.parametrize("scenario", all_scenarios().values(), ids=lambda scenario: scenario.name)
 def test_every_promise_is_kept(scenario: Scenario, broker: PrivateBroker) -> None:
-    result = run(scenario, scenario.short, broker, calm=min(scenario.calm, MOST_CALM))
+    result = run(scenario, scenario.short, broker, warm_up=WARM_UP, calm=min(scenario.calm, MOST_CALM))
     assert result.passed, f"{result.broken}\n{result.verdict}"

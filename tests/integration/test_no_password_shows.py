@@ -177,7 +177,9 @@ def test_a_server_that_cannot_start_says_nothing_of_it(url: str, fault: str) -> 
         "registry": right,
     }
     registry = "broken:registry" if fault == "registry" else REGISTRY
-    with rpcsvc("-v", "serve", registry, "--workers", "1", url=wrong[fault].reveal()) as server:
+    with rpcsvc(
+        "-v", "serve", registry, "--workers", "1", "--connect-timeout", "2", url=wrong[fault].reveal()
+    ) as server:
         code, output = server.ended()
     assert code in (4, 6)
     no_canary(output)

@@ -129,7 +129,7 @@ def test_a_queue_that_was_declared_otherwise_ends_the_start_with_a_sentence(brok
 
 
 def test_a_server_without_a_broker_says_so_and_ends() -> None:
-    with ServerProcess("amqp://someone:s3cr3t@127.0.0.1:1/", ready=False) as server:
+    with ServerProcess("amqp://someone:s3cr3t@127.0.0.1:1/", "--connect-timeout", "1", ready=False) as server:
         assert server.wait() == ExitCode.NO_BROKER
         assert "127.0.0.1:1" in server.output
         assert "s3cr3t" not in server.output

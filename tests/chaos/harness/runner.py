@@ -66,6 +66,7 @@ def run(
     broker: PrivateBroker | None = None,
     *,
     keep: bool = False,
+    warm_up: float = WARM_UP,
     calm: float | None = None,
     environ: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = lambda _: None,
@@ -76,6 +77,7 @@ def run(
         seconds: how long the faults last.
         broker: one that scenarios share; those that break theirs start their own.
         keep: whether the folder of a run that failed is kept.
+        warm_up: seconds of load before the faults.
         calm: seconds of load after the faults; by default the scenario's own.
         environ: added to the environment of servers and clients.
         progress: told what is going on.
@@ -84,9 +86,8 @@ def run(
     kept = False
     try:
         with _broker_for(scenario, broker, progress) as mine:
-            early = _perform(
-                scenario, seconds, scenario.calm if calm is None else calm, mine, folder, environ, progress
-            )
+            calm = scenario.calm if calm is None else calm
+            early = _perform(scenario, (warm_up, seconds, calm), mine, folder, environ, progress)
         verdict = check(read(folder.glob("*.jsonl")), scenario.all_rules)
         result = Result(scenario.name, seconds, verdict, early + broken(verdict, scenario.figures))
         kept = keep and not result.passed
@@ -134,14 +135,14 @@ def _broker_for(
 
 def _perform(
     scenario: Scenario,
-    seconds: float,
-    calm: float,
+    times: tuple[float, float, float],
     broker: PrivateBroker | Cluster,
     folder: Path,
     environ: Mapping[str, str],
     progress: Progress,
 ) -> list[str]:
     """All but the check. What ended it early is given back as text: the runs after it are to go on."""
+    warm_up, seconds, calm = times
     try:
         progress("starting servers")
         with Stage(
@@ -156,7 +157,7 @@ def _perform(
         ) as stage:
             progress("starting clients")
             crowd = stage.load(scenario.load)
-            time.sleep(WARM_UP)
+            time.sleep(warm_up)
             crowd.measure("before")
             stage.measure("before")
             progress(f"faults for {seconds:g} s")

@@ -62,7 +62,7 @@ class Scenario:
     allowed: Collection[str] = ()
     rules: Rules = field(default_factory=Rules)
     figures: Figures = field(default_factory=Figures)
-    short: float = 4.0
+    short: float = 3.0
     calm: float = 5.0
 
     @property

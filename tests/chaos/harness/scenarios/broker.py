@@ -20,7 +20,7 @@ PATIENT = Load(timeouts=(20.0, 30.0), wait_for_server=15.0)
     allowed={"OutcomeUnknown"},
     # A call is sent three times at most, and each of those may be delivered again.
     rules=Rules(most_starts=9, aftermath=2.0),
-    short=6.0,
+    short=2.0,
 )
 def close_connections(stage: Stage) -> None:
     for _ in stage.every(5.0):

@@ -38,7 +38,7 @@ _UNNOTICED = {
     "rules": Rules(held_up=1.25, aftermath=5.0),
     # What is in time is as short as the pauses between the holes.
     "figures": Figures(least_ok=0.1),
-    "short": 9.0,
+    "short": 7.0,
 }
 
 

@@ -20,7 +20,7 @@ _GRACE = 4.0
     workers=4,
     load=Load(mix={"tiny": 4, "nap": 2, "linger": 2, "linger_once": 2}, rate=12, timeouts=(15.0, 20.0), pack=False),
     figures=Figures(failed=0, reruns=0),
-    short=6.0,
+    short=5.0,
     calm=2.0,
 )
 def slow_drain(stage: Stage) -> None:

@@ -55,7 +55,7 @@ class Runner:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
 
     def run_all(self, peers: Sequence[Peer], modes: Sequence[Mode], tell: Callable[[Run], None]) -> list[Run]:
-        """Round by round, mode by mode, peer by peer."""
+        """Round by round, mode by mode, peer by peer; every other round backwards, so none is always behind another."""
         for peer in peers:
             try:
                 peer.prepare()
@@ -64,7 +64,7 @@ class Runner:
         runs: list[Run] = []
         for round_ in range(1, self.options.rounds + 1):
             for mode in modes:
-                for peer in peers:
+                for peer in peers if round_ % 2 else reversed(peers):
                     if not peer.skips(mode):
                         runs.append(self.run(peer, mode, round_))
                         tell(runs[-1])

@@ -89,14 +89,15 @@ class Work:
     is_over: bool = False
 
     def end(self, outcome: Outcome) -> None:
-        """Tell what became of it."""
+        """Tell what became of it, once; what becomes of it later is told to nobody."""
         self.is_over = True
-        self.done(outcome)
+        # Who is told mostly knows the work too: a cycle would be left to the collector, for every call.
+        done, self.done = self.done, _told_already
+        done(outcome)
 
     def end_cancelled(self) -> None:
-        """Tell that it was cancelled; what becomes of it later is told to nobody."""
+        """Tell that it was cancelled."""
         self.end(Cancelled())
-        self.done = _told_already
 
     def will_end_cancelled(self) -> None:
         """Whatever becomes of it is told as cancelled."""

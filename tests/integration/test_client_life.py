@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_a_program_that_forgets_to_close_ends_cleanly(broker: PrivateBroker, ser
 def test_nothing_is_left_of_a_closed_client(broker: PrivateBroker, server: ServerProcess) -> None:
     with RpcClient(broker.url) as client:
         client.call("fib", 30)
+    gc.collect()  # what other tests have left
     threads = threading.active_count()
     fds = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
     for _ in range(5):
@@ -78,7 +80,7 @@ def test_nothing_is_left_of_a_closed_client(broker: PrivateBroker, server: Serve
         client.close()
     assert threading.active_count() == threads
     if fds:
-        assert len(os.listdir("/proc/self/fd")) == fds
+        assert len(os.listdir("/proc/self/fd")) <= fds
 
 
 def test_a_call_from_a_done_callback_works(client: RpcClient) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -84,3 +87,26 @@ def test_work_is_itself_and_not_what_looks_alike() -> None:
     one, other = (Work(b"", print, None) for _ in range(2))
     assert one != other
     assert other not in [one]
+
+
+class Caller:
+    """Knows its work, which knows whom to tell."""
+
+    def __init__(self) -> None:
+        self.work = Work(b"", self.ended, None)
+
+    def ended(self, _: Outcome) -> None:
+        pass
+
+
+@pytest.mark.parametrize("end", [lambda work: work.end(Answer(b"")), Work.end_cancelled])
+def test_work_that_is_over_is_freed_at_once_and_not_by_the_collector(end: Callable[[Work], None]) -> None:
+    caller = Caller()
+    freed = weakref.ref(caller)
+    gc.disable()
+    try:
+        end(caller.work)
+        del caller
+        assert freed() is None
+    finally:
+        gc.enable()

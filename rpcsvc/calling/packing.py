@@ -2,7 +2,7 @@
 
 A message costs the broker more than a tiny call costs a worker. So calls that come in one tick of the event loop go out
 as one `rpc.map`, as long as they are measured to be quick and their function is idempotent. Each call keeps its own
-time-out, error and outcome; the calls of a tick are spread over the workers before they are packed.
+time-out, error and outcome. The calls of a tick are spread over the workers, as far as each share is worth a message.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ..errors import DecodingError, MethodNotFound, ResultNotEncodable, RpcTimeo
 
 PACK_TARGET = 0.002
 """Seconds of work in one message, at most."""
+_WORTH_A_MESSAGE = 0.0001
+"""Seconds of work: about what broker, server and client do for one message. To spread less costs more than it gains."""
 _PROBE_EVERY = 256
 _SAME_TIME = 0.05
 """Calls made within so many seconds of each other may share a deadline: a call that waited for room is older."""
@@ -108,8 +110,9 @@ class Packer:
                     self._carrier.send_alone(call)
                 continue
             sizer = self._sizer(method)
-            share = math.ceil(len(calls) / max(1, self._carrier.workers()))
-            size = min(sizer.size, share)
+            worth = int(len(calls) / sizer.size * PACK_TARGET / _WORTH_A_MESSAGE)
+            spread = max(1, min(self._carrier.workers(), worth))
+            size = min(sizer.size, math.ceil(len(calls) / spread))
             start = 0
             if size == 1 and sizer.wants_probe(len(calls)):
                 self._send(calls[:1], sizer)

@@ -128,7 +128,7 @@ def test_calls_that_must_not_run_twice_travel_alone_and_run_exactly_once(
 def test_packed_calls_time_out_each_in_its_own_name_and_the_others_are_right(
     packing: RpcClient, sizes: list[int]
 ) -> None:
-    """A call measured to be quick may share its message with one that turns out to be slow; then it waits for that."""
+    """A call measured to be quick may share its message with one that turns out to be slow."""
     warm_up(packing, sizes, "nap", 0.0)
     sizes.clear()
     started = time.monotonic()
@@ -137,13 +137,13 @@ def test_packed_calls_time_out_each_in_its_own_name_and_the_others_are_right(
 
     ends = [future.exception() for future in futures]
     assert time.monotonic() - started < 0.4 + 0.25
-    assert max(sizes) == 20, "sixty calls over three workers"
+    assert max(sizes) > 20, "they travelled together"
     assert isinstance(ends[20], RpcTimeout)
     for future, error in zip(futures, ends, strict=True):
         if error is not None:
             assert isinstance(error, RpcTimeout)
             assert (error.method, error.timeout, error.call_id) == ("nap", 0.4, future.call_id)
-    assert [error for error in ends[:20] + ends[40:] if error] == [], "the other messages were not harmed"
+    assert [number for number, error in enumerate(ends) if error] == [20], "the others were not harmed"
     assert packing.call("nap", 0.0) == 0.0
 
 

@@ -143,7 +143,7 @@ def test_a_method_that_is_not_known_sends_one_call_to_be_measured_and_the_others
 
 def test_quick_calls_travel_together_spread_over_the_workers() -> None:
     carrier = FakeCarrier(workers=4)
-    packer = learned(carrier)
+    packer = learned(carrier, each=1e-5)
     calls = tick(packer, 100)
 
     assert carrier.sizes == [25, 25, 25, 25]
@@ -160,9 +160,18 @@ def test_without_a_worker_to_be_seen_one_is_counted_on(workers: int) -> None:
     assert carrier.sizes == [50]
 
 
-def test_fewer_calls_than_workers_travel_alone() -> None:
+@pytest.mark.parametrize(("each", "sizes"), [(1e-6, [100]), (2e-6, [50, 50]), (3e-6, [34, 34, 32])])
+def test_calls_that_are_less_work_together_than_a_message_are_not_spread(each: float, sizes: list[int]) -> None:
     carrier = FakeCarrier(workers=4)
-    packer = learned(carrier)
+    packer = learned(carrier, each=each)
+    tick(packer, 100)
+
+    assert carrier.sizes == sizes
+
+
+def test_fewer_calls_than_workers_travel_alone_if_each_is_worth_a_message() -> None:
+    carrier = FakeCarrier(workers=4)
+    packer = learned(carrier, each=1e-4)
     tick(packer, 4)
 
     assert carrier.packs == []
@@ -217,7 +226,7 @@ def test_a_method_that_was_slow_once_is_packed_again_when_it_is_found_to_be_quic
         carrier.answer()
     tick(packer, 100)
 
-    assert carrier.sizes == [50, 50]
+    assert carrier.sizes == [100]
 
 
 def test_methods_and_time_outs_are_not_mixed_in_a_message() -> None:

@@ -15,7 +15,7 @@ from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 from proxy import Direction, Proxy
 
-from rpcsvc import AuthenticationFailed, ConnectionFailed, ConnectionLost, RpcClient, RpcTimeout
+from rpcsvc import AuthenticationFailed, ConnectionFailed, ConnectionLost, RpcClient
 from rpcsvc.broker import PrivateBroker
 
 NO_BROKER = 6
@@ -181,22 +181,3 @@ class TestLater:
             with RpcClient(spare_broker.url, queue=queue, wait_for_server=10) as client:
                 assert client.call("fib", 30) == 832040
             assert server.process.poll() is None
-
-    def test_a_call_that_is_not_acked_in_the_brokers_time_costs_the_server_its_channel_and_nobody_else_a_call(
-        self, own_broker: PrivateBroker, queue: str
-    ) -> None:
-        RabbitCtl(own_broker).set_consumer_timeout(2)
-        with (
-            ServerProcess(own_broker.url, "--workers", "6", "--queue", queue) as server,
-            RpcClient(own_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
-        ):
-            long = client.submit("sleep", 60, timeout=7)
-            started = time.monotonic()
-            answered = 0
-            while time.monotonic() < started + 6.5:
-                assert client.call("echo", answered) == answered
-                answered += 1
-            assert isinstance(long.exception(timeout=5), RpcTimeout)
-            assert "delivery acknowledgement" in server.output
-            assert "reconnecting" in server.output
-            assert client.call("fib", 30) == 832040

@@ -15,7 +15,7 @@ from .handle import Cause, Kill, MemoryUse, State, Work, Worker
 
 _LOOK_EVERY = 0.05
 """Seconds."""
-_TAKEN_WITHIN = 3.0
+_TAKEN_WITHIN = 2.0
 """Seconds in which a worker that has nothing else to do takes a message. One that does not is stopped, and would keep
 the message for ever; killed, it gives it back."""
 

@@ -21,9 +21,7 @@ def kill_workers(stage: Stage) -> None:
     "stop-workers",
     "SIGSTOP of a random worker every two seconds; time limits end what it computes",
     server_options=("--time-limit", "1.5"),
-    # A worker that is stopped while it has nothing to do is noticed by the call that it is given next and does not take
-    # for three seconds. Then that goes to another one.
-    load=Load(timeouts=(5.0, 8.0)),
+    # A worker that is stopped while it has nothing to do is noticed by the call that it is given next.
     allowed={"TimeLimitExceeded"},
     calm=3.0,
 )

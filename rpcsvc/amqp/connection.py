@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 import os
+import re
 import socket
 
 import pika
@@ -90,6 +91,12 @@ class Connection:
         """Whether it can be used."""
         return self._opened.done() and not self.lost.done()
 
+    @property
+    def broker_version(self) -> tuple[int, ...] | None:
+        """The broker's version as numbers, (4, 0, 5) for instance; None where it names none that begins with a number."""
+        named = (self._stream.server_properties or {}).get("version")
+        return version_numbers(named.decode("ascii", "replace") if isinstance(named, bytes) else named)
+
     def flush(self) -> None:
         """Let what was published and acked in this tick of the loop go out now, rather than at its end."""
         self._stream.flush()
@@ -158,6 +165,12 @@ class Connection:
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self.lost.done() else "opening"
         return f"<Connection {state}{', blocked' if self.blocked else ''} to {self.url}>"
+
+
+def version_numbers(named: object) -> tuple[int, ...] | None:
+    """The numbers that a version begins with, "4.3.0-rc.1" being (4, 3, 0); None where there are none."""
+    found = re.match(r"\d{1,9}(\.\d{1,9})*", named) if isinstance(named, str) else None
+    return tuple(map(int, found[0].split("."))) if found else None
 
 
 def _parameters(url: BrokerUrl, role: str) -> pika.ConnectionParameters:

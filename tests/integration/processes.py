@@ -9,11 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Self
 
 import psutil
+
+from rpcsvc.settings import DEFAULT_QUEUE
 
 REGISTRY = "troublesome:registry"
 HERE = Path(__file__).parent
@@ -47,6 +50,8 @@ class ServerProcess:
         ready: bool = True,
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        # The last one counts, as for the command itself.
+        self.queue = ([DEFAULT_QUEUE] + [value for name, value in pairwise(options) if name == "--queue"])[-1]
         self._output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed by stop
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rpcsvc", "serve", registry, *options],

@@ -1,0 +1,54 @@
+"""What the field found: inputs on which this or a like library failed once, each as a test on the real broker.
+
+A file is a kind of fault. The helpers are those of the integration tests and, for what cuts and delays, of the chaos
+tests; who breaks or reconfigures a broker takes `own_broker`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rpcsvc import RpcClient
+from rpcsvc.broker import PrivateBroker
+from rpcsvc.broker.ports import random_free_port
+
+sys.path[:0] = [str(Path(__file__).parent.parent / folder) for folder in ("integration", "chaos")]
+
+from processes import ServerProcess
+
+
+@pytest.fixture
+def queue() -> str:
+    """The name of a queue that no other test uses."""
+    return f"field-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def own_broker() -> Iterator[PrivateBroker]:
+    """A broker for one test alone, to be changed at will."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rpcsvc-field-") as folder,
+        PrivateBroker(Path(folder), port=random_free_port()) as broker,
+    ):
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def server(broker: PrivateBroker) -> Iterator[ServerProcess]:
+    """A server of the troublesome functions with two workers, on a queue of this file's own."""
+    with ServerProcess(broker.url, "--workers", "2", "--queue", f"field-{uuid.uuid4().hex[:12]}") as server:
+        yield server
+        print(server.output)  # pytest shows it beside a failure
+
+
+@pytest.fixture
+def client(broker: PrivateBroker, server: ServerProcess) -> Iterator[RpcClient]:
+    """A client of that server."""
+    with RpcClient(broker.url, queue=server.queue, timeout=20) as client:
+        yield client

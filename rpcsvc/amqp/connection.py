@@ -93,7 +93,7 @@ class Connection:
 
     @property
     def broker_version(self) -> tuple[int, ...] | None:
-        """The broker's version as numbers, (4, 0, 5) for instance; None where it names none that begins with a number."""
+        """The broker's version as numbers, (4, 0, 5) for instance; None where it names none that begins so."""
         named = (self._stream.server_properties or {}).get("version")
         return version_numbers(named.decode("ascii", "replace") if isinstance(named, bytes) else named)
 

@@ -18,7 +18,8 @@ from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
 
-sys.path[:0] = [str(Path(__file__).parent.parent / folder) for folder in ("integration", "chaos")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "chaos"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
 
 from processes import ServerProcess
 

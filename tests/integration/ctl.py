@@ -16,8 +16,10 @@ from pathlib import Path
 from rpcsvc.broker import PrivateBroker, config, install
 
 
-def run_tool(tool: str, words: Sequence[str], folder: Path, environment: Mapping[str, str], answer: str = "") -> str:
+def run_tool(tool: str, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
     """What one of RabbitMQ's programs prints.
+
+    It reads nothing: from RabbitMQ 4 on, one that asks for a password waits for ever where no terminal answers.
 
     Args:
         environment: of the node that it is asked about, its name included.
@@ -31,7 +33,7 @@ def run_tool(tool: str, words: Sequence[str], folder: Path, environment: Mapping
         [str(install.find_server().with_name(tool)), "--quiet", *words],
         env={name: value for name, value in environment.items() if name not in not_for_it},
         cwd=folder,
-        input=answer,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=90,
@@ -49,18 +51,17 @@ class RabbitCtl:
         self._broker = broker
         self._layout = config.Layout(broker.folder)
 
-    def __call__(self, *words: str, tool: str = "rabbitmqctl", answer: str = "") -> str:
+    def __call__(self, *words: str, tool: str = "rabbitmqctl") -> str:
         """What a command prints.
 
         Args:
-            words: the command and its arguments.
+            words: the command and its arguments; a password is one of them.
             tool: which of RabbitMQ's programs.
-            answer: what the program reads, a password for instance.
 
         Raises:
             RuntimeError: it failed; with what it printed.
         """
-        return run_tool(tool, words, self._layout.folder, self._environment(), answer)
+        return run_tool(tool, words, self._layout.folder, self._environment())
 
     def _environment(self) -> dict[str, str]:
         epmd_port = json.loads(self._layout.node_file.read_bytes())["epmd_port"]

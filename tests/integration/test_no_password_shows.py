@@ -59,7 +59,7 @@ def caged() -> Iterator[PrivateBroker]:
         write_credentials(layout, Credentials("rpcsvc", f"x-{CANARY}-x", random_free_port()))
         with PrivateBroker(layout.folder) as broker:
             assert CANARY in broker.url
-            RabbitCtl(broker)("add_user", "ann", answer=PASSWORD)
+            RabbitCtl(broker)("add_user", "ann", PASSWORD)
             RabbitCtl(broker)("set_permissions", "ann", ".*", ".*", ".*")
             yield broker
 

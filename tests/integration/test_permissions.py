@@ -50,7 +50,7 @@ class Users:
             match words:
                 case ["add_user", name]:
                     password = secrets.token_urlsafe()
-                    RabbitCtl(broker)(*words, answer=password)
+                    RabbitCtl(broker)(*words, password)
                     self.urls[name] = replace(admin, user=name, password=password).reveal()
                 case _:
                     RabbitCtl(broker)(*words)

@@ -26,6 +26,7 @@ from .errors import (
 from .limits import Limits
 from .loops import new_event_loop
 from .memory import keep_large_blocks
+from .names import check_queue, check_registry
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus
@@ -102,12 +103,10 @@ class RpcServer:
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
-        if not isinstance(registry, str):
-            raise ConfigurationError("the registry is given as 'MODULE:NAME': worker processes import it by that name")
-        self.registry = registry
+        self.registry = check_registry(registry)
         self.url = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
-        self.queue = queue
+        self.queue = check_queue(queue, declared=True)
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self._connect_timeout = check_timeout(connect_timeout)

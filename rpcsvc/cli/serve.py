@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from ..errors import ConfigurationError, RegistryFailed
+from ..names import check_registry
 from ..server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
 from ..supervision import RESTART_WINDOW
@@ -104,6 +106,10 @@ def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the registry is often a module beside the user
+    try:
+        check_registry(options.registry)
+    except ConfigurationError as error:
+        raise RegistryFailed(options.registry, str(error)) from None  # it has an exit code of its own
     server = RpcServer(
         options.registry,
         url=given_url(options),

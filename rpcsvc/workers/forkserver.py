@@ -35,11 +35,13 @@ import socket
 import sys
 import traceback
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, NoReturn
 
 from ..dispatch import Rules
 from ..errors import ConfigurationError
 from ..memory import keep_large_blocks
+from ..names import check_registry
 from ..registry import Registry
 from . import worker
 from .interrupts import CANCEL_SIGNAL
@@ -53,22 +55,40 @@ def load_registry(target: str) -> Registry:
     """Import `MODULE:NAME` and return the registry it names.
 
     Raises:
-        ConfigurationError: `target` is malformed, or names no Registry.
+        ConfigurationError: `target` is malformed, or there is no such module, or it names no Registry.
         Exception: whatever the import raises.
     """
-    module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
-        raise ConfigurationError(f"a registry is given as MODULE:NAME, not {target!r}")
-    found: Any = importlib.import_module(module_name)
+    module_name, _, name = check_registry(target).partition(":")
+    module = _imported(module_name)
+    found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ConfigurationError(f"{target!r}: there is no {part!r} in {module_name}")
+            raise ConfigurationError(f"{target!r}: there is no {part!r} in {module_name}{_registries_of(module)}")
         found = getattr(found, part)
     if not isinstance(found, Registry):
         raise ConfigurationError(f"{target!r} is a {type(found).__name__}, not a rpcsvc.Registry")
     if not len(found):
         raise ConfigurationError(f"{target!r} holds no functions")
     return found
+
+
+def _imported(name: str) -> ModuleType:
+    """The module; one that is not there is told apart from one whose own imports fail."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(
+            f"No module named {error.name!r}. It is looked for in the folder where the server is started "
+            f"({os.getcwd()}), then where {sys.executable} looks: start the server where the module is, or install it "
+            "into that Python"
+        ) from None
+
+
+def _registries_of(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if isinstance(value, Registry)]
+    return f"; it has {', '.join(f'{module.__name__}:{name}' for name in names)}" if names else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,15 +106,32 @@ def test_a_registry_that_cannot_be_imported_ends_the_start_with_its_traceback(br
     ("registry", "sentence"),
     [
         ("troublesome", "MODULE:NAME"),
-        ("troublesome:nothing", "no 'nothing'"),
+        ("troublesome.py:registry", "from its folder: troublesome:registry"),
+        ("troublesome:nothing", "no 'nothing' in troublesome; it has troublesome:registry"),
         ("troublesome:os", "not a rpcsvc.Registry"),
-        ("no_such_module:registry", "No module named 'no_such_module'"),
+        ("no_such_module:registry", "No module named 'no_such_module'. It is looked for in"),
+        ("rpcsvc.no_such_module:registry", "No module named 'rpcsvc.no_such_module'. It is looked for in"),
     ],
 )
 def test_a_registry_that_is_named_wrongly_is_told_apart(broker: PrivateBroker, registry: str, sentence: str) -> None:
     with ServerProcess(broker.url, registry=registry, ready=False) as server:
         assert server.wait() == ExitCode.REGISTRY_FAILED
         assert sentence in server.output
+
+
+def test_a_registry_whose_own_import_misses_a_module_shows_where(broker: PrivateBroker, tmp_path: Path) -> None:
+    (tmp_path / "needs_more.py").write_text("import no_such_module\n")
+    environ = {"PYTHONPATH": str(tmp_path)}
+    with ServerProcess(broker.url, registry="needs_more:registry", ready=False, environ=environ) as server:
+        assert server.wait() == ExitCode.REGISTRY_FAILED
+        assert 'needs_more.py", line 1' in server.output
+        assert "It is looked for in" not in server.output
+
+
+def test_a_queue_that_nobody_could_call_is_not_served() -> None:
+    with ServerProcess("amqp://127.0.0.1:1/", "--queue", "", ready=False) as server:
+        assert server.wait() == ExitCode.USAGE
+        assert "the queue's name is empty" in server.output
 
 
 def test_a_queue_that_was_declared_otherwise_ends_the_start_with_a_sentence(broker: PrivateBroker, queue: str) -> None:

@@ -15,7 +15,7 @@ PACKAGE = Path(rpcsvc.__file__).parent
 
 # Every module of the package, without the package's name; "amqp.*" stands for a package and all that is in it.
 FLOORS = {
-    0: ["errors", "deadline", "settings", "urls", "_version"],
+    0: ["errors", "deadline", "settings", "urls", "names", "_version"],
     1: [
         *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "registry", "openrpc", "raising", "dispatch", "control"),
         *("pending", "supervision", "functions.*"),

@@ -150,7 +150,7 @@ class RpcClient:
             chunksize=chunksize,
             ordered=ordered,
             return_exceptions=return_exceptions,
-            window=lambda: 2 * self._thread.link.workers() + 2,
+            workers=self._thread.link.workers,
         )
 
     @property

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 from typing import Any, cast
 
 from .. import jsonrpc
@@ -61,7 +62,7 @@ class CallLink:
         self._connector = Connector(url, options, delivered=self._delivered, returned=self._returned, lost=self._lost)
         self._canceller = Canceller(self._connector, self._pending.__contains__, self._pack_given_up)
         self._unsent = Unsent(
-            self._connector, options, publish=self._publish, end=self._end, queue_was_gone=self._send_lost_again
+            self._connector, options, publish=self._send_now, end=self._end, queue_was_gone=self._send_lost_again
         )
         self._watcher: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -99,11 +100,8 @@ class CallLink:
         self._set_timer(call.deadline)
         if not self._is_ready():
             self._unsent.add(call)
-        elif self._packer is not None and call.is_packable:
-            if self._packer.add(call):
-                asyncio.get_running_loop().call_soon(self._packer.flush)
         else:
-            self._publish(call)
+            self._send_now(call)
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
@@ -125,6 +123,8 @@ class CallLink:
         sent = [call for call in self._pending.values() if call.sent and call.call_id not in self._unsent.calls]
         self._fail_all(ClientClosed("the client was closed while the call waited for its reply"))
         await self._unsent.close()
+        if self._packer is not None:
+            self._packer.forget()
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
@@ -139,6 +139,13 @@ class CallLink:
         """Whether a call can be published now: to a server that is there, and with no other waiting before it."""
         session = self._connector.current
         return session is not None and not self._unsent.calls and not session.connection.held and session.has_evidence()
+
+    def _send_now(self, call: PendingCall) -> None:
+        """Send a call that can be sent: by itself, or with others of this tick."""
+        if self._packer is None or call.sent or not call.is_packable:
+            self._publish(call)
+        elif self._packer.add(call):
+            asyncio.get_running_loop().call_soon(self._packer.flush)
 
     def _publish(self, call: PendingCall) -> None:
         remaining = call.deadline - now()
@@ -194,6 +201,10 @@ class CallLink:
         """How many consumers the queue had at the last look."""
         session = self._connector.current
         return session.consumers if session is not None else 1
+
+    def later(self, seconds: float, then: Callable[[], None]) -> asyncio.TimerHandle:
+        """Have something done in some seconds."""
+        return asyncio.get_running_loop().call_later(seconds, then)
 
     def awaits(self, call: PendingCall) -> bool:
         """Whether a call still waits for its outcome."""

@@ -5,6 +5,10 @@
 
 The size of a chunk follows from the measured time of the calls, so that a message holds a few milliseconds of work:
 many tiny calls travel together, long ones alone.
+
+Quick chunks are sent ahead, so that no worker waits for the next one. Slow ones are not: as many are under way as there
+are workers, because one that lay in the queue behind others of its own map would use up its time-out there. And until
+the first answer nobody knows which they are. A chunk that was sent ahead all the same has the time of those before it.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
 from ..deadline import check_timeout
 from ..errors import ConfigurationError, EncodingError, ResultNotEncodable, RpcError, RpcTimeout
+
+SLOW = 1.0
+"""Seconds of work from which on a message is not sent ahead."""
 
 
 class Submit(Protocol):
@@ -66,9 +73,15 @@ class MapResults(Iterator[Any]):
         chunksize: int | Literal["auto"],
         ordered: bool,
         return_exceptions: bool,
-        window: Callable[[], int],
+        workers: Callable[[], int],
+        window: Callable[[int], int] = lambda workers: 2 * workers + 2,
     ) -> None:
-        """For `RpcClient.map`, which see. `window`: how many chunks may be under way."""
+        """For `RpcClient.map`, which see.
+
+        Args:
+            workers: how many of them are seen.
+            window: how many chunks may be sent ahead of the items that were taken, with so many workers.
+        """
         if not iterables:
             raise ConfigurationError("map needs at least one iterable of arguments")
         if chunksize != "auto" and (type(chunksize) is not int or not 1 <= chunksize <= MAX_CALLS):
@@ -80,6 +93,7 @@ class MapResults(Iterator[Any]):
         self._timeout = timeout
         self._ordered = ordered
         self._return_exceptions = return_exceptions
+        self._workers = workers
         self._window = window
         self._single = len(iterables) == 1
         self._arguments: Iterator[Any] = iter(iterables[0]) if self._single else zip(*iterables, strict=False)
@@ -87,8 +101,9 @@ class MapResults(Iterator[Any]):
         self._exhausted = False
         self._sizer = ChunkSizer()
         self._fixed = None if chunksize == "auto" else chunksize
-        self._under_way: deque[_Chunk] = deque()
-        self._done: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
+        self._sent: deque[_Chunk] = deque()  # and not given out yet
+        self._under_way = 0  # how many of these have no outcome yet, as far as that was looked at
+        self._ended: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
         self._current: Iterator[Any] = iter(())
         self._may_raise = False
         self._fill()
@@ -120,8 +135,8 @@ class MapResults(Iterator[Any]):
         self._exhausted = True
         self._input_error = None
         self._current = iter(())
-        while self._under_way:
-            self._under_way.popleft().future.cancel()
+        while self._sent:
+            self._sent.popleft().future.cancel()
 
     # ---- chunks
 
@@ -131,21 +146,31 @@ class MapResults(Iterator[Any]):
         Raises:
             StopIteration: there is none.
         """
-        if not self._under_way:
+        if not self._sent:
             error, self._input_error = self._input_error, None
             if error is not None:
                 raise error
             raise StopIteration
-        if self._ordered:
-            chunk = self._under_way.popleft()
-        else:
-            chunk = self._done.get()
-            self._under_way.remove(chunk)
+        chunk = self._next_chunk()
         try:
             items = self._items(chunk)
         finally:
             self._fill()
         self._current = iter(items)
+
+    def _next_chunk(self) -> _Chunk:
+        """The chunk whose items come next, when it has its outcome; in place of each one that ends, another is sent."""
+        while True:
+            first = self._sent[0]
+            if self._ordered and first.future.done():
+                return self._sent.popleft()
+            ended = self._ended.get()
+            self._under_way -= 1
+            if not self._ordered:
+                self._sent.remove(ended)
+                return ended
+            if ended is not first:
+                self._fill()
 
     def _items(self, chunk: _Chunk) -> list[Any]:
         try:
@@ -180,15 +205,26 @@ class MapResults(Iterator[Any]):
         return items
 
     def _fill(self) -> None:
-        """Read arguments and send them, as far as the window goes."""
-        while not self._exhausted and len(self._under_way) < self._window():
+        """Read arguments and send them, as many as may be under way."""
+        while self._ordered and not self._ended.empty():
+            self._ended.get()
+            self._under_way -= 1
+        workers = max(1, self._workers())
+        while not self._exhausted and len(self._sent) < self._window(workers):
+            if self._under_way >= workers and self._may_be_slow():
+                return
             columns = self._read(self._fixed or self._sizer.size)
             if columns is None:
                 return
-            chunk = self._send(columns)
-            self._under_way.append(chunk)
-            if not self._ordered:
-                chunk.future.add_done_callback(lambda _, chunk=chunk: self._done.put(chunk))  # type: ignore[misc]
+            # It may wait for so many others of ours, each of which may take all of its time.
+            chunk = self._send(columns, turns=1 + self._under_way // workers)
+            self._sent.append(chunk)
+            self._under_way += 1
+            chunk.future.add_done_callback(lambda _, chunk=chunk: self._ended.put(chunk))  # type: ignore[misc]
+
+    def _may_be_slow(self) -> bool:
+        expected = self._sizer.expected_seconds(self._fixed or self._sizer.size)
+        return expected is None or expected >= SLOW
 
     def _read(self, count: int) -> list[list[Any]] | None:
         rows: list[Any] = []
@@ -203,13 +239,14 @@ class MapResults(Iterator[Any]):
             return None
         return [rows] if self._single else [list(column) for column in zip(*rows, strict=True)]
 
-    def _send(self, columns: list[list[Any]]) -> _Chunk:
+    def _send(self, columns: list[list[Any]], turns: int = 1) -> _Chunk:
+        timeout = None if self._timeout is None else turns * self._timeout
         try:
-            return _Chunk(columns, self._submit(timeout=self._timeout, method=self._method, columns=columns))
+            return _Chunk(columns, self._submit(timeout=timeout, method=self._method, columns=columns))
         except RpcError as error:
             failed: Future[Any] = Future()
             failed.set_exception(error)
             return _Chunk(columns, failed)
 
     def __repr__(self) -> str:
-        return f"<MapResults of {self._method!r}: {len(self._under_way)} chunks under way, {self._sizer!r}>"
+        return f"<MapResults of {self._method!r}: {len(self._sent)} chunks under way, {self._sizer!r}>"

@@ -3,11 +3,17 @@
 A message costs the broker more than a tiny call costs a worker. So calls that come in one tick of the event loop go out
 as one `rpc.map`, as long as they are measured to be quick and their function is idempotent. Each call keeps its own
 time-out, error and outcome. The calls of a tick are spread over the workers, as far as each share is worth a message.
+
+Of a method that is not known yet a burst goes out in waves: the first one is a call or two for each worker, and what is
+measured of it makes the next one larger. So ten thousand tiny calls of a fresh client are no ten thousand messages. If
+no answer comes for a moment the next wave goes all the same, twice as wide: slow calls keep every worker busy.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..bulk.answer import read_answer
@@ -24,6 +30,8 @@ _PROBE_EVERY = 256
 _SAME_TIME = 0.05
 """Calls made within so many seconds of each other may share a deadline: a call that waited for room is older."""
 _REMEMBERED_METHODS = 1000
+WAVE_LASTS = 0.01
+"""Seconds that the calls of a method that is not known yet wait for what the wave before them tells."""
 
 
 class Packable(Protocol):
@@ -41,6 +49,14 @@ class Packable(Protocol):
     def started(self) -> float: ...
 
 
+class Timer(Protocol):
+    """Something that is to be done later."""
+
+    def cancel(self) -> None:
+        """Do not do it."""
+        ...
+
+
 class Carrier(Protocol):
     """Who sends, and ends calls."""
 
@@ -50,6 +66,10 @@ class Carrier(Protocol):
 
     def awaits(self, call: Any) -> bool:
         """Whether the call still waits for its outcome."""
+        ...
+
+    def later(self, seconds: float, then: Callable[[], None]) -> Timer:
+        """Have something done in some seconds."""
         ...
 
     def send_alone(self, call: Any) -> None:
@@ -95,35 +115,85 @@ class Packer:
         return first
 
     def forget(self) -> None:
-        """Leave what was taken in this tick to whoever sends it instead."""
+        """Leave what was taken and is not sent yet to whoever sends it instead."""
         self._waiting.clear()
+        for sizer in self._sizers.values():
+            sizer.forget()
 
     def flush(self) -> None:
-        """Send what was taken in this tick."""
+        """Send what was taken in this tick, or as much of it as goes in the first wave."""
         waiting, self._waiting = self._waiting, {}
         for (method, _, _), taken in waiting.items():
-            calls = [call for call in taken if self._carrier.awaits(call)]
-            if not calls:
-                continue  # given up already
-            if not self.is_understood:
-                for call in calls:
-                    self._carrier.send_alone(call)
-                continue
             sizer = self._sizer(method)
-            worth = int(len(calls) / sizer.size * PACK_TARGET / _WORTH_A_MESSAGE)
-            spread = max(1, min(self._carrier.workers(), worth))
-            size = min(sizer.size, math.ceil(len(calls) / spread))
-            start = 0
-            if size == 1 and sizer.wants_probe(len(calls)):
-                self._send(calls[:1], sizer)
-                start = 1
-            for place in range(start, len(calls), size):
-                if size == 1:
-                    self._carrier.send_alone(calls[place])
-                else:
-                    self._send(calls[place : place + size], sizer)
+            if sizer.is_settled or not self.is_understood:
+                self._send_all(taken, sizer)
+            else:
+                sizer.held.append(deque(taken))
+                if sizer.timer is None:
+                    self._send_wave(sizer)
 
-    def _send(self, calls: list[Packable], sizer: ChunkSizer) -> None:
+    def _send_all(self, taken: list[Packable], sizer: _MethodSizer) -> None:
+        calls = [call for call in taken if self._carrier.awaits(call)]
+        if not calls:
+            return  # given up already
+        if not self.is_understood:
+            self._send_alone(calls)
+            return
+        worth = int(len(calls) / sizer.size * PACK_TARGET / _WORTH_A_MESSAGE)
+        spread = max(1, min(self._carrier.workers(), worth))
+        size = min(sizer.size, math.ceil(len(calls) / spread))
+        start = 0
+        if size == 1 and sizer.wants_probe(len(calls)):
+            self._send(calls[:1], sizer)
+            start = 1
+        for place in range(start, len(calls), size):
+            if size == 1:
+                self._carrier.send_alone(calls[place])
+            else:
+                self._send(calls[place : place + size], sizer)
+
+    def _send_alone(self, calls: list[Packable]) -> None:
+        for call in calls:
+            self._carrier.send_alone(call)
+
+    # ---- a method that is not known yet
+
+    def _send_wave(self, sizer: _MethodSizer) -> None:
+        """Send some of what is held, and wait for what is learned of it."""
+        sizer.stop_waiting()
+        sizer.wave += 1
+        messages = 2 * max(1, self._carrier.workers()) << sizer.unanswered
+        for number in range(messages):
+            calls = sizer.take(sizer.size, self._carrier.awaits)
+            if not calls:
+                return
+            if number == 0 or sizer.size > 1:
+                self._send(calls, sizer)
+            else:
+                self._carrier.send_alone(calls[0])
+        if sizer.held:
+            sizer.timer = self._carrier.later(WAVE_LASTS, lambda: self._unanswered(sizer))
+
+    def _unanswered(self, sizer: _MethodSizer) -> None:
+        sizer.unanswered += 1
+        self._send_wave(sizer)
+
+    def answered(self, sizer: _MethodSizer, wave: int) -> None:
+        """A message of a wave has its outcome; its calls are measured, if they could be."""
+        if not sizer.held:
+            return
+        if sizer.is_settled or not self.is_understood:
+            held = list(sizer.held)
+            sizer.forget()
+            for taken in held:
+                self._send_all(list(taken), sizer)
+        elif wave == sizer.wave:  # the first answer to it
+            sizer.unanswered = 0
+            self._send_wave(sizer)
+
+    # ---- one message
+
+    def _send(self, calls: list[Packable], sizer: _MethodSizer) -> None:
         params = map_params(calls[0].method, [call.params for call in calls], [call.call_id for call in calls])
         started = min(call.started for call in calls)
         self._carrier.send_pack(params, calls[0].timeout, started, Pack(self, self._carrier, calls, sizer, len(params)))
@@ -132,17 +202,30 @@ class Packer:
         sizer = self._sizers.get(method)
         if sizer is None:
             if len(self._sizers) >= _REMEMBERED_METHODS:
-                self._sizers.clear()
+                self._sizers = {name: each for name, each in self._sizers.items() if each.held}
             sizer = self._sizers[method] = _MethodSizer()
         return sizer
 
 
 class _MethodSizer(ChunkSizer):
-    """How many calls of one method to a message; asks for a probe while that is one, lest it stay so for ever."""
+    """How many calls of one method to a message, and the calls that wait until that is known.
+
+    While it is one, it asks for a probe now and then, lest it stay so for ever.
+
+    Attributes:
+        held: calls that wait for what is learned of the wave before them, those of one time-out and time together.
+        wave: how many waves there were.
+        unanswered: how many of the last ones went out without an answer to the one before.
+        timer: runs while a wave is waited for.
+    """
 
     def __init__(self) -> None:
         super().__init__(target=PACK_TARGET)
-        self._unprobed = _PROBE_EVERY
+        self._unprobed = 0  # the first one that is sent is measured anyway
+        self.held: deque[deque[Packable]] = deque()
+        self.wave = 0
+        self.unanswered = 0
+        self.timer: Timer | None = None
 
     def wants_probe(self, calls: int) -> bool:
         """Whether one of these calls should travel so that its time is measured."""
@@ -151,6 +234,29 @@ class _MethodSizer(ChunkSizer):
             return False
         self._unprobed = 0
         return True
+
+    def take(self, most: int, awaits: Callable[[Packable], bool]) -> list[Packable]:
+        """The oldest calls that are held and may share a message, without those that were given up; none if none is."""
+        while self.held:
+            oldest = self.held[0]
+            taken = [oldest.popleft() for _ in range(min(most, len(oldest)))]
+            if not oldest:
+                self.held.popleft()
+            if calls := [call for call in taken if awaits(call)]:
+                return calls
+        return []
+
+    def forget(self) -> None:
+        """Hold nothing any more."""
+        self.held.clear()
+        self.unanswered = 0
+        self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """Wait for no wave any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class Pack:
@@ -161,12 +267,13 @@ class Pack:
     """
 
     def __init__(
-        self, packer: Packer, carrier: Carrier, calls: list[Packable], sizer: ChunkSizer, request_bytes: int
+        self, packer: Packer, carrier: Carrier, calls: list[Packable], sizer: _MethodSizer, request_bytes: int
     ) -> None:
         self._packer = packer
         self._carrier = carrier
         self.calls = calls
         self._sizer = sizer
+        self._wave = sizer.wave
         self._request_bytes = request_bytes
 
     def done(self) -> bool:
@@ -181,8 +288,10 @@ class Pack:
             answer = read_answer(result, len(calls))
         except DecodingError as error:
             self._fail(calls, error)
+            self._packer.answered(self._sizer, self._wave)
             return
         self._sizer.learn(answer, self._request_bytes)
+        self._packer.answered(self._sizer, self._wave)
         if not answer.errors:
             for call, value in zip(calls, answer.results, strict=True):
                 self._carrier.resolve(call, value)
@@ -199,6 +308,7 @@ class Pack:
         self._carrier.pack_ended()
         calls, self.calls = self.calls, []
         self._fail(calls, exception)
+        self._packer.answered(self._sizer, self._wave)
 
     def _fail(self, calls: list[Packable], exception: BaseException) -> None:
         if isinstance(exception, RpcTimeout):

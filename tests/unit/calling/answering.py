@@ -24,10 +24,18 @@ class Sent:
 class Servers:
     """Computes `function` for each call: at once, or when `answer` is called."""
 
-    def __init__(self, function: Callable[..., Any] = lambda n: n, *, at_once: bool = True, each: float = 1e-5) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any] = lambda n: n,
+        *,
+        at_once: bool = True,
+        each: float = 1e-5,
+        alone: bool = False,
+    ) -> None:
         self.function = function
         self.at_once = at_once
         self.each = each
+        self.alone = alone
         self.sent: list[Sent] = []
 
     def submit(self, *, timeout: float | None, method: str, columns: list[list[Any]]) -> Future[Any]:
@@ -50,7 +58,7 @@ class Servers:
                 errors.append([index, jsonrpc.error_object(told)])
         seconds = self.each * len(results)
         sent.future.set_result(
-            {"results": results, "errors": errors, "seconds": seconds, "bytes": 5 * len(results), "alone": False}
+            {"results": results, "errors": errors, "seconds": seconds, "bytes": 5 * len(results), "alone": self.alone}
         )
 
     @property
@@ -65,6 +73,7 @@ def mapped(
     ordered: bool = True,
     return_exceptions: bool = False,
     window: int = 3,
+    workers: int = 100,
     timeout: float | None = None,
 ) -> MapResults:
     return MapResults(
@@ -75,5 +84,6 @@ def mapped(
         chunksize=chunksize,
         ordered=ordered,
         return_exceptions=return_exceptions,
-        window=lambda: window,
+        workers=lambda: workers,
+        window=lambda _: window,
     )

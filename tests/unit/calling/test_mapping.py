@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -304,6 +305,74 @@ def test_an_input_that_raises_at_once_does_so_at_the_first_result() -> None:
     results = mapped(Servers().submit, map(int, ["no number"]))
     with pytest.raises(ValueError, match="no number"):
         next(results)
+
+
+# ---- slow ones --------------------------------------------------------------------------------------------------
+
+
+def test_until_something_is_known_no_more_are_under_way_than_there_are_workers() -> None:
+    servers = Servers(at_once=False)
+    results = mapped(servers.submit, range(100), window=6, workers=2)
+    assert len(servers.sent) == 2
+
+    servers.answer(servers.sent[0])
+    assert next(results) == 0
+    assert len(servers.sent) == 1 + 6, "the first one was quick: the others are sent ahead"
+    results.close()
+
+
+def test_a_slow_one_is_sent_only_when_another_has_ended() -> None:
+    servers = Servers(each=12.0, at_once=False)
+    results = mapped(servers.submit, range(8), window=6, workers=2)
+    found = []
+    for _ in range(8):
+        waiting = [sent for sent in servers.sent if not sent.future.done()]
+        assert len(waiting) <= 2
+        servers.answer(waiting[0])
+        found.append(next(results))
+
+    assert found == list(range(8))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_while_the_first_slow_one_is_waited_for_the_other_workers_get_the_next(ordered: bool) -> None:
+    servers = Servers(each=12.0, at_once=False)
+    results = mapped(servers.submit, range(6), window=6, workers=2, ordered=ordered)
+    found: list[int] = []
+    taker = threading.Thread(target=lambda: found.extend(results))
+    taker.start()
+    try:
+        for number in range(1, 6):
+            end = time.monotonic() + 10
+            while len(servers.sent) <= number:
+                assert time.monotonic() < end
+                time.sleep(0.001)
+            servers.answer(servers.sent[number])
+    finally:
+        servers.answer(servers.sent[0])
+        taker.join(10)
+
+    assert found == ([0, 1, 2, 3, 4, 5] if ordered else [1, 2, 3, 4, 5, 0])
+
+
+def test_one_that_was_sent_ahead_has_the_time_of_those_before_it() -> None:
+    servers = Servers(at_once=False)
+    results = mapped(servers.submit, range(100), window=6, workers=2, timeout=30.0)
+    servers.answer(servers.sent[0])
+    next(results)
+
+    assert [sent.timeout for sent in servers.sent] == [30.0, 30.0, 30.0, 60.0, 60.0, 90.0, 90.0]
+    results.close()
+
+
+def test_calls_that_must_not_run_twice_are_sent_ahead_too_if_they_are_quick() -> None:
+    servers = Servers(at_once=False, alone=True)
+    results = mapped(servers.submit, range(100), window=6, workers=2)
+    servers.answer(servers.sent[0])
+    next(results)
+
+    assert servers.sizes == [1] * 7
+    results.close()
 
 
 # ---- giving up --------------------------------------------------------------------------------------------------

@@ -48,6 +48,17 @@ class Message:
     outcome: Pack
 
 
+@dataclass(slots=True, eq=False)
+class Timer:
+    """Something that is to be done later."""
+
+    then: Callable[[], None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
 class FakeCarrier:
     """Sends nothing; answers as a server would."""
 
@@ -56,6 +67,7 @@ class FakeCarrier:
         self.alone: list[Call] = []
         self.packs: list[Message] = []
         self.ended = 0
+        self.timers: list[Timer] = []
 
     def workers(self) -> int:
         return self.consumers
@@ -69,6 +81,18 @@ class FakeCarrier:
     def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
         asked = read((), values.decode(params))
         self.packs.append(Message(asked.method, [args[0] for args in asked.each()], timeout, started, outcome))
+
+    def later(self, seconds: float, then: Callable[[], None]) -> Timer:
+        timer = Timer(then)
+        self.timers.append(timer)
+        return timer
+
+    def let_time_pass(self) -> None:
+        """Every timer that runs goes off."""
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            if not timer.is_cancelled:
+                timer.then()
 
     def pack_ended(self) -> None:
         self.ended += 1
@@ -133,12 +157,133 @@ def test_the_first_call_of_a_tick_asks_for_a_flush_and_the_others_do_not() -> No
     assert packer.add(Call(3))
 
 
-def test_a_method_that_is_not_known_sends_one_call_to_be_measured_and_the_others_alone() -> None:
+def test_a_few_calls_of_a_method_that_is_not_known_go_at_once_and_one_is_measured() -> None:
     carrier = FakeCarrier()
-    calls = tick(Packer(carrier), 10)
+    calls = tick(Packer(carrier), 4)
 
     assert [message.arguments for message in carrier.packs] == [[0]]
     assert carrier.alone == calls[1:]
+
+
+def test_the_rest_of_a_burst_waits_for_what_the_first_one_took_and_grows_with_what_is_known() -> None:
+    carrier = FakeCarrier(workers=2)
+    packer = Packer(carrier)
+    calls = tick(packer, 10_000)
+    assert carrier.sizes == [1, 1, 1, 1]
+
+    alone = len(carrier.alone)
+    carrier.answer()
+    assert carrier.sizes == [16] * 4
+    carrier.answer()
+    assert carrier.sizes == [256] * 4
+    carrier.answer()
+    assert max(carrier.sizes) == 2000, "it is known how quick they are: all that is left goes"
+    carrier.answer()
+    assert sum(call.outcomes == [call.argument] for call in calls) == 10_000 - alone
+    assert all(timer.is_cancelled for timer in carrier.timers)
+
+
+def test_without_an_answer_the_next_wave_goes_all_the_same_and_each_is_wider() -> None:
+    carrier = FakeCarrier(workers=2)
+    packer = Packer(carrier)
+    calls = tick(packer, 100)
+    sent = []
+    while len(carrier.sizes) < 100:
+        sent.append(len(carrier.sizes))
+        carrier.let_time_pass()
+
+    assert sent == [4, 4 + 8, 4 + 8 + 16, 4 + 8 + 16 + 32]
+    assert [call.argument for call in carrier.alone] + [message.arguments[0] for message in carrier.packs]
+    assert len(calls) == len(carrier.sizes)
+    carrier.let_time_pass()
+    assert len(carrier.sizes) == 100
+
+
+def test_slow_calls_that_waited_go_alone_as_soon_as_that_is_known() -> None:
+    carrier = FakeCarrier(workers=2)
+    packer = Packer(carrier)
+    tick(packer, 100)
+    carrier.answer(each=0.5)
+
+    assert sum(carrier.sizes) == 96
+    assert max(carrier.sizes) == 1
+
+
+def test_the_answer_to_an_earlier_wave_starts_no_second_one() -> None:
+    carrier = FakeCarrier(workers=2)
+    packer = Packer(carrier)
+    tick(packer, 10_000)
+    carrier.let_time_pass()
+    sent = len(carrier.sizes)
+    first, second = carrier.packs
+    result = {"results": [0], "errors": [], "seconds": 1e-6, "bytes": 8, "alone": False}
+
+    first.outcome.set_result(result)
+    assert len(carrier.sizes) == sent
+    second.outcome.set_result(result)
+    assert len(carrier.sizes) == sent + 4
+
+
+def test_calls_given_up_while_they_wait_are_not_sent() -> None:
+    carrier = FakeCarrier(workers=1)
+    packer = Packer(carrier)
+    calls = tick(packer, 20)
+    for call in calls[1:19]:
+        call.outcomes.append("given up")
+    carrier.forget_what_was_sent()
+    carrier.let_time_pass()
+
+    assert [message.arguments for message in carrier.packs] == [[19]]
+
+
+def test_what_waits_when_the_connection_is_lost_is_left_to_who_sends_it_again() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    tick(packer, 100)
+    carrier.forget_what_was_sent()
+    packer.forget()
+    carrier.let_time_pass()
+
+    assert carrier.sizes == []
+
+
+@pytest.mark.parametrize(
+    "result", [None, {"results": [7], "errors": [], "seconds": 1e-6, "bytes": 1, "alone": True}], ids=["none", "alone"]
+)
+def test_whatever_the_first_one_is_answered_the_others_are_sent(result: Any) -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    tick(packer, 100)
+    (first,) = carrier.packs
+    first.outcome.set_result(result)
+    carrier.let_time_pass()
+    while any(not timer.is_cancelled for timer in carrier.timers):
+        carrier.let_time_pass()
+
+    assert sum(carrier.sizes) == 100
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MethodNotFound("no", data={"method": "f"}),
+        MethodNotFound("Method not found"),
+        RpcTimeout("f", 1.0, "1"),
+        WorkerLost("gone"),
+    ],
+    ids=repr,
+)
+def test_whatever_becomes_of_the_first_one_the_others_are_sent(error: Exception) -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    calls = tick(packer, 100)
+    (first,) = carrier.packs
+    first.outcome.set_exception(error)
+    while any(not timer.is_cancelled for timer in carrier.timers):
+        carrier.let_time_pass()
+
+    sent = {id(call) for call in carrier.alone} | {id(calls[n]) for message in carrier.packs for n in message.arguments}
+    assert len(sent) == 100
 
 
 def test_quick_calls_travel_together_spread_over_the_workers() -> None:
@@ -374,8 +519,12 @@ def test_every_call_has_exactly_one_outcome_and_it_is_its_own(
     packer = Packer(carrier)
     for count, each, alone in ticks:
         calls = tick(packer, count)
-        sent_alone = carrier.alone
-        carrier.answer(each=each, alone=alone, errors=tuple(failing))
+        sent_alone = []
+        while carrier.sizes:
+            sent_alone += carrier.alone
+            carrier.answer(each=each, alone=alone, errors=tuple(failing))
+            if not carrier.sizes:
+                carrier.let_time_pass()
         for call in calls:
             if call in sent_alone:
                 assert call.outcomes == []

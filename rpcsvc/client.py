@@ -133,7 +133,8 @@ class RpcClient:
         Args:
             method: the function's name.
             iterables: the positional arguments; the shortest one ends it.
-            timeout: seconds for each message, as for `call`.
+            timeout: seconds for each message, as for `call`. One that is sent ahead, because they are quick, has as
+                much again for every one before it that its worker may have to compute first.
             chunksize: calls to a message; "auto" measures, and aims at a few milliseconds of work.
             ordered: whether results come in the order of the arguments, or as they are ready.
             return_exceptions: whether a failed item is given as its exception, rather than raised at its place; after
@@ -142,16 +143,19 @@ class RpcClient:
         Raises:
             ConfigurationError: no iterable, or a chunksize out of range.
         """
-        return MapResults(
+        results = MapResults(
             partial(self.submit, METHOD),
             method,
             iterables,
-            timeout=timeout,
+            timeout=self._options.timeout if timeout is None else timeout,
             chunksize=chunksize,
             ordered=ordered,
             return_exceptions=return_exceptions,
-            workers=self._thread.link.workers,
+            workers=self._thread.workers,
         )
+        self._thread.see_workers(self._options.connect_timeout)
+        results.begin()
+        return results
 
     @property
     def proxy(self) -> Proxy:

@@ -15,6 +15,7 @@ fails they end with `NoServer`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any, cast
@@ -195,12 +196,28 @@ class CallLink:
         self._packs -= 1
         return True
 
-    # ---- packing: what `Packer` and `Pack` ask for
+    # ---- how many workers there are
+
+    async def see_workers(self, timeout: float) -> None:
+        """Look how many there are, unless that was seen on this connection; what goes wrong is left to the calls."""
+        with contextlib.suppress(RpcError, TimeoutError):
+            async with asyncio.timeout(timeout):
+                session = await self._connector.open()
+                if not session.has_seen_consumers:
+                    await session.look_for_server()
+
+    @property
+    def has_seen_workers(self) -> bool:
+        """Whether `workers` is what was seen, and no assumption."""
+        session = self._connector.current
+        return session is not None and session.has_seen_consumers
 
     def workers(self) -> int:
         """How many consumers the queue had at the last look."""
         session = self._connector.current
         return session.consumers if session is not None else 1
+
+    # ---- packing: what `Packer` and `Pack` ask for
 
     def later(self, seconds: float, then: Callable[[], None]) -> asyncio.TimerHandle:
         """Have something done in some seconds."""

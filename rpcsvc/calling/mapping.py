@@ -106,6 +106,9 @@ class MapResults(Iterator[Any]):
         self._ended: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
         self._current: Iterator[Any] = iter(())
         self._may_raise = False
+
+    def begin(self) -> None:
+        """Send the first chunks."""
         self._fill()
 
     def __iter__(self) -> Self:

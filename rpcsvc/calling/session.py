@@ -23,7 +23,8 @@ class Session:
 
     Attributes:
         lost: done when the session cannot be used any more, with the reason as its result.
-        consumers: how many consumers the queue had at the last look.
+        consumers: how many consumers the queue had at the last look that saw one.
+        has_seen_consumers: whether there was such a look.
         queue_was_gone: whether the queue was seen missing. What lay in it is lost, also if there is one again.
     """
 
@@ -34,6 +35,7 @@ class Session:
         self._queue = queue
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
         self.consumers = 1
+        self.has_seen_consumers = False
         self.queue_was_gone = False
         self._seen = float("-inf")
         # A look at a queue that does not exist costs its channel, so looks have a channel of their own.
@@ -122,7 +124,7 @@ class Session:
             self.lost_evidence()
             return "the queue does not exist"
         if state.consumers > 0:
-            self.consumers = state.consumers
+            self.consumers, self.has_seen_consumers = state.consumers, True
             self.saw_server()
             if self._listening is None:
                 self._listening = asyncio.get_running_loop().create_task(self._listen())

@@ -106,6 +106,16 @@ class LinkThread:
         """Open the connection now."""
         self._run(self.link.connect())
 
+    def workers(self) -> int:
+        """How many workers were seen behind the queue; at least 1."""
+        return self.link.workers()
+
+    def see_workers(self, timeout: float) -> None:
+        """Look how many there are, if nobody looked yet; for at most so many seconds."""
+        if not self.link.has_seen_workers and threading.current_thread() is not self._thread:
+            with contextlib.suppress(RpcError):
+                self._run(self.link.see_workers(timeout))
+
     def send(self, call: PendingCall, future: RpcFuture) -> None:
         """Begin a call, when there is room for it; its outcome comes to `future`."""
         if not self._room.enter(call.deadline, is_loop=threading.current_thread() is self._thread):

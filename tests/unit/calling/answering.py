@@ -76,7 +76,7 @@ def mapped(
     workers: int = 100,
     timeout: float | None = None,
 ) -> MapResults:
-    return MapResults(
+    results = MapResults(
         submit,
         "f",
         iterables,
@@ -87,3 +87,5 @@ def mapped(
         workers=lambda: workers,
         window=lambda _: window,
     )
+    results.begin()
+    return results

@@ -88,10 +88,10 @@ class Function:
                     raise self._wrong_argument(list(self.signature.parameters)[position], wrong)
             return
         try:
-            bound = self.signature.bind(*args, **kwargs)
+            bound = _bind(self.signature, args, kwargs)
         except TypeError as error:
             raise InvalidParams(f"{self.name}: {error}; it is declared {self.name}{self.signature}") from None
-        for name, value in bound.arguments.items():
+        for name, value in bound.items():
             self._check_bound(name, value)
 
     def accepts(self, columns: Sequence[Sequence[Any]]) -> bool:
@@ -276,6 +276,20 @@ def _entry(function: Callable[..., Any], name: str | None, idempotent: bool, che
         # A call by position alone cannot satisfy a required keyword: let `bind` say so.
         _required=len(positional) + 1 if needs_names else required,
     )
+
+
+def _bind(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values by their parameters' names.
+
+    Raises:
+        TypeError: they do not bind.
+    """
+    # Python 3.13.0 binds without a required one that is positional only where `**` takes a keyword of that name.
+    for parameter in list(signature.parameters.values())[len(args) :]:
+        required = parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty
+        if required and parameter.name in kwargs:
+            raise TypeError(f"argument {parameter.name!r} is given by its place, not by name")
+    return signature.bind(*args, **kwargs).arguments
 
 
 def _returns_at_once(function: object) -> bool:

@@ -180,7 +180,7 @@ def test_arguments_are_bound_as_python_binds_them(args: tuple[Any, ...], kwargs:
         ((1, 2), {}, "missing a required argument: 'key'"),
         ((1, 2, 3), {}, "missing a required argument: 'key'"),
         ((1, 2), {"second": 2, "key": 4}, "multiple values for argument 'second'"),
-        ((), {"first": 1, "second": 2, "key": 4}, "'first'"),
+        ((), {"first": 1, "second": 2, "key": 4}, "argument 'first' is given by its place, not by name"),
         ((1, 2, 3, "4"), {"key": 4}, "argument 'rest' must be int, not str"),
         ((1, 2), {"key": "4"}, "argument 'key' must be int, not str"),
         ((1, 2), {"key": 4, "further": "7"}, "argument 'more' must be int, not str"),

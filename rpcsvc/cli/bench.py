@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -20,11 +20,12 @@ from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode
+from .parsing import Parser
 
 _EXTRA = {"hdrh", "pyhdrh", "rich"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     """Add this subcommand."""
     parser = subparsers.add_parser(
         "bench",
@@ -32,6 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Call a function again and again, and measure throughput, latency, CPU and memory. A closed loop "
         "keeps calls under way (--in-flight); an open loop starts them at a rate (--rate), and counts each latency "
         "from when the call was meant to start.",
+        dashed=", and text that begins with '-' stands behind '--'",
+        intermixed=True,
     )
     parser.add_argument("method", nargs="?", metavar="METHOD", help="the function's name (fib, with the argument 30)")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, or text; NAME=VALUE for a keyword")
@@ -124,13 +127,27 @@ def run(options: argparse.Namespace) -> int:
         )
         result = command.bench(load, sweeps, stage)
         terminal.show(result)
-        for path, text in ((options.json, command.as_json), (options.report, report.page)):
-            if path is not None:
-                path.write_text(text(result), "utf-8")
-                terminal.say(f"written: {path}")
+        written = [
+            _write(path, text(result), terminal.say)
+            for path, text in ((options.json, command.as_json), (options.report, report.page))
+            if path is not None
+        ]
     if result.interrupted:
         return ExitCode.INTERRUPTED
-    return ExitCode.OK if result.run.total.succeeded else ExitCode.FAILED
+    if not result.run.total.succeeded:
+        return ExitCode.FAILED
+    return ExitCode.OK if all(written) else ExitCode.NOT_PRINTED
+
+
+def _write(path: Path, text: str, say: Callable[[str], None]) -> bool:
+    """Write a file, and say so; whether it could be written. One that cannot be does not keep the other from it."""
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        say(f"{path} cannot be written: {error.strerror}")
+        return False
+    say(f"written: {path}")
+    return True
 
 
 def _load(options: argparse.Namespace) -> Load:

@@ -10,11 +10,16 @@ from pathlib import Path
 
 from ..broker import NodeStatus, PrivateBroker
 from .exits import ExitCode
+from .parsing import Parser
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     """Add `broker` with its four commands. Each sets `run`: from the parsed arguments to an exit code."""
-    broker = subparsers.add_parser("broker", help="a private RabbitMQ node on this machine, without root")
+    broker = subparsers.add_parser(
+        "broker",
+        help="a private RabbitMQ node on this machine, without root",
+        missing="say what to do with the private node: rpcsvc broker start, stop, status or run",
+    )
     commands = broker.add_subparsers(dest="broker_command", metavar="COMMAND", required=True)
     for name, what, command in (
         ("run", "start the node and stay until it ends; SIGINT and SIGTERM stop it", _run),

@@ -7,25 +7,31 @@ argument; text that looks like one is quoted as JSON: '"a=b"'.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import Any
 
-from .. import digits, values
+from .. import digits, streams, values
 from ..client import RpcClient
 from ..errors import DecodingError, FunctionRaised
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from .broker_url import add_url, given_url
 from .exits import ExitCode
+from .parsing import Parser
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     """Add this subcommand."""
     parser = subparsers.add_parser(
         "call",
         help="call a function and print its result",
         description="Call a function and print its result: text as it is, everything else as JSON.",
+        missing="say which function to call: rpcsvc call METHOD [ARGUMENT ...], for instance rpcsvc call fib 30; "
+        "rpcsvc call rpc.discover tells what is served",
+        dashed=", and text that begins with '-' stands behind '--'",
+        intermixed=True,
     )
-    parser.add_argument("method", help="the function's name")
+    parser.add_argument("method", metavar="METHOD", help="the function's name")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, or text; NAME=VALUE for a keyword")
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="(%(default)s)")
     parser.add_argument(
@@ -55,8 +61,26 @@ def run(options: argparse.Namespace) -> int:
             if error.remote_traceback:
                 print(error.remote_traceback, file=sys.stderr, end="")
             return ExitCode.FAILED
-    print(_text(result))
-    return ExitCode.OK
+    return _show(options.method, result)
+
+
+def _show(method: str, result: Any) -> int:
+    """Print a result exactly as it is, or say why that cannot be. The function has run, and is not called again."""
+    text, is_json = _text(result)
+    if is_json and not sys.stdout.encoding.lower().startswith("utf"):
+        text = _as_ascii(text)
+    try:
+        streams.print_exactly(text)
+    except UnicodeEncodeError as error:
+        why = f"{sys.stdout.encoding} has no {text[error.start]!r}; set PYTHONIOENCODING=utf-8"
+    else:
+        failure = streams.finish()
+        if failure is None:
+            return ExitCode.OK
+        why = f"standard output cannot be written: {failure.strerror}"
+    streams.forget()
+    print(f"rpcsvc: {method} has run, but its result cannot be printed: {why}", file=sys.stderr)
+    return ExitCode.NOT_PRINTED
 
 
 def parse_arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
@@ -79,9 +103,15 @@ def _value(word: str) -> Any:
         return word
 
 
-def _text(result: Any) -> str:
+def _text(result: Any) -> tuple[str, bool]:
+    """A result as it is printed, and whether that is JSON, in which every letter can be written in ASCII."""
     if isinstance(result, str):
-        return result
+        return result, False
     if type(result) is int:
-        return digits.to_decimal(result)
-    return values.encode(result).decode()
+        return digits.to_decimal(result), False
+    return values.encode(result).decode(), True
+
+
+def _as_ascii(text: str) -> str:
+    """The same JSON in ASCII: what is beside it stands in strings, where it can be escaped."""
+    return "".join(letter if letter.isascii() else json.dumps(letter)[1:-1] for letter in text)

@@ -44,6 +44,8 @@ class ExitCode(enum.IntEnum):
     """No reply came in time."""
     WORKER_LOST = 9
     """The worker died during the call."""
+    NOT_PRINTED = 10
+    """All was done, but standard output could not be written, or lacks the letters for the result."""
     INTERRUPTED = 130
     """Ended by a second signal, or by Ctrl-C, before it was done."""
 

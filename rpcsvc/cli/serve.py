@@ -13,17 +13,19 @@ from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url
 from .exits import ExitCode
+from .parsing import Parser
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     """Add this subcommand."""
     parser = subparsers.add_parser(
         "serve",
         help="run a pool of worker processes that serves a queue",
         description="Serve the functions of a registry until SIGTERM or SIGINT; then finish what runs, and end. "
         "A second signal ends at once. SIGHUP reloads the registry.",
+        surplus="; a pool serves one registry: rpcsvc serve [MODULE:REGISTRY]",
     )
     parser.add_argument(
         "registry",

@@ -196,8 +196,7 @@ class _ForkServer:
     def _spawn(self, number: int) -> _Birth | None:
         channel = socket.socket(fileno=self._fds.pop(0))
         channel.setblocking(True)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush_streams()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -240,6 +239,13 @@ class _ForkServer:
             if pid in self._workers:
                 self._workers.discard(pid)
                 self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _flush_streams() -> None:
+    """So that nothing printed before a fork is printed by both. Where it goes may be full, broken or closed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
 
 
 def _die_with_the_parent(parent: int) -> None:

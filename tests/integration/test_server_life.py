@@ -107,7 +107,7 @@ def test_a_registry_that_cannot_be_imported_ends_the_start_with_its_traceback(br
     [
         ("troublesome", "MODULE:NAME"),
         ("troublesome.py:registry", "from its folder: troublesome:registry"),
-        ("troublesome:nothing", "no 'nothing' in troublesome; it has troublesome:registry"),
+        ("troublesome:nothing", "no 'nothing' in troublesome; it has troublesome:built_in, troublesome:registry"),
         ("troublesome:os", "not a rpcsvc.Registry"),
         ("no_such_module:registry", "No module named 'no_such_module'. It is looked for in"),
         ("rpcsvc.no_such_module:registry", "No module named 'rpcsvc.no_such_module'. It is looked for in"),

@@ -20,7 +20,7 @@ FLOORS = {
         *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "registry", "openrpc", "raising", "dispatch", "control"),
         *("pending", "supervision", "functions.*"),
     ],
-    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory"],
+    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "streams"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],
     4: ["cli.*", "bench.*", "__main__", ""],
 }

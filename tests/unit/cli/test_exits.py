@@ -62,6 +62,7 @@ def test_numbers_do_not_change() -> None:
         "NO_SERVER": 7,
         "TIMED_OUT": 8,
         "WORKER_LOST": 9,
+        "NOT_PRINTED": 10,
         "INTERRUPTED": 130,
     }
 

@@ -152,6 +152,8 @@ class RpcClient:
             ordered=ordered,
             return_exceptions=return_exceptions,
             workers=self._thread.workers,
+            submit_call=self.submit,
+            understanding=self._thread.link.understanding,
         )
         self._thread.see_workers(self._options.connect_timeout)
         results.begin()

@@ -32,6 +32,8 @@ RESERVED_PREFIX = "rpc."
 MAX_BATCH = 10_000
 """The most requests in one batch."""
 
+_SHOWN = 80
+"""Bytes of a reply that is no response, in the error for it."""
 MAX_ERROR_TEXT = 32 * 1024
 """Characters of an error's message, and of each text in its data, that travel."""
 
@@ -257,12 +259,16 @@ def decode_response(body: bytes) -> Any:
         RemoteError: the typed error that it carries instead.
         DecodingError: it is no JSON-RPC 2.0 response.
     """
-    document = values.decode(body, max_nesting=_RESPONSE_NESTING)
-    if type(document) is not dict:
-        raise not_a_response("it is not an object")
-    if "result" in document:
-        return document["result"]
-    raise read_error(document.get("error"))
+    try:
+        document = values.decode(body, max_nesting=_RESPONSE_NESTING)
+        if type(document) is not dict:
+            raise not_a_response("it is not an object")
+        if "result" in document:
+            return document["result"]
+        error = read_error(document.get("error"))
+    except DecodingError as wrong:
+        raise DecodingError(f"{wrong}; it {_beginning(body)}") from None
+    raise error
 
 
 def read_error(error: Any) -> RemoteError:
@@ -274,6 +280,14 @@ def read_error(error: Any) -> RemoteError:
     if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
         raise not_a_response('it has neither "result" nor a proper "error"')
     return remote_error(error["code"], error["message"], error.get("data"))
+
+
+def _beginning(body: bytes) -> str:
+    """How a reply begins, as text without line breaks or control characters; who sent it may be anybody."""
+    if not body:
+        return "is empty"
+    shown = body[:_SHOWN].decode("utf-8", "backslashreplace")
+    return f"begins with {shown!r}" if len(body) > _SHOWN else f"is {shown!r}"
 
 
 def not_a_response(why: str) -> DecodingError:

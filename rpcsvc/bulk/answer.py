@@ -8,7 +8,16 @@ from math import inf
 from typing import Any, TypeAlias
 
 from .. import jsonrpc, values
-from ..errors import EncodingError, RemoteError, ResultNotEncodable
+from ..errors import (
+    DecodingError,
+    EncodingError,
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    ParseError,
+    RemoteError,
+    ResultNotEncodable,
+)
 from .request import METHOD
 
 ErrorObject: TypeAlias = dict[str, Any]
@@ -84,3 +93,36 @@ def read_answer(result: Any, count: int) -> MapAnswer:
     except (TypeError, KeyError, ValueError):
         pass
     raise jsonrpc.not_a_response(f"it is no result of {METHOD} for {count} calls")
+
+
+class Understanding:
+    """Whether the servers of one queue know `rpc.map`, by what they answered.
+
+    Servers of another make need not. How they say so is theirs: "method not found" from most, but also another error
+    of JSON-RPC that means that nothing has run, or a body that is no response at all. Anything but the first may also
+    be about one message, so it says nothing of the others once an `rpc.map` has been answered.
+
+    Attributes:
+        is_given: false once it is known that they do not.
+    """
+
+    def __init__(self) -> None:
+        self.is_given = True
+        self._is_certain = False
+
+    def confirm(self) -> None:
+        """An `rpc.map` has been answered as it should be."""
+        self._is_certain = True
+
+    def is_missing(self, error: BaseException) -> bool:
+        """Whether an `rpc.map` failed because its server knows no such thing, so that its calls should go alone."""
+        match error:
+            case MethodNotFound():
+                # A server of ours names the method that it misses: the one that the message is about.
+                self.is_given = error.data.get("method", METHOD) != METHOD
+                return not self.is_given
+            case InvalidRequest() | InvalidParams() | ParseError() | DecodingError() if not self._is_certain:
+                self.is_given = False
+                return True
+            case _:
+                return False

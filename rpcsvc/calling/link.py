@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from .. import jsonrpc
 from ..amqp import Delivery, Returned
+from ..bulk.answer import Understanding
 from ..bulk.request import METHOD
 from ..deadline import expiration_ms
 from ..errors import (
@@ -50,13 +51,18 @@ MOST_SENT = 3
 
 
 class CallLink:
-    """The connection of one client, and the calls that wait on it. Lives on one event loop."""
+    """The connection of one client, and the calls that wait on it. Lives on one event loop.
+
+    Attributes:
+        understanding: whether the servers of its queue know `rpc.map`.
+    """
 
     def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
         self._url = url
         self._options = options
         self._calls = calls
-        self._packer = Packer(self) if options.pack else None
+        self.understanding = Understanding()
+        self._packer = Packer(self, self.understanding) if options.pack else None
         self._reserve = Reserve()
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import itertools
 import queue
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
-from ..bulk.answer import read_answer
+from ..bulk.answer import MapAnswer, Understanding, read_answer
 from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
 from ..deadline import check_timeout
@@ -37,16 +38,37 @@ class Submit(Protocol):
     def __call__(self, *, timeout: float | None, method: str, columns: list[list[Any]]) -> Future[Any]: ...
 
 
+class SubmitCall(Protocol):
+    """Sends one plain call: `RpcClient.submit`."""
+
+    def __call__(self, method: str, /, *args: Any, timeout: float | None) -> Future[Any]: ...
+
+
 @dataclass(slots=True, eq=False)
 class _Chunk:
-    """Arguments that travel together, and the future of their results."""
+    """Arguments that travel together, and the future of their results.
+
+    Attributes:
+        calls: the futures of its calls, where these go by themselves because the servers know no `rpc.map`.
+        started: when it was made, in seconds on the monotonic clock.
+        seconds: from then until `future` was done.
+    """
 
     columns: list[list[Any]]
     future: Future[Any]
+    calls: list[Future[Any]] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
 
     @property
     def count(self) -> int:
         return len(self.columns[0])
+
+    def cancel(self) -> None:
+        """Give it up."""
+        self.future.cancel()
+        for call in self.calls:
+            call.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +97,16 @@ class MapResults(Iterator[Any]):
         return_exceptions: bool,
         workers: Callable[[], int],
         window: Callable[[int], int] = lambda workers: 2 * workers + 2,
+        submit_call: SubmitCall | None = None,
+        understanding: Understanding | None = None,
     ) -> None:
         """For `RpcClient.map`, which see.
 
         Args:
             workers: how many of them are seen.
             window: how many chunks may be sent ahead of the items that were taken, with so many workers.
+            submit_call: for calls that go by themselves where servers know no `rpc.map`; None where all are known to.
+            understanding: whether they do, as far as the client has seen.
         """
         if not iterables:
             raise ConfigurationError("map needs at least one iterable of arguments")
@@ -95,6 +121,8 @@ class MapResults(Iterator[Any]):
         self._return_exceptions = return_exceptions
         self._workers = workers
         self._window = window
+        self._submit_call = submit_call
+        self._understanding = Understanding() if understanding is None else understanding
         self._single = len(iterables) == 1
         self._arguments: Iterator[Any] = iter(iterables[0]) if self._single else zip(*iterables, strict=False)
         self._input_error: BaseException | None = None
@@ -139,7 +167,7 @@ class MapResults(Iterator[Any]):
         self._input_error = None
         self._current = iter(())
         while self._sent:
-            self._sent.popleft().future.cancel()
+            self._sent.popleft().cancel()
 
     # ---- chunks
 
@@ -176,6 +204,11 @@ class MapResults(Iterator[Any]):
                 self._fill()
 
     def _items(self, chunk: _Chunk) -> list[Any]:
+        if chunk.calls:
+            if chunk.future is chunk.calls[0]:
+                # No server says what it took; the time until the answer came is at most too long.
+                self._sizer.learn(MapAnswer([None], {}, chunk.seconds, 0, False), 0)
+            return self._outcomes(chunk.calls)
         try:
             answer = read_answer(chunk.future.result(), chunk.count)
         except (ResultNotEncodable, EncodingError) as error:
@@ -187,12 +220,41 @@ class MapResults(Iterator[Any]):
             told = RpcTimeout(self._method, error.timeout, error.call_id)  # not in the name of rpc.map
             return self._all_raise([told] * chunk.count)
         except RpcError as error:
+            if self._go_alone(chunk, error):
+                return self._outcomes(chunk.calls)
             return self._all_raise([error] * chunk.count)
+        self._understanding.confirm()
         self._sizer.learn(answer, getattr(chunk.future, "request_bytes", 0))
         self._may_raise = bool(answer.errors)
         for index, failed in answer.errors.items():
             answer.results[index] = _Raised(failed)
         return answer.results
+
+    def _go_alone(self, chunk: _Chunk, error: RpcError) -> bool:
+        """Whether a chunk failed because the servers know no `rpc.map`; its calls are sent by themselves then.
+
+        So are at once those of the chunks behind it that failed likewise: they went before this was known.
+        """
+        if self._submit_call is None or not self._understanding.is_missing(error):
+            return False
+        self._send_alone(chunk, self._submit_call)
+        for other in self._sent:
+            failed = other.future.exception() if other.future.done() and not other.calls else None
+            if failed is not None and self._understanding.is_missing(failed):
+                self._send_alone(other, self._submit_call)
+        return True
+
+    def _send_alone(self, chunk: _Chunk, submit: SubmitCall) -> None:
+        for row in zip(*chunk.columns, strict=True):
+            try:
+                chunk.calls.append(submit(self._method, *row, timeout=self._timeout))
+            except RpcError as error:
+                chunk.calls.append(_failed(error))
+
+    def _outcomes(self, calls: list[Future[Any]]) -> list[Any]:
+        failures = [call.exception() for call in calls]
+        self._may_raise = any(failures)
+        return [call.result() if error is None else _Raised(error) for call, error in zip(calls, failures, strict=True)]
 
     def _all_raise(self, errors: Sequence[RpcError]) -> list[Any]:
         self._may_raise = True
@@ -216,17 +278,31 @@ class MapResults(Iterator[Any]):
         while not self._exhausted and len(self._sent) < self._window(workers):
             if self._under_way >= workers and self._may_be_slow():
                 return
-            columns = self._read(self._fixed or self._sizer.size)
+            columns = self._read(self._count)
             if columns is None:
                 return
             # It may wait for so many others of ours, each of which may take all of its time.
             chunk = self._send(columns, turns=1 + self._under_way // workers)
             self._sent.append(chunk)
             self._under_way += 1
-            chunk.future.add_done_callback(lambda _, chunk=chunk: self._ended.put(chunk))  # type: ignore[misc]
+            chunk.future.add_done_callback(lambda _, chunk=chunk: self._end(chunk))  # type: ignore[misc]
+
+    def _end(self, chunk: _Chunk) -> None:
+        """A chunk has its outcome: in the thread that brought it."""
+        chunk.seconds = time.monotonic() - chunk.started
+        self._ended.put(chunk)
+
+    @property
+    def _goes_alone(self) -> bool:
+        return self._submit_call is not None and not self._understanding.is_given
+
+    @property
+    def _count(self) -> int:
+        """How many calls the next chunk holds."""
+        return 1 if self._goes_alone else self._fixed or self._sizer.size
 
     def _may_be_slow(self) -> bool:
-        expected = self._sizer.expected_seconds(self._fixed or self._sizer.size)
+        expected = self._sizer.expected_seconds(self._count)
         return expected is None or expected >= SLOW
 
     def _read(self, count: int) -> list[list[Any]] | None:
@@ -245,11 +321,19 @@ class MapResults(Iterator[Any]):
     def _send(self, columns: list[list[Any]], turns: int = 1) -> _Chunk:
         timeout = None if self._timeout is None else turns * self._timeout
         try:
+            if self._submit_call is not None and self._goes_alone:
+                call = self._submit_call(self._method, *(column[0] for column in columns), timeout=timeout)
+                return _Chunk(columns, call, [call])
             return _Chunk(columns, self._submit(timeout=timeout, method=self._method, columns=columns))
         except RpcError as error:
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            return _Chunk(columns, failed)
+            return _Chunk(columns, _failed(error))
 
     def __repr__(self) -> str:
         return f"<MapResults of {self._method!r}: {len(self._sent)} chunks under way, {self._sizer!r}>"
+
+
+def _failed(error: RpcError) -> Future[Any]:
+    """The future of what could not be sent."""
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future

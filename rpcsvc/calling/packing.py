@@ -16,8 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..bulk.answer import read_answer
-from ..bulk.request import METHOD
+from ..bulk.answer import Understanding, read_answer
 from ..bulk.request import params as map_params
 from ..bulk.sizing import ChunkSizer
 from ..errors import DecodingError, MethodNotFound, ResultNotEncodable, RpcTimeout
@@ -97,14 +96,19 @@ class Packer:
     """Collects the calls of a tick, and sends them in as few messages as is right.
 
     Attributes:
-        is_understood: false once a server did not know `rpc.map`: somebody else's, who speaks plain JSON-RPC.
+        understanding: whether the servers know `rpc.map`; where they do not, all calls go alone.
     """
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: Carrier, understanding: Understanding | None = None) -> None:
         self._carrier = carrier
+        self.understanding = Understanding() if understanding is None else understanding
         self._waiting: dict[tuple[str, float, int], list[Packable]] = {}
         self._sizers: dict[str, _MethodSizer] = {}
-        self.is_understood = True
+
+    @property
+    def is_understood(self) -> bool:
+        """False once a server did not know `rpc.map`: somebody else's, who speaks plain JSON-RPC."""
+        return self.understanding.is_given
 
     def add(self, call: Packable) -> bool:
         """Take a call; whether it is the first of this tick, so that a `flush` has to be planned."""
@@ -290,6 +294,7 @@ class Pack:
             self._fail(calls, error)
             self._packer.answered(self._sizer, self._wave)
             return
+        self._packer.understanding.confirm()
         self._sizer.learn(answer, self._request_bytes)
         self._packer.answered(self._sizer, self._wave)
         if not answer.errors:
@@ -313,10 +318,8 @@ class Pack:
     def _fail(self, calls: list[Packable], exception: BaseException) -> None:
         if isinstance(exception, RpcTimeout):
             return  # each call keeps its own time, and says so in its own name
-        if isinstance(exception, MethodNotFound):
-            # A server of ours names the method that it misses; another's misses `rpc.map`. Nothing has run.
-            self._packer.is_understood = exception.data.get("method", METHOD) != METHOD
-            self._send_alone(calls)
+        if self._packer.understanding.is_missing(exception) or isinstance(exception, MethodNotFound):
+            self._send_alone(calls)  # nothing has run; where it is the calls' own method that is missing, each is told
             return
         if isinstance(exception, ResultNotEncodable) and len(calls) > 1:
             self._send_alone(calls)  # together too large; alone they may not be, and they may run again

@@ -10,9 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcsvc import jsonrpc
-from rpcsvc.bulk.answer import MapResult, encode_response, read_answer
+from rpcsvc.bulk.answer import MapResult, Understanding, encode_response, read_answer
 from rpcsvc.bulk.sizing import ChunkSizer
-from rpcsvc.errors import DecodingError, FunctionRaised, RemoteError, ResultNotEncodable
+from rpcsvc.errors import (
+    DecodingError,
+    FunctionRaised,
+    InternalError,
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    ParseError,
+    RemoteError,
+    ResultNotEncodable,
+    RpcTimeout,
+    WorkerLost,
+)
 
 BOUNDED = settings(max_examples=200, derandomize=True, deadline=None, database=None)
 FAILED = jsonrpc.error_object(FunctionRaised("f raised ValueError: no", data={"type": "ValueError", "message": "no"}))
@@ -111,3 +123,41 @@ def test_whatever_a_peer_sends_is_an_answer_that_can_be_used_or_a_decoding_error
     sizer = ChunkSizer()
     sizer.learn(answer, 10)
     assert sizer.size >= 1
+
+
+# ---- whether the servers know it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("no"), InvalidParams("no"), ParseError("no"), DecodingError("no")])
+def test_what_means_that_nothing_has_run_is_taken_for_no_understanding_until_it_was_shown_once(
+    error: Exception,
+) -> None:
+    understanding = Understanding()
+    assert understanding.is_missing(error)
+    assert not understanding.is_given
+
+    understanding = Understanding()
+    understanding.confirm()
+    assert not understanding.is_missing(error)
+    assert understanding.is_given
+
+
+@pytest.mark.parametrize("data", [{}, {"method": "rpc.map"}, {"data": "no rpc.map here"}], ids=repr)
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_method_that_is_not_found_is_rpc_map_unless_another_is_named(data: dict[str, Any], confirmed: bool) -> None:
+    understanding = Understanding()
+    if confirmed:
+        understanding.confirm()
+    assert understanding.is_missing(MethodNotFound("no", data=data))
+    assert not understanding.is_given
+    assert not understanding.is_missing(MethodNotFound("no", data={"method": "f"})), "a server of ours, now"
+    assert understanding.is_given
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InternalError("failed"), WorkerLost("died"), ResultNotEncodable("large"), RpcTimeout("f", 1.0, "7")],
+    ids=repr,
+)
+def test_what_may_have_run_is_not_asked_for_again(error: Exception) -> None:
+    assert not Understanding().is_missing(error)

@@ -75,6 +75,7 @@ def mapped(
     window: int = 3,
     workers: int = 100,
     timeout: float | None = None,
+    **options: Any,
 ) -> MapResults:
     results = MapResults(
         submit,
@@ -86,6 +87,7 @@ def mapped(
         return_exceptions=return_exceptions,
         workers=lambda: workers,
         window=lambda _: window,
+        **options,
     )
     results.begin()
     return results

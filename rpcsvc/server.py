@@ -7,6 +7,7 @@ import logging
 import random
 import signal
 import ssl
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from .amqp import Turns
@@ -30,6 +31,8 @@ from .names import check_queue, check_registry
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus
+from .signals import stop_signals
+from .stopping import Ask, StopRequests
 from .supervision import RESTART_WINDOW
 from .workers.lives import Care
 from .workers.pool import WorkerPool
@@ -149,8 +152,9 @@ class RpcServer:
     def run(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; then finish the calls that run, answer them, and return.
 
-        A second signal ends everything at once; the broker gives what was not finished to another server. SIGHUP
-        reloads the registry.
+        A second signal ends everything at once; the broker gives what was not finished to another server. A SIGTERM
+        within a second of the first signal is taken for its echo. SIGHUP reloads the registry. A SIGINT that was
+        ignored before stays so, as Unix has it for what runs in the background; SIGTERM and SIGHUP are heard always.
 
         Args:
             ready: called once, when every worker is up and the queue is consumed.
@@ -168,8 +172,9 @@ class RpcServer:
 
     async def _run_with_signals(self, ready: Callable[[RpcServer], None] | None) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        requests = StopRequests(time.monotonic)
+        for number in stop_signals():
+            loop.add_signal_handler(number, self._told_to_stop, requests, number)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.serve(ready)
 
@@ -206,6 +211,12 @@ class RpcServer:
         else:
             log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.busy)
         self._stop.set()
+
+    def _told_to_stop(self, requests: StopRequests, number: signal.Signals) -> None:
+        if requests.told(may_be_an_echo=number is signal.SIGTERM) is Ask.NOTHING:
+            log.info("%s again within a second: it is taken for the same one", number.name)
+        else:
+            self.stop()
 
     def reload(self) -> None:
         """Import the registry anew, with the code as it is now, without losing a call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
+
+# A shell that starts the tests in its background has them ignore SIGINT, and with them every process that they start.
+# Some of them send it, as a terminal does; those about an ignored one say so.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from typing import Self
 from ..deadline import Deadline, check_timeout
 from ..errors import BrokerError, BrokerStartFailed, ConfigurationError
 from ..settings import BrokerUrl, broker_folder
+from ..signals import stop_signals
+from ..stopping import Ask, StopRequests
 from . import files, install, ports, processes
 from .config import Layout, check_folder
 from .launch import Launch, PortTaken, excerpt, printed_text
@@ -171,6 +173,8 @@ class PrivateBroker:
     def run(self, started: Callable[[NodeStatus], None] | None = None) -> None:
         """Start the node and stay until it ends. SIGINT and SIGTERM stop it, a second one kills it. Main thread only.
 
+        A SIGTERM within a second of the first signal is taken for its echo. A SIGINT that was ignored before stays so.
+
         Args:
             started: called once when the node is ready.
 
@@ -179,10 +183,13 @@ class PrivateBroker:
         """
         signals: list[int] = []
 
-        def note(number: int, _frame: FrameType | None) -> None:
-            signals.append(number)
+        requests = StopRequests(time.monotonic)
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        def note(number: int, _frame: FrameType | None) -> None:
+            if requests.told(may_be_an_echo=number == signal.SIGTERM) is not Ask.NOTHING:
+                signals.append(number)
+
+        before = {number: signal.signal(number, note) for number in stop_signals()}
         try:
             running = self._start(Deadline.after(_START_TIMEOUT), lambda: bool(signals))
             if running is None:

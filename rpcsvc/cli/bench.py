@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,8 @@ from ..bench.load import Load, encode_arguments, parse_sweep
 from ..errors import ConfigurationError
 from ..server import BUILT_IN
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..signals import stop_signals
+from ..stopping import Ask, StopRequests
 from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode
@@ -177,11 +180,16 @@ def _check_writable(path: Path | None) -> None:
 @contextlib.contextmanager
 def _signals_end_it() -> Iterator[None]:
     """SIGTERM and SIGHUP do what Ctrl-C does: what was started is stopped, what was measured is shown."""
+    requests = StopRequests(time.monotonic)
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if requests.told(may_be_an_echo=number != signal.SIGINT) is not Ask.NOTHING:
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = list(stop_signals())
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        heard.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:

@@ -18,9 +18,9 @@ FLOORS = {
     0: ["errors", "deadline", "settings", "urls", "names", "_version"],
     1: [
         *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "registry", "openrpc", "raising", "dispatch", "control"),
-        *("pending", "supervision", "functions.*"),
+        *("pending", "stopping", "supervision", "functions.*"),
     ],
-    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "streams"],
+    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "signals", "streams"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],
     4: ["cli.*", "bench.*", "__main__", ""],
 }

@@ -7,12 +7,11 @@ a float; every item of a `list[int]` is looked at). Whatever does not fit is `In
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
+from .checks import Check, compile_check, misfit
 from .errors import ConfigurationError, InvalidParams, RegistrationError
 from .jsonrpc import RESERVED_PREFIX
 from .limits import NO_LIMITS, Limits
@@ -24,21 +23,7 @@ MAX_NAME_BYTES = 255
 MAX_ATTEMPTS = 100
 """The most that `max_attempts` may be: each takes a worker down."""
 
-_UNIONS = (typing.Union, types.UnionType)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A check of values against one annotation.
-
-    Attributes:
-        wrong: says what is wrong with a value, or None.
-        exact: types whose values need no look, where those suffice to tell; None where they do not.
-    """
-
-    wrong: Callable[[Any], str | None]
-    exact: frozenset[type] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +109,9 @@ class Function:
                 raise self._wrong_argument(name, wrong)
 
     def _wrong_argument(self, name: str, wrong: str) -> InvalidParams:
+        bad = misfit(self.signature.parameters[name].annotation)
+        if bad is not None:
+            wrong += f"; no {bad} travels, so leave it out"
         return InvalidParams(f"{self.name}: argument {name!r} {wrong}", data={"argument": name})
 
 
@@ -189,8 +177,8 @@ class Registry:
         Raises:
             ConfigurationError: a limit is no time or no size, the soft one not below the hard one, or max_attempts out
                 of range.
-            RegistrationError: the name is taken, reserved or malformed, this is nothing that a worker can call, or
-                max_attempts is above 1 for a function that must not run twice.
+            RegistrationError: the name is taken, reserved or malformed, this is nothing that a worker can call, no
+                value that travels fits an annotation, or max_attempts is above 1 for what must not run twice.
         """
 
         def register(target: F) -> F:
@@ -257,6 +245,8 @@ def _entry(function: Callable[..., Any], name: str | None, idempotent: bool, che
     if _returns_at_once(function) or _returns_at_once(type(function).__call__):
         raise RegistrationError(f"{chosen}: a worker calls plain functions; wrap this one in a function that returns")
     signature = _signature(chosen, function, resolve=check)
+    if check:
+        _refuse_misfits(chosen, signature)
     checks = {
         parameter.name: made
         for parameter in signature.parameters.values()
@@ -292,6 +282,21 @@ def _bind(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str
     return signature.bind(*args, **kwargs).arguments
 
 
+def _refuse_misfits(name: str, signature: inspect.Signature) -> None:
+    """See that a function can be called, and can answer.
+
+    Raises:
+        RegistrationError: nothing that travels fits a parameter that has to be given, or the result.
+    """
+    way_out = "annotate what travels and build the other inside the function, or register with check=False"
+    for parameter in signature.parameters.values():
+        # One that may be left out does no harm: callers leave it out.
+        if parameter.default is parameter.empty and (bad := misfit(parameter.annotation)) is not None:
+            raise RegistrationError(f"{name}: nothing fits {parameter.name!r}, since no {bad} travels; {way_out}")
+    if (bad := misfit(signature.return_annotation)) is not None:
+        raise RegistrationError(f"{name}: its result would be a {bad}, and none travels; {way_out}")
+
+
 def _returns_at_once(function: object) -> bool:
     """Whether a call computes nothing yet but gives a coroutine or a generator."""
     return (
@@ -324,61 +329,3 @@ def _signature(name: str, function: Callable[..., Any], *, resolve: bool) -> ins
         ) from error
     except (ValueError, TypeError) as error:
         raise RegistrationError(f"{name}: Python cannot tell its signature ({error}); wrap it in a def") from error
-
-
-# ---- checks of values against annotations -----------------------------------------------------------------------
-
-
-def compile_check(annotation: Any) -> Check | None:
-    """A check for an annotation, or None where it lets everything pass."""
-    if annotation in (inspect.Parameter.empty, Any, object):
-        return None
-    if annotation is None:
-        annotation = type(None)
-    members = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else (annotation,)
-    if Any in members:
-        return None
-    if all(isinstance(cls, type) and typing.get_origin(cls) is None and not _is_special(cls) for cls in members):
-        return _class_check(members)
-    return _hint_check(annotation)
-
-
-def _is_special(cls: type) -> bool:
-    """Classes that stand for more than their instances: protocols and typed dictionaries."""
-    return bool(getattr(cls, "_is_protocol", False)) or typing.is_typeddict(cls)
-
-
-def _class_check(classes: tuple[type, ...]) -> Check:
-    # PEP 484, "The numeric tower": int passes for float, and both for complex.
-    tower = {float: (float, int), complex: (complex, float, int)}
-    accepted = tuple(each for cls in classes for each in tower.get(cls, (cls,)))
-    names = " or ".join("None" if cls is type(None) else cls.__name__ for cls in classes)
-
-    def wrong(value: Any) -> str | None:
-        if isinstance(value, accepted):
-            return None
-        return f"must be {names}, not {type(value).__name__}"
-
-    return Check(wrong, exact=frozenset(accepted))
-
-
-def _hint_check(hint: Any) -> Check:
-    def wrong(value: Any) -> str | None:
-        # Imported by the first call that needs it: most registries name plain classes only.
-        import typeguard  # noqa: PLC0415
-
-        try:
-            typeguard.check_type(
-                value,
-                hint,
-                forward_ref_policy=typeguard.ForwardRefPolicy.IGNORE,
-                collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS,
-            )
-        except typeguard.TypeCheckError as error:
-            return f"does not fit its annotation: {error}"
-        except ValueError:
-            # Its sentence was to show a key of the value, but a huge integer has no decimal text.
-            return "does not fit its annotation"
-        return None
-
-    return Check(wrong)

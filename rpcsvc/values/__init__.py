@@ -28,13 +28,14 @@ Nothing here is executed or imported on behalf of the bytes, but numpy for an ar
 """
 
 from .decoding import decode
-from .encoding import encode, encode_parts, encode_plain, to_jsonable
+from .encoding import TYPES, encode, encode_parts, encode_plain, to_jsonable
 from .limits import MAX_DECIMAL_DIGITS, MAX_NESTING
 from .section import Encoded
 
 __all__ = [
     "MAX_DECIMAL_DIGITS",
     "MAX_NESTING",
+    "TYPES",
     "Encoded",
     "decode",
     "encode",

@@ -25,7 +25,7 @@ import orjson
 from ..digits import to_decimal
 from ..errors import EncodingError
 from .limits import ARRAY_DTYPE, BARE_MAX, BARE_MIN, MAX_NESTING, RAW_FROM, TOO_DEEP
-from .refusals import Refusal, refusal, show
+from .refusals import Refusal, array_refusal, refusal, show
 from .section import Encoded
 
 _SEALED = MAX_NESTING // 2
@@ -256,7 +256,7 @@ def _other(value: Any, _room: int, form: _Form) -> Any:
     if numpy is None or type(value) is not numpy.ndarray:
         raise refusal(value)
     if not ARRAY_DTYPE.fullmatch(value.dtype.str):
-        raise Refusal(f"an array of dtype {value.dtype} does not travel; pass value.tolist(), or an array of numbers")
+        raise array_refusal(value)
     data = _base64(value.tobytes()) if form.apart is None or value.nbytes < RAW_FROM else form.apart(value)
     return {"$ndarray": {"dtype": value.dtype.str, "shape": list(value.shape), "data": data}}
 
@@ -381,3 +381,6 @@ _QUICK = _Form(_CONVERTERS, thorough=False)
 _SCOUTING = _Form(_CONVERTERS, thorough=False, apart=_report)
 _EXACT = _Form(_CONVERTERS, thorough=True)
 _PLAIN = _Form({**_CONVERTERS, int: _plain_int, tuple: _plain_tuple}, thorough=True)
+
+TYPES: frozenset[type] = frozenset(_CONVERTERS)
+"""The types whose values travel, besides numpy.ndarray."""

@@ -16,10 +16,18 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 
-import psutil
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+try:
+    import psutil
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Table
+
+    import rpcsvc  # noqa: F401
+except ModuleNotFoundError as error:
+    missing = str(error.name).partition(".")[0]
+    raise SystemExit(
+        f"demo: this needs {missing}: type scripts/demo, which installs it, or pip install '.[cli]'"
+    ) from None
 
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.amqp import Connection

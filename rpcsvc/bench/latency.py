@@ -5,10 +5,14 @@ Histograms of many threads and processes add up to what one would have held; per
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hdrh.histogram import HdrHistogram
+with warnings.catch_warnings():
+    # Python 3.14 says so of the layout of a structure that this library declares and we do not use.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from hdrh.histogram import HdrHistogram
 
 _LONGEST = 3_600_000_000
 """Microseconds; what takes longer counts as this."""

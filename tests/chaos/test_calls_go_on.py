@@ -134,7 +134,10 @@ def test_a_call_given_up_while_there_is_no_connection_is_not_computed_again(
 def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
     own_broker: PrivateBroker, queue: str, path: Path
 ) -> None:
-    """RabbitMQ closes a channel that holds a delivery for longer than consumer_timeout, and delivers it again."""
+    """RabbitMQ closes a channel that holds a delivery for longer than consumer_timeout, and delivers it again.
+
+    From 4.3 on it does neither with classic queues.
+    """
     RabbitCtl(own_broker).set_consumer_timeout(1)
     RabbitCtl(own_broker).set_channel_tick(0.5)
     with (
@@ -143,7 +146,8 @@ def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
     ):
         calls = [client.submit("write_once_then_sleep", str(path), text, 4.0) for text in "ab"]
         assert [call.result() for call in calls] == ["a", "b"]
-        assert server.output.count("reconnecting") >= 2
+        reconnected = server.output.count("reconnecting")
+        assert reconnected >= 2 if RabbitCtl(own_broker).version < (4, 3) else reconnected == 0
     assert sorted(notes(path)) == ["a", "b"]
 
 

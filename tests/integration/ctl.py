@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,11 @@ class RabbitCtl:
         epmd_port = json.loads(self._layout.node_file.read_bytes())["epmd_port"]
         return config.environment(self._layout, os.environ, install.search_path(), epmd_port, cpus=1)
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """RabbitMQ's version, (4, 0, 5) for instance."""
+        return tuple(int(number) for number in re.findall(r"\d+", self("version"))[:3])
+
     # ---- connections
 
     def close_all_connections(self) -> None:
@@ -86,7 +92,10 @@ class RabbitCtl:
         self("change_password", "rpcsvc", password)
 
     def set_consumer_timeout(self, seconds: int) -> None:
-        """Give deliveries on channels that are opened from now on so long to be acked; RabbitMQ looks once a second."""
+        """Give deliveries on channels that are opened from now on so long to be acked; RabbitMQ looks once a second.
+
+        From 4.3 on classic queues know no such limit.
+        """
         self("eval", f"application:set_env(rabbit, consumer_timeout, {seconds * 1000}).")
         self.set_channel_tick(1.0)
 

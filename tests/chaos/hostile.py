@@ -279,13 +279,15 @@ REFUSED = [
     Hostile("an expiration below zero", _WELL, {"expiration": b"-1"}),
     Hostile("an expiration of 20 digits", _WELL, {"expiration": b"9" * 20}),
     Hostile("an expiration of digits that are not ASCII", _WELL, {"expiration": "٣".encode()}),
-    Hostile("a delivery mode that does not exist", _WELL, {"delivery_mode": 3}),
     Hostile("somebody else's user id", _WELL, {"user_id": b"somebody"}),
     Hostile("a header that is cut short", _WELL, {"headers": b"\x01xS\0\0\1\0abc"}),
     Hostile("a header of a type that does not exist", _WELL, {"headers": b"\x01x?\0"}),
     Hostile("a header that is not a number", _WELL, {"headers": b"\x01xd\x7f\xf8\0\0\0\0\0\0"}),
 ]
 """What the broker refuses by itself, and so never comes to a server."""
+
+REFUSED_BEFORE_4 = Hostile("a delivery mode that does not exist", _WELL, {"delivery_mode": 3})
+"""What it refused before RabbitMQ 4, and carries since."""
 
 
 def first(count: int, seed: int, callback_queue: str = NOBODY) -> list[Hostile]:

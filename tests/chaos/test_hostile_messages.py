@@ -6,10 +6,12 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import hostile
 import pika
 import pytest
+from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 
 from rpcsvc import ConnectionLost, RpcClient
@@ -123,3 +125,16 @@ def test_some_messages_are_refused_by_the_broker_itself(
         hostile.publish_all(broker.url, queue, [refused])
     assert channel.queue_declare(queue, passive=True).method.message_count == 0
     channel.queue_delete(queue)
+
+
+def test_what_only_an_older_broker_refuses_harms_no_server(
+    broker: PrivateBroker, queue: str, channel: pika.channel.Channel
+) -> None:
+    refuses = RabbitCtl(broker).version < (4, 0)
+    with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
+        with pytest.raises(ConnectionLost) if refuses else nullcontext():
+            hostile.publish_all(broker.url, queue, [hostile.REFUSED_BEFORE_4])
+        with RpcClient(broker.url, queue=queue, timeout=30) as client:
+            assert client.call("fib", 30) == 832040
+        assert channel.queue_declare(queue, passive=True).method.message_count == 0
+        assert "reconnecting" not in server.output

@@ -17,6 +17,7 @@ from .jsonrpc import RESERVED_PREFIX
 from .limits import NO_LIMITS, Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
+Init = TypeVar("Init", bound=Callable[[], object])
 
 MAX_NAME_BYTES = 255
 """A method's name travels in the AMQP property `type`, a short string."""
@@ -131,6 +132,7 @@ class Registry:
     def __init__(self, *, default: str | None = None) -> None:
         self.default = default
         self._functions: dict[str, Function] = {}
+        self._worker_inits: list[Callable[[], object]] = []
 
     @overload
     def function(self, function: F, /) -> F: ...
@@ -202,6 +204,32 @@ class Registry:
         entry = _entry(function, name, idempotent, check)
         return self._insert(replace(entry, limits=limits, max_attempts=max_attempts))
 
+    def worker_init(self, function: Init, /) -> Init:
+        """Have a function called in each worker before its first call; the decorator gives it back unchanged.
+
+        For what does not survive a fork, or is not to be shared: connections, threads, a library's own pool of them. If
+        it raises, the worker has failed to start. Several are called in the order they were registered.
+
+        Raises:
+            RegistrationError: it cannot be called without arguments, or is no plain function.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        if not callable(function) or _returns_at_once(function) or _returns_at_once(type(function).__call__):
+            raise RegistrationError(f"worker_init: {name} is no plain function, which a worker could call")
+        try:
+            inspect.signature(function).bind()
+        except TypeError as error:
+            raise RegistrationError(f"worker_init: {name} is called without arguments: {error}") from None
+        except ValueError:  # some functions in C have no signature
+            pass
+        self._worker_inits.append(function)
+        return function
+
+    @property
+    def worker_inits(self) -> tuple[Callable[[], object], ...]:
+        """What a worker calls before its first call."""
+        return tuple(self._worker_inits)
+
     def _insert(self, entry: Function) -> Function:
         if entry.name in self._functions:
             raise RegistrationError(
@@ -211,9 +239,10 @@ class Registry:
         return entry
 
     def include(self, other: Registry, *, prefix: str = "") -> None:
-        """Register every function of `other` here too, its name behind `prefix`."""
+        """Register every function of `other` here too, its name behind `prefix`, and what its workers call first."""
         for entry in list(other):
             self._insert(replace(entry, name=_checked_name(prefix + entry.name)))
+        self._worker_inits += [each for each in other.worker_inits if each not in self._worker_inits]
 
     def wrapped(self, wrap: Callable[[Function], Callable[..., Any]]) -> Registry:
         """The same functions, each called through what `wrap` makes of it."""

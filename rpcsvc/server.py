@@ -24,19 +24,20 @@ from .errors import (
     QueueNotFound,
     RpcError,
 )
+from .importing import check_is_importable, refuse_server
 from .limits import Limits
 from .loops import new_event_loop
 from .memory import keep_large_blocks
 from .names import check_queue, check_registry
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls, usable_cpus
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus
 from .signals import stop_signals
-from .sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .stopping import Ask, StopRequests
 from .supervision import RESTART_WINDOW
-from .workers.lives import Care
+from .workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
 from .workers.pool import WorkerPool
+from .workers.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,7 @@ class RpcServer:
         prefetch: how many deliveries each worker's consumer may hold.
         callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to.
         max_request, max_result: the largest request and the largest response in bytes. A larger request is refused
-            before anybody reads it; of a larger response the caller is told (ResultNotEncodable). "auto" is a little
-            under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB. A broker that takes
-            less lowers it when it refuses a response.
+            before anybody reads it.
         send_tracebacks: whether callers see the traceback of a function that raised.
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
@@ -73,7 +72,12 @@ class RpcServer:
         memory_limit: likewise, bytes that a worker may take in a call. One that takes more is killed, and the caller
             gets MemoryLimitExceeded.
         cancel_grace: seconds that a cancelled call may take to end by itself before its worker is killed; 0 is none.
-        start_timeout: seconds in which a new worker must be ready; one that is not is killed.
+        start_timeout: seconds in which a new worker must be ready; one that is not is killed. None is 10, or 60 where
+            each worker imports the registry.
+        preload: whether the registry is imported once, in the process that workers are forked from. Else each worker
+            imports it, which takes time and memory, and suits libraries whose threads do not survive a fork.
+        blas_threads: how many threads a worker's libraries for linear algebra and OpenMP may use (OMP_NUM_THREADS and
+            the like; such variables that are set already win). None shares the CPUs among the workers.
         max_calls_per_worker: how many calls a worker makes before it is replaced; None is any number.
         max_restarts: how many workers may end within `restart_window` seconds. If more do, and fewer calls are answered
             than workers end, the server stops with PoolFailed. None is 100, or 20 for each worker if that is more.
@@ -95,14 +99,16 @@ class RpcServer:
         workers: int | None = None,
         prefetch: int = 1,
         callback_queues: Iterable[str] = (),
-        max_request: Setting = AUTO,
-        max_result: Setting = AUTO,
+        max_request: int = MAX_BODY,
+        max_result: int = MAX_BODY,
         send_tracebacks: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
         memory_limit: int | None = None,
         cancel_grace: float = 2.0,
-        start_timeout: float = 10.0,
+        start_timeout: float | None = None,
+        preload: bool = True,
+        blas_threads: int | None = None,
         max_calls_per_worker: int | None = None,
         max_restarts: int | None = None,
         restart_window: float = RESTART_WINDOW,
@@ -110,6 +116,7 @@ class RpcServer:
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
         self.registry = check_registry(registry)
+        check_is_importable(self.registry)
         self.url = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
         self.queue = check_queue(queue, declared=True)
@@ -117,11 +124,10 @@ class RpcServer:
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self._connect_timeout = check_timeout(connect_timeout)
         self.counts = ServerCounts()
-        self._max_request = check_setting("max_request", max_request)
-        self._max_result = check_setting("max_result", max_result)
+        self._max_request = _within("max_request", max_request, 1024, MAX_BODY)
         limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
-            max_result=MAX_BODY if self._max_result == AUTO else self._max_result,
+            max_result=_within("max_result", max_result, 1024, MAX_BODY),
             send_tracebacks=send_tracebacks,
             soft_time_limit=limits.soft,
             time_limit=limits.hard,
@@ -129,11 +135,14 @@ class RpcServer:
         )
         self._care = Care(
             cancel_grace=cancel_grace,
-            start_timeout=start_timeout,
+            start_timeout=_start_timeout(start_timeout, preload),
             max_calls=max_calls_per_worker,
             max_restarts=max_restarts,
             restart_window=restart_window,
         )
+        self._preload = preload
+        threads = max(1, usable_cpus() // self.workers) if blas_threads is None else blas_threads
+        self._blas_threads = _within("blas_threads", threads, 1, 10_000)
         self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
         self._pool: WorkerPool | None = None
         self._session: Session | None = None
@@ -165,11 +174,13 @@ class RpcServer:
 
         Raises:
             RegistryFailed: the registry cannot be imported.
+            ConfigurationError: this is run by the import of a registry for workers; the sentence says what to write.
             ConnectionFailed: no broker can be reached at the start, in `connect_timeout`. Later losses are mended, not
                 raised.
             QueueMismatch, AccessRefused: the queue cannot be used as it is, or replies not be sent.
             PoolFailed: workers cannot be kept running.
         """
+        refuse_server(self.registry)
         keep_large_blocks()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self._run_with_signals(ready))
@@ -184,12 +195,14 @@ class RpcServer:
 
     async def serve(self, ready: Callable[[RpcServer], None] | None = None) -> None:
         """What `run` does, on the running event loop and without signal handlers; `stop` ends it."""
+        refuse_server(self.registry)
         self._stop = asyncio.Event()
         self._pool = WorkerPool(
             self.registry,
             self.workers,
             rules=self._rules,
             care=self._care,
+            surroundings=Surroundings.here(preload=self._preload, blas_threads=self._blas_threads),
             gave_up=self._pool_gave_up,
             paused=self._flush,
         )
@@ -266,13 +279,7 @@ class RpcServer:
         assert self._stop is not None
         assert self._pool is not None
         service = Service(
-            self.queue,
-            self.prefetch,
-            self._pool,
-            self.counts,
-            self._callback_queues,
-            requests=BodyLimit(self._max_request),
-            results=BodyLimit(self._max_result),
+            self.queue, self.prefetch, self._pool, self.counts, self._callback_queues, max_request=self._max_request
         )
         try:
             await self._serve_one_after_the_other(service, ready)
@@ -333,6 +340,12 @@ class RpcServer:
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"
+
+
+def _start_timeout(given: float | None, preload: bool) -> float:
+    if given is not None:
+        return given
+    return DEFAULT_START_TIMEOUT if preload else LOAD_TIMEOUT
 
 
 def _within(name: str, value: int, least: int, most: int) -> int:

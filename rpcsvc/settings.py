@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .errors import ConfigurationError
 from .urls import BrokerUrl as BrokerUrl  # noqa: PLC0414 a setting like the others, to everybody else
 from .urls import BrokerUrls as BrokerUrls  # noqa: PLC0414
 
@@ -24,6 +25,8 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_CONNECT_TIMEOUT = 10.0
 """Seconds to open a connection, all attempts together."""
 FALLBACK_URL = "amqp://guest:guest@127.0.0.1:5672/"
+MAX_BODY = 64 * 1024 * 1024
+"""The largest request or reply in bytes. RabbitMQ itself refuses messages above 128 MiB (its `max_message_size`)."""
 
 
 def find_urls(url: str | Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> BrokerUrls:
@@ -33,8 +36,16 @@ def find_urls(url: str | Sequence[str] | None = None, environ: Mapping[str, str]
         ConfigurationError: the URL that was found first is malformed.
     """
     if url is None or url == "":
-        url = environ.get("RPCSVC_URL") or private_node_url(broker_folder(environ)) or FALLBACK_URL
+        url = environ.get("RPCSVC_URL") or _own_node_url(environ) or FALLBACK_URL
     return BrokerUrls.parse(url)
+
+
+def _own_node_url(environ: Mapping[str, str]) -> str | None:
+    try:
+        folder = broker_folder(environ)
+    except ConfigurationError:
+        return None  # no home, no node there
+    return private_node_url(folder)
 
 
 def find_url(url: str | None = None, environ: Mapping[str, str] = os.environ) -> BrokerUrl:
@@ -47,11 +58,22 @@ def find_url(url: str | None = None, environ: Mapping[str, str] = os.environ) ->
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The user's folder for data that outlives a run (XDG Base Directory Specification), with ours in it."""
+    """The user's folder for data that outlives a run (XDG Base Directory Specification), with ours in it.
+
+    Raises:
+        ConfigurationError: this user has no home, and no such folder is named.
+    """
     base = environ.get("XDG_STATE_HOME", "")
     # The specification has relative paths ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
-    return root / "rpcsvc"
+    if os.path.isabs(base):
+        return Path(base) / "rpcsvc"
+    try:
+        return Path.home() / ".local" / "state" / "rpcsvc"
+    except RuntimeError:
+        raise ConfigurationError(
+            "this user has no home folder (neither HOME nor an entry in the system's list of users), so there is no"
+            " place for a private broker; name one: --dir, or XDG_STATE_HOME=/an/absolute/folder"
+        ) from None
 
 
 def broker_folder(environ: Mapping[str, str] = os.environ) -> Path:

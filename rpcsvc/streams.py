@@ -72,15 +72,22 @@ def prepare() -> None:
     """Make the standard streams ones that can be used, whatever is behind them."""
     global _output  # noqa: PLW0603 there is one standard output
     codecs.register_error(_NARROW, _in_letters_of_all)
-    closed = [fd for fd in (0, 1, 2) if not _is_open(fd)]
-    for _ in closed:
-        # The lowest free number: else a socket or a file of ours would get it, and what is printed would go there.
-        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    closed = fill_closed()
     if sys.stdout is sys.__stdout__:
         _output = _File(1, is_closed=sys.stdout is None or 1 in closed)
         sys.stdout = _text(_output, sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_File(2, is_closed=sys.stderr is None or 2 in closed), sys.stderr)
+
+
+def fill_closed() -> list[int]:
+    """Open descriptors 0 to 2 where they are closed; which were. They lead nowhere."""
+    closed = [fd for fd in (0, 1, 2) if not _is_open(fd)]
+    for _ in closed:
+        # The lowest free number: else a socket or a file of ours would get it, and what is printed would go there.
+        with contextlib.suppress(FileNotFoundError):  # no /dev here
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    return closed
 
 
 def finish() -> OSError | None:

@@ -18,8 +18,8 @@ from ..errors import RpcError
 from ..settings import BrokerUrl
 
 ROLES = ("client", "server", "workers", "broker")
-_FORK_SERVER = "rpcsvc.workers.forkserver"
-"""Stands in the command line of a pool's fork server, and of its workers."""
+_FORK_SERVERS = ("rpcsvc: fork server of ", "rpcsvc.workers.forkserver")
+"""Stand in the command line of a pool's fork server: its title, or where it has none, what it was started with."""
 _ERLANG = "beam"
 """RabbitMQ's process. What forwards a port (of a container, say) listens on it too, and is not the broker."""
 
@@ -82,7 +82,8 @@ def find_servers(url: BrokerUrl, queue: str) -> list[int]:
     A server that was told another queue on its command line is not one of them.
     """
     connected = {one.pid for one in _connections() if one.raddr and one.raddr.port == url.port and one.pid is not None}
-    fork_servers = [process for process in psutil.process_iter() if _FORK_SERVER in " ".join(_command(process))]
+    commands = [(process, " ".join(_command(process))) for process in psutil.process_iter()]
+    fork_servers = [process for process, command in commands if any(mark in command for mark in _FORK_SERVERS)]
     parents = {parent for process in fork_servers if (parent := _parent(process)) in connected}
     return sorted(pid for pid in parents if pid is not None and _serves(_command_of(pid), queue))
 

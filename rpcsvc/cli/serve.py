@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from typing import Literal
 
-from ..broker import PrivateBroker, answers
 from ..errors import ConfigurationError, RegistryFailed
 from ..names import check_registry
 from ..server import BUILT_IN, RpcServer
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, find_urls
-from ..sizes import AUTO
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url
 from .exits import ExitCode
@@ -50,12 +45,27 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="deliveries that a worker's consumer may hold (%(default)s)",
     )
-    add_url(parser)
     parser.add_argument(
-        "--start-broker",
-        action="store_true",
-        help="start the private broker (rpcsvc broker) if no broker is named and none answers; it ends with the pool",
+        "--preload",
+        choices=("yes", "no"),
+        default="yes",
+        help="import the registry once, in the process that workers are forked from, or in each worker: for libraries "
+        "whose threads do not survive a fork (%(default)s)",
     )
+    parser.add_argument(
+        "--blas-threads",
+        type=int,
+        metavar="N",
+        help="threads of a worker's libraries for linear algebra and OpenMP; OMP_NUM_THREADS and the like win where "
+        "they are set (the usable CPUs, shared among the workers)",
+    )
+    parser.add_argument(
+        "--start-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="kill a new worker that is not ready by then (10; with --preload no 60)",
+    )
+    add_url(parser)
     parser.add_argument(
         "--callback-queue",
         action="append",
@@ -81,18 +91,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         metavar="BYTES",
         help="kill the worker of a call that takes more memory; with K, M or G for 1024 to the power of 1, 2 or 3",
     )
-    for name, what, otherwise in (
-        ("request", "request that is taken", "a larger one is refused unread"),
-        ("result", "response that is sent", "in place of a larger one its caller gets an error"),
-    ):
-        parser.add_argument(
-            f"--max-{name}",
-            type=_size_or_auto,
-            default=AUTO,
-            metavar="BYTES",
-            help=f"the largest {what}, with K or M as above; {otherwise}. By default a little under what brokers of "
-            "this version take by default (16M from 4.0 on), at most 64M",
-        )
     parser.add_argument(
         "--max-calls-per-worker",
         type=int,
@@ -128,22 +126,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    with _a_broker() if options.start_broker and not options.url else contextlib.nullcontext():
-        return _serve(options)
-
-
-@contextlib.contextmanager
-def _a_broker() -> Iterator[None]:
-    """The private broker for as long as the pool runs, and however that ends, if none is named and none answers."""
-    if os.environ.get("RPCSVC_URL") or any(map(answers, find_urls().nodes)):
-        yield
-        return
-    _say("starting a private broker, which ends with this pool")
-    with PrivateBroker():
-        yield
-
-
-def _serve(options: argparse.Namespace) -> int:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the registry is often a module beside the user
     try:
@@ -156,13 +138,14 @@ def _serve(options: argparse.Namespace) -> int:
         queue=options.queue,
         workers=options.workers,
         prefetch=options.prefetch,
+        preload=options.preload == "yes",
+        blas_threads=options.blas_threads,
+        start_timeout=options.start_timeout,
         callback_queues=options.callback_queue,
         send_tracebacks=not options.hide_tracebacks,
         time_limit=options.time_limit,
         soft_time_limit=options.soft_time_limit,
         memory_limit=options.memory_limit,
-        max_request=options.max_request,
-        max_result=options.max_result,
         max_calls_per_worker=options.max_calls_per_worker,
         max_restarts=options.max_restarts,
         restart_window=options.restart_window,
@@ -182,11 +165,6 @@ def _size(text: str) -> int:
             f"{text!r} is no size: a whole number of bytes, or one with K, M or G behind it"
         )
     return int(number) * _UNITS[unit]
-
-
-def _size_or_auto(text: str) -> int | Literal["auto"]:
-    """Bytes, as for `_size`, or what fits the broker."""
-    return AUTO if text == AUTO else _size(text)
 
 
 def _say_ready(server: RpcServer) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .. import jsonrpc
-from ..sizes import BodyLimit
+from ..settings import MAX_BODY
 from ..workers.forking import Served
 from ..workers.pool import WorkerPool
 from .under_way import UnderWay
@@ -53,8 +53,7 @@ class Service:
         pool: who computes.
         counts: what happened to deliveries, over all sessions.
         callback_queues: patterns of the queues that replies may go to.
-        requests: the largest body in bytes that is looked into.
-        results: the largest body in bytes that is sent.
+        max_request: the largest body in bytes that is looked into.
         under_way: what is computed, over all sessions.
     """
 
@@ -63,8 +62,7 @@ class Service:
     pool: WorkerPool
     counts: ServerCounts
     callback_queues: tuple[str, ...]
-    requests: BodyLimit = field(default_factory=BodyLimit)
-    results: BodyLimit = field(default_factory=BodyLimit)
+    max_request: int = MAX_BODY
     under_way: UnderWay = field(default_factory=UnderWay)
 
     def may_reply_to(self, queue: str) -> bool:

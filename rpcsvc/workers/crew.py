@@ -22,6 +22,8 @@ from .forking import ForkServer, ForkServerEvents, Served
 from .handle import Cause, Kill, State, Worker
 from .handle import Owner as WorkerOwner
 from .progress import Progress
+from .shortage import is_passing
+from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ _LAST_WORDS = 0.25
 """Seconds that the socket of a worker that has ended is still read from."""
 _TO_END = 5.0
 """Seconds that a worker may take to end when it has been let go."""
+_OBEYED_WITHIN = 10.0
+"""Seconds in which a fork server does what it is told, or a worker's `start_timeout` if that is less."""
 _LOOK_AT_ORPHANS, _LOOKS_AT_ORPHANS = 0.1, 50
 """Seconds between looks, and how many, at workers whose fork server has gone."""
 
@@ -40,6 +44,10 @@ class CrewOwner(Protocol):
         """A worker has ended, and `worker.exit` says how; it is of the crew no more."""
         ...
 
+    def short(self, crew: Crew, why: str) -> None:
+        """A worker could not be started for want of something that may be there later."""
+        ...
+
     def crew_lost(self, crew: Crew, orphans: list[Worker]) -> None:
         """The fork server has ended unasked, and its workers with it."""
         ...
@@ -47,6 +55,9 @@ class CrewOwner(Protocol):
 
 class Crew:
     """A fork server and its workers.
+
+    Raises:
+        OSError: it cannot be started, perhaps for a shortage that passes.
 
     Attributes:
         workers: those that have not ended, by number.
@@ -61,6 +72,7 @@ class Crew:
         target: str,
         rules: Rules,
         size: int,
+        surroundings: Surroundings,
         *,
         owner: CrewOwner,
         worker_owner: WorkerOwner,
@@ -75,6 +87,7 @@ class Crew:
         self._owner = owner
         self._worker_owner = worker_owner
         self._start_timeout = start_timeout
+        self._until_made = min(start_timeout, _OBEYED_WITHIN)
         self._loop = asyncio.get_running_loop()
         self._by_pid: dict[int, Worker] = {}
         # A replacement may start before its predecessor has ended.
@@ -82,8 +95,12 @@ class Crew:
         self._progress, self._progress_fd = Progress.create(self._places)
         self._stopping = False
         self._empty = asyncio.Event()
-        events = ForkServerEvents(spawned=self._spawned, exited=self._exited, lost=self._lost)
-        self._fork_server = ForkServer(target, rules, events)
+        events = ForkServerEvents(spawned=self._spawned, unborn=self._unborn, exited=self._exited, lost=self._lost)
+        try:
+            self._fork_server = ForkServer(target, rules, surroundings, events)
+        except BaseException:
+            os.close(self._progress_fd)
+            raise
 
     @property
     def pids(self) -> list[int]:
@@ -104,20 +121,27 @@ class Crew:
         self.functions = await self._fork_server.load(self._places, self._progress_fd)
 
     async def spawn(self) -> None:
-        """Start one more worker; the owner hears when it is ready."""
+        """Start one more worker; the owner hears when it is ready, or that there was too little of something."""
         number = next(number for number in range(self._places) if number not in self.workers)
         worker = Worker(self._worker_owner, self, number, self._progress.of(number))
         worker.progress.reset()
         self.workers[number] = worker
-        ours, theirs = socket.socketpair()
-        # The transport first: a worker that dies at once must be noticed.
-        await self._loop.create_unix_connection(lambda: worker, sock=ours)
-        if self._stopping:
-            theirs.close()
-            worker.close()
-            return
-        worker.start_timer = self._loop.call_later(self._start_timeout, self._is_late, worker)
-        self._fork_server.spawn(number, theirs)
+        try:
+            ours, theirs = socket.socketpair()
+            # The transport first: a worker that dies at once must be noticed.
+            await self._loop.create_unix_connection(lambda: worker, sock=ours)
+            if self._stopping:
+                theirs.close()
+                worker.close()
+                return
+            worker.start_timer = self._loop.call_later(
+                self._until_made, self._is_late, worker, self._start_timeout - self._until_made
+            )
+            self._fork_server.spawn(number, theirs)
+        except OSError as error:
+            if not is_passing(error):
+                raise
+            self._unborn(number, str(error))
 
     def has_started(self, worker: Worker) -> None:
         """A worker is ready, if the fork server has said too that it has made it: it may be hanging."""
@@ -134,7 +158,7 @@ class Crew:
     def _have_killed(self, worker: Worker) -> None:
         if worker.pid is not None and not self._stopping:
             self._fork_server.kill(worker.pid)
-            self._loop.call_later(self._start_timeout, self._should_be_dead, worker)
+            self._loop.call_later(self._until_made, self._should_be_dead, worker)
 
     def interrupt(self, worker: Worker) -> None:
         """Have a worker sent the signal that says: look what is cancelled."""
@@ -183,6 +207,16 @@ class Crew:
         if worker.kill is not None:
             self._have_killed(worker)
 
+    def _unborn(self, number: int, why: str) -> None:
+        worker = self.workers.pop(number, None)
+        if worker is None:
+            return
+        worker.state = State.GONE
+        worker.start_over()
+        worker.close()
+        if not self._stopping:
+            self._owner.short(self, why)
+
     def _exited(self, exit_: WorkerExit) -> None:
         worker = self._by_pid.pop(exit_.pid, None)
         if worker is None:
@@ -224,9 +258,12 @@ class Crew:
 
     # ---- what does not happen in time
 
-    def _is_late(self, worker: Worker) -> None:
+    def _is_late(self, worker: Worker, left: float = 0.0) -> None:
+        """It is not ready; if the fork server has made it, it may have some seconds more."""
         if worker.pid is None:
-            self._hangs(f"has not made a worker within {self._start_timeout:g} s")
+            self._hangs(f"has not made a worker within {self._until_made:g} s")
+        elif left > 0:
+            worker.start_timer = self._loop.call_later(left, self._is_late, worker)
         else:
             log.error("worker process %d was not ready within %g s and is killed", worker.pid, self._start_timeout)
             self.kill(worker, Kill(Cause.START, 0))
@@ -237,7 +274,7 @@ class Crew:
 
     def _should_be_dead(self, worker: Worker) -> None:
         if worker.exit is None and not self._stopping:
-            self._hangs(f"has not killed a worker within {self._start_timeout:g} s")
+            self._hangs(f"has not killed a worker within {self._until_made:g} s")
 
     def _hangs(self, what: str) -> None:
         if not self._stopping:

@@ -10,6 +10,7 @@ On Linux this is read from /proc in some microseconds, and an address space limi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -53,7 +54,9 @@ class Ceiling:
         """For this process, which has not run a call yet."""
         self.at_start = private_bytes(os.getpid())
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_DATA)
-        self._file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if sys.platform == "linux" else None
+        self._file: int | None = None
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # no /proc: no second limit
+            self._file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def put_up(self, limit: int) -> None:
         """Let this process take what is left of `limit` bytes and a reserve: as much again, at least 512 MiB."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -15,15 +17,28 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .._version import __version__
 from ..dispatch import Rules
-from ..errors import RegistryFailed
+from ..errors import RegistryFailed, describe_exit
 from ..supervision import WorkerExit
+from .output import LogSettings
+from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
 _RUN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from rpcsvc.workers.forkserver import main; main(int(sys.argv[1]))"
+    "from rpcsvc.workers.forkserver import main; main(int(sys.argv[1]), sys.argv[3], int(sys.argv[4]))"
+)
+_SHORT = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What passing a descriptor on may want of the system. Not EAGAIN, which says that nobody reads the control socket."""
+_LAST_BREATH = 0.2
+"""Seconds between the end of a process's sockets and its own."""
+_ABOVE_STANDARD = 3
+"""The lowest file descriptor that is not a standard stream's."""
+_CLOSED_ITS_SOCKET = (
+    "the process that imports it has closed its connection to the server: does the import close file descriptors that"
+    " it has not opened (os.closerange, a library that makes daemons)?\n"
 )
 
 
@@ -33,11 +48,13 @@ class ForkServerEvents:
 
     Attributes:
         spawned: worker number, pid.
+        unborn: a worker, by number, could not be made for want of something that may be there later; and of what.
         exited: how a worker ended.
         lost: the fork server itself has gone, unasked.
     """
 
     spawned: Callable[[int, int], None]
+    unborn: Callable[[int, str], None]
     exited: Callable[[WorkerExit], None]
     lost: Callable[[], None]
 
@@ -56,32 +73,60 @@ class Served:
 
 
 class ForkServer:
-    """One fork server process."""
+    """One fork server process.
 
-    def __init__(self, target: str, rules: Rules, events: ForkServerEvents) -> None:
+    Args:
+        target: the registry, MODULE:NAME.
+        rules: what its workers may do.
+        surroundings: what it starts in.
+        events: what its owner is told.
+
+    Raises:
+        OSError: it cannot be started, perhaps for a shortage that passes.
+    """
+
+    def __init__(self, target: str, rules: Rules, surroundings: Surroundings, events: ForkServerEvents) -> None:
         self._target = target
         self._rules = rules
+        self._surroundings = surroundings
         self._events = events
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[dict[str, Served]] = self._loop.create_future()
         self._received = b""
-        self._stopping = False
+        self._stopping = self._destroyed = False
         self._control, theirs = socket.socketpair()
-        self._control.setblocking(False)
-        with theirs:
-            # A session of its own: Ctrl-C in a terminal is for the server process, which drains.
-            self._process = subprocess.Popen(  # noqa: S603 our own interpreter
-                [sys.executable, "-c", _RUN, str(theirs.fileno()), json.dumps([os.path.abspath(p) for p in sys.path])],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        try:
+            self._control.setblocking(False)
+            with theirs:
+                self._process = self._started(theirs)
+        except BaseException:
+            self._control.close()
+            raise
         self._loop.add_reader(self._control.fileno(), self._readable)
         # A worker that hangs in the middle of its fork holds the other end of the control socket, which then tells of
         # no end. A file descriptor of the process does.
-        self._alive = os.pidfd_open(self.pid) if sys.platform == "linux" else None
+        self._alive = _process_descriptor(self.pid)
         if self._alive is not None:
             self._loop.add_reader(self._alive, self._lost)
+
+    def _started(self, control: socket.socket) -> subprocess.Popen[bytes]:
+        # Its number must not be a standard stream's, which may be closed here and will be opened there.
+        fd = fcntl.fcntl(control.fileno(), fcntl.F_DUPFD_CLOEXEC, _ABOVE_STANDARD)
+        stdin = _empty_input()
+        try:
+            arguments = (str(fd), json.dumps(self._surroundings.search_path), __version__, str(os.getpid()))
+            # A session of its own: Ctrl-C in a terminal is for the server process, which drains.
+            return subprocess.Popen(  # noqa: S603 our own interpreter
+                self._surroundings.command(_RUN, *arguments),
+                pass_fds=[fd],
+                stdin=stdin,
+                start_new_session=True,
+                cwd=self._surroundings.folder.to_enter,
+                env=self._surroundings.environment(),
+            )
+        finally:
+            os.close(stdin)
+            os.close(fd)
 
     @property
     def pid(self) -> int:
@@ -98,14 +143,25 @@ class ForkServer:
         Raises:
             RegistryFailed: it cannot be imported.
         """
+        order = {
+            "target": self._target,
+            "rules": asdict(self._rules),
+            "workers": workers,
+            "preload": self._surroundings.preload,
+            "log": asdict(LogSettings.of_this_process()),
+        }
         try:
-            self._send({"target": self._target, "rules": asdict(self._rules), "workers": workers}, progress_fd)
+            self._send(order, progress_fd)
         finally:
             os.close(progress_fd)
         return await self._loaded
 
     def spawn(self, number: int, channel: socket.socket) -> None:
-        """Ask for a worker that serves on `channel`, which this closes on our side."""
+        """Ask for a worker that serves on `channel`, which this closes on our side.
+
+        Raises:
+            OSError: for a shortage that may pass.
+        """
         with channel:
             self._send({"spawn": number}, channel.fileno())
 
@@ -119,6 +175,7 @@ class ForkServer:
 
     def destroy(self) -> None:
         """Kill it and its workers: it does not do what it is told. Its owner hears that it is lost."""
+        self._destroyed = True
         self._loop.call_soon(self._lost)
 
     async def stop(self, timeout: float = 5.0) -> None:
@@ -137,6 +194,8 @@ class ForkServer:
             # An order is smaller than the socket's buffer by far, so it goes out whole or not at all.
             socket.send_fds(self._control, [data], fds)
         except OSError as error:
+            if error.errno in _SHORT:
+                raise
             # Gone, or stopped for so long that the buffer is full: either way it serves no more.
             log.error("the fork server takes no orders: %s", error)
             self.destroy()
@@ -160,6 +219,10 @@ class ForkServer:
         match message:
             case {"spawned": int(number), "pid": int(pid)}:
                 self._events.spawned(number, pid)
+            case {"unborn": int(number), "why": str(why)}:
+                self._events.unborn(number, why)
+            case {"told": str(text)}:
+                log.warning("%s", text)
             case {"exited": int(pid), "code": int(code)}:
                 self._events.exited(WorkerExit.from_wait_status(pid, code))
             case {"loaded": dict(functions)}:
@@ -170,6 +233,8 @@ class ForkServer:
                     self._loaded.set_exception(RegistryFailed(self._target, text))
 
     def _lost(self) -> None:
+        is_loaded = self._loaded.done()
+        has_closed = not is_loaded and not self._destroyed and not self._stopping and self._runs_on()
         self._close()
         if self._stopping:
             return
@@ -178,13 +243,21 @@ class ForkServer:
         # middle of its fork. It itself may have closed its socket only.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        code = self._process.wait()
-        if not self._loaded.done():
-            exit_ = WorkerExit.from_wait_status(self.pid, code)
-            text = f"the process that imports it ended before it was done: {exit_}\n"
-            self._loaded.set_exception(RegistryFailed(self._target, text))
-        else:
+        exit_ = WorkerExit.from_wait_status(self.pid, self._process.wait())
+        if is_loaded:
             self._events.lost()
+            return
+        how = describe_exit(exit_.exit_code, exit_.signal_number)
+        text = _CLOSED_ITS_SOCKET if has_closed else f"the process that imports it ended before it was done, {how}\n"
+        self._loaded.set_exception(RegistryFailed(self._target, text))
+
+    def _runs_on(self) -> bool:
+        """Whether it has closed its socket and is not about to end."""
+        try:
+            self._process.wait(_LAST_BREATH)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def _close(self) -> None:
         if self._alive is not None:
@@ -197,3 +270,22 @@ class ForkServer:
 
     def __repr__(self) -> str:
         return f"<ForkServer {self.pid} of {self._target}>"
+
+
+def _empty_input() -> int:
+    """A descriptor with nothing to read."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        reading, writing = os.pipe()
+        os.close(writing)
+        return reading
+
+
+def _process_descriptor(pid: int) -> int | None:
+    """A descriptor that is readable when the process has ended; None where the system has none to give."""
+    if sys.platform != "linux":
+        return None
+    with contextlib.suppress(OSError):  # an old kernel, a container that forbids it, too many open files
+        return os.pidfd_open(pid)
+    return None

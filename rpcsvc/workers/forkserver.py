@@ -6,7 +6,8 @@ tells how each ended.
 
 On the control socket, JSON lines. From the pool:
 
-    {"target": "MODULE:NAME", "rules": {…}, "workers": 4}   once, first, with the descriptor of Progress
+    {"target": "MODULE:NAME", "rules": {…}, "workers": 4,   once, first, with the descriptor of Progress
+     "preload": true, "log": {…}}
     {"spawn": 3}                                            with the worker's end of a socket pair as ancillary data
     {"kill": 4711}                                          SIGKILL, by pid; only a worker not reaped yet is signalled
     {"interrupt": 4711}                                     CANCEL_SIGNAL, likewise
@@ -14,11 +15,13 @@ On the control socket, JSON lines. From the pool:
 To the pool:
 
     {"loaded": {"fib": {"idempotent": true, "max_attempts": 1}, …}} | {"failed": "traceback…"}      once
+    {"told": "a sentence for the server's log"}
     {"spawned": 3, "pid": 4711}
+    {"unborn": 3, "why": "…"}                               for want of something that may be there later
     {"exited": 4711, "code": -9}                            as os.waitstatus_to_exitcode gives it
 
 The end of the control socket means that the server is gone, however it went: every worker is killed, and this process
-ends.
+ends. In the middle of an import, which may take for ever, the kernel ends it (on Linux).
 """
 
 from __future__ import annotations
@@ -26,69 +29,40 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import importlib
 import json
 import os
 import selectors
 import signal
 import socket
 import sys
-import traceback
+import time
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, NoReturn
 
+from .._version import __version__
 from ..dispatch import Rules
-from ..errors import ConfigurationError
 from ..memory import keep_large_blocks
-from ..names import check_registry
 from ..registry import Registry
-from . import worker
+from ..streams import fill_closed
+from . import output, worker
 from .interrupts import CANCEL_SIGNAL
+from .loading import SignalState, forking, load_registry, threads_lost_by_a_fork, try_to_load
+from .names import CommandLine, name_this_thread
 from .progress import Progress
+from .shortage import is_passing
 
 _PR_SET_PDEATHSIG = 1
 _MAX_FDS = 16
-
-
-def load_registry(target: str) -> Registry:
-    """Import `MODULE:NAME` and return the registry it names.
-
-    Raises:
-        ConfigurationError: `target` is malformed, or there is no such module, or it names no Registry.
-        Exception: whatever the import raises.
-    """
-    module_name, _, name = check_registry(target).partition(":")
-    module = _imported(module_name)
-    found: Any = module
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise ConfigurationError(f"{target!r}: there is no {part!r} in {module_name}{_registries_of(module)}")
-        found = getattr(found, part)
-    if not isinstance(found, Registry):
-        raise ConfigurationError(f"{target!r} is a {type(found).__name__}, not a rpcsvc.Registry")
-    if not len(found):
-        raise ConfigurationError(f"{target!r} holds no functions")
-    return found
-
-
-def _imported(name: str) -> ModuleType:
-    """The module; one that is not there is told apart from one whose own imports fail."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigurationError(
-            f"No module named {error.name!r}. It is looked for in the folder where the server is started "
-            f"({os.getcwd()}), then where {sys.executable} looks: start the server where the module is, or install it "
-            "into that Python"
-        ) from None
-
-
-def _registries_of(module: ModuleType) -> str:
-    names = [name for name, value in vars(module).items() if isinstance(value, Registry)]
-    return f"; it has {', '.join(f'{module.__name__}:{name}' for name in names)}" if names else ""
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, CANCEL_SIGNAL)
+"""Those that the fork server, or a worker before its first call, is not to be ended by."""
+_FORK_AGAIN = 0.5
+"""Seconds."""
+_NAMED = 5
+_THREADS = (
+    "the import of {target} has left {count} threads running ({names}). Workers are forked from the process that has"
+    " imported it, and have not got them: a function that needs one, of OpenMP for instance, hangs. Start them in the"
+    " first call or in @registry.worker_init, or have each worker import the registry (--preload no)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +76,26 @@ class _Birth:
 class _ForkServer:
     """The loop of the fork server process."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, server_version: str) -> None:
         self._control = control
+        self._server_version = server_version
         self._received = b""
-        self._fds: list[int] = []
+        self._fds: list[int | None] = []
         self._workers: set[int] = set()
         self._wakeup, self._signalled = socket.socketpair()
+        self._signals = SignalState(dict.fromkeys(_SIGNALS, worker.ignore), self._signalled.fileno())
+        self._command_line = CommandLine()
+        self._target = ""
         self._registry: Registry | None = None
         self._rules = Rules()
         self._progress: Progress | None = None
+        self._log = output.LogSettings()
 
     def run(self) -> _Birth | None:
         """Serve the pool. Returns None when the server is gone, or, in a forked child, what it needs to go on."""
         self._signalled.setblocking(False)
         self._wakeup.setblocking(False)
-        signal.set_wakeup_fd(self._signalled.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
+        self._signals.set()
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._wakeup, selectors.EVENT_READ)
@@ -130,6 +107,7 @@ class _ForkServer:
                 if self._control in ready:
                     if not self._receive():
                         self._kill_all()
+                        self._close()
                         return None
                     birth = self._obey()
                     if birth is not None:
@@ -137,20 +115,28 @@ class _ForkServer:
 
     def become_worker(self, birth: _Birth) -> NoReturn:
         """In the forked child."""
-        assert self._registry is not None
         assert self._progress is not None
-        worker.serve(birth.channel, self._registry, self._rules, self._progress.of(birth.number))
+        who = f"worker {birth.number + 1}"
+        name_this_thread(f"rpcsvc-w{birth.number + 1}")
+        self._command_line.show(f"rpcsvc: {who} of {self._target}")
+        output.rename_log(self._log, who)
+        with birth.channel:
+            worker.serve(birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number))
         sys.exit(0)
+
+    def _load_in_worker(self) -> Registry:
+        return load_registry(self._target) if self._registry is None else self._registry
 
     # ---- the control socket
 
     def _receive(self) -> bool:
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, 65536, _MAX_FDS)
-        except ConnectionError:
+            data, fds, flags, _ = socket.recv_fds(self._control, 65536, _MAX_FDS)
+        except OSError:
             return False
         self._received += data
-        self._fds += fds
+        # Each order that brings a descriptor brings one. Where no number was free for it, it is lost.
+        self._fds += fds or ([None] if flags & socket.MSG_CTRUNC else [])
         return bool(data)
 
     def _obey(self) -> _Birth | None:
@@ -174,31 +160,94 @@ class _ForkServer:
             self._control.sendall(json.dumps(message).encode() + b"\n")
 
     def _load(self, order: dict[str, Any]) -> None:
-        self._rules = Rules(**order["rules"])
         progress_fd = self._fds.pop(0)
+        if self._server_version != __version__:
+            self._tell({"failed": _other_version(self._server_version)})
+            return
+        if progress_fd is None:
+            self._tell({"failed": "the fork server has no more file descriptors (ulimit -n)\n"})
+            return
+        self._target, self._rules = order["target"], Rules(**order["rules"])
         self._progress = Progress(progress_fd, order["workers"])
         os.close(progress_fd)
-        try:
-            self._registry = load_registry(order["target"])
-        except ConfigurationError as error:
-            self._tell({"failed": f"{error}\n"})
-        except BaseException:
-            self._tell({"failed": traceback.format_exc()})
-        else:
-            # What is loaded now lives as long as its workers: the collector need not touch, and so copy, those pages.
-            gc.collect()
-            gc.freeze()
-            served = {f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts} for f in self._registry}
-            self._tell({"loaded": served})
+        self._log = output.LogSettings(**order["log"])
+        self._command_line.show(f"rpcsvc: fork server of {self._target}")
+        output.set_up_logging(self._log, "import")
+        if not order["preload"]:
+            self._tell(self._look_at_registry())
+            return
+        self._registry, answer = try_to_load(self._target)
+        self._tell_of_what_the_import_did()
+        name_this_thread("rpcsvc-fork")  # after the import: threads have the name of the one that starts them
+        # What is loaded now lives as long as its workers: the collector need not touch, and so copy, those pages.
+        gc.collect()
+        gc.freeze()
+        self._tell(answer)
+
+    def _tell_of_what_the_import_did(self) -> None:
+        changed = self._signals.set()
+        if changed:
+            self._tell({"told": f"the import of {self._target} has changed {', '.join(changed)}; set again"})
+        threads = threads_lost_by_a_fork()
+        if threads:
+            names = ", ".join(threads[:_NAMED]) + (", …" if len(threads) > _NAMED else "")
+            self._tell({"told": _THREADS.format(target=self._target, count=len(threads), names=names)})
+
+    def _look_at_registry(self) -> dict[str, Any]:
+        """What it holds, found out in a process that ends: this one stays as it is."""
+        ours, theirs = os.pipe()
+        parent = os.getpid()
+        pid = self._fork_patiently()
+        if pid == 0:
+            os.close(ours)
+            self._forget_the_parent(parent)
+            _, answer = try_to_load(self._target)
+            output.flush()
+            with open(theirs, "wb") as pipe:
+                pipe.write(json.dumps(answer).encode())
+            os._exit(0)
+        os.close(theirs)
+        with open(ours, "rb") as pipe:
+            told = pipe.read()
+        _, status = os.waitpid(pid, 0)
+        if told:
+            answer = json.loads(told)
+            assert isinstance(answer, dict)
+            return answer
+        return {"failed": f"the process that imports it ended: {os.waitstatus_to_exitcode(status)}\n"}
+
+    def _fork_patiently(self) -> int:
+        """Fork, if need be later; the server waits for a while, and then has this process killed."""
+        while True:
+            try:
+                with forking():
+                    return os.fork()
+            except OSError as error:
+                if not is_passing(error):
+                    raise
+                self._tell({"told": f"the registry cannot be imported for now: fork: {error}"})
+                time.sleep(_FORK_AGAIN)
 
     # ---- workers
 
     def _spawn(self, number: int) -> _Birth | None:
-        channel = socket.socket(fileno=self._fds.pop(0))
+        fd = self._fds.pop(0)
+        if fd is None:
+            self._tell({"unborn": number, "why": "the fork server has no more file descriptors (ulimit -n)"})
+            return None
+        channel = socket.socket(fileno=fd)
         channel.setblocking(True)
-        _flush_streams()
+        output.flush()
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            with forking():
+                pid = os.fork()
+        except OSError as error:
+            if not is_passing(error):
+                raise
+            channel.close()
+            self._tell({"unborn": number, "why": f"fork: {error}"})
+            return None
         if pid == 0:
             self._forget_the_parent(parent)
             return _Birth(channel, number)
@@ -209,8 +258,11 @@ class _ForkServer:
 
     def _forget_the_parent(self, parent: int) -> None:
         _die_with_the_parent(parent)
-        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._close()
+
+    def _close(self) -> None:
+        signal.set_wakeup_fd(-1)
         for end in (self._control, self._wakeup, self._signalled):
             end.close()
 
@@ -241,13 +293,6 @@ class _ForkServer:
                 self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
-def _flush_streams() -> None:
-    """So that nothing printed before a fork is printed by both. Where it goes may be full, broken or closed."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-
-
 def _die_with_the_parent(parent: int) -> None:
     """Have the kernel kill this process when the fork server ends, even in the middle of a computation."""
     if sys.platform == "linux":
@@ -256,12 +301,29 @@ def _die_with_the_parent(parent: int) -> None:
         os._exit(1)
 
 
-def main(control_fd: int) -> NoReturn:
-    """The fork server's entry point, given the file descriptor of the control socket."""
+def _other_version(server_version: str) -> str:
+    return (
+        f"rpcsvc {__version__} is installed here now, and the server that runs is {server_version}:"
+        f" restart it to use the new one\n"
+    )
+
+
+def main(control_fd: int, server_version: str = "an earlier one", server_pid: int = 0) -> NoReturn:
+    """The fork server's entry point.
+
+    Args:
+        control_fd: the file descriptor of the control socket.
+        server_version: of this package, in the server process.
+        server_pid: the server process's id.
+    """
+    fill_closed()
+    output.buffer_lines()
     keep_large_blocks()
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
-    server = _ForkServer(control)
+    control.setblocking(True)
+    _die_with_the_parent(server_pid)
+    server = _ForkServer(control, server_version)
     birth = server.run()
     if birth is not None:
         server.become_worker(birth)

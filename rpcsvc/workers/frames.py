@@ -18,6 +18,8 @@ RESULT = 3
 """Worker to server: the body of the response."""
 NO_RESPONSE = 4
 """Worker to server: the request is done and wants no response."""
+FAILED = 5
+"""Worker to server, in place of READY: it cannot start, and ends; the payload is the traceback that says why."""
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:

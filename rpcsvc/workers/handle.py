@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ..deadline import Deadline
 from ..supervision import WorkerExit
-from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .frames import CALL, FAILED, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .progress import WorkerProgress
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ class Worker(asyncio.Protocol):
         calls: how many it has made, as far as that is counted.
         worn: whether it is to be replaced.
         leaving: whether it is given no more, and ends when it has answered what it has.
+        failure: the traceback of what kept it from starting, if it told; else empty.
         kill: why it is being killed, or None.
         cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
             or None where it was not seen running.
@@ -194,6 +195,7 @@ class Worker(asyncio.Protocol):
         self.answered = 0
         self.last_event = 0.0
         self.was_ready = False
+        self.failure = ""
         self.start_timer: asyncio.TimerHandle | None = None
         self.calls = 0
         self.worn = False
@@ -268,6 +270,8 @@ class Worker(asyncio.Protocol):
             try:
                 if kind == READY:
                     self._owner.became_ready(self)
+                elif kind == FAILED:
+                    self.failure = payload.decode(errors="replace")
                 else:
                     assert kind in (RESULT, NO_RESPONSE)
                     self._owner.answered(self, Answer(payload if kind == RESULT else None))

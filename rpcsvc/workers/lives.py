@@ -28,11 +28,14 @@ from ..supervision import RESTART_WINDOW, GiveUp, Supervisor, default_max_restar
 from .crew import Crew
 from .forking import Served
 from .handle import Owner, State, Worker
+from .shortage import EXIT_CODE, Shortage, is_passing
+from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
 LOAD_TIMEOUT = 60.0
-"""Seconds that the import of a registry and the start of its workers may take."""
+"""Seconds that the import of a registry and the start of its workers may take; more, where a worker may take long."""
+DEFAULT_START_TIMEOUT = 10.0
 _MAX_FAILED_CREWS = 3
 """How many fork servers in a row may go before one worker was ready."""
 
@@ -42,7 +45,8 @@ class Care:
     """How the workers of a pool are looked after.
 
     Attributes:
-        start_timeout: seconds in which a worker must be ready, and the fork server do what it is told.
+        start_timeout: seconds in which a worker must be ready. If it is less than 10, the fork server must do what it
+            is told in that time as well.
         cancel_grace: seconds that a cancelled call may take to end by itself; 0 kills its worker at once.
         max_calls: how many calls a worker makes before it is replaced; None is any number.
         max_restarts, restart_window: more workers than that may not end within so many seconds, unless more messages
@@ -52,7 +56,7 @@ class Care:
         ConfigurationError: one of them makes no sense.
     """
 
-    start_timeout: float = 10.0
+    start_timeout: float = DEFAULT_START_TIMEOUT
     cancel_grace: float = 2.0
     max_calls: int | None = None
     max_restarts: int | None = None
@@ -66,6 +70,11 @@ class Care:
         for name, least, value in (("max_calls", 1, self.max_calls), ("max_restarts", 0, self.max_restarts)):
             if value is not None and (type(value) is not int or value < least):
                 raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
+
+    @property
+    def load_timeout(self) -> float:
+        """Seconds that the import of the registry and the start of all workers may take."""
+        return LOAD_TIMEOUT + (self.start_timeout if self.start_timeout > DEFAULT_START_TIMEOUT else 0.0)
 
 
 class LivesOwner(Owner, Protocol):
@@ -91,17 +100,27 @@ class Lives:
         target: the registry, MODULE:NAME.
         size: how many workers.
         rules: what they may do.
+        surroundings: what they start in.
         care: how they are looked after.
         owner: who is told.
         gave_up: called with a reason when workers cannot be kept running.
     """
 
     def __init__(
-        self, target: str, size: int, rules: Rules, care: Care, *, owner: LivesOwner, gave_up: Callable[[str], None]
+        self,
+        target: str,
+        size: int,
+        rules: Rules,
+        surroundings: Surroundings,
+        care: Care,
+        *,
+        owner: LivesOwner,
+        gave_up: Callable[[str], None],
     ) -> None:
         self._target = target
         self._size = size
         self._rules = rules
+        self._surroundings = surroundings
         self._care = care
         self._owner = owner
         self._gave_up = gave_up
@@ -113,6 +132,7 @@ class Lives:
         self._full = asyncio.Event()
         self._is_over = False
         self._reloading = self._reload_again = False
+        self._shortage = Shortage("no worker can be started")
         self._failed_crews = 0
         self._answered_by_gone = 0
         self.functions: dict[str, Served] = {}
@@ -144,6 +164,7 @@ class Lives:
         """A worker says that it has started."""
         worker.was_ready = True
         worker.state = State.IDLE
+        self._shortage.over()
         crew = worker.crew
         crew.has_started(worker)
         crew.supervisor.became_ready()
@@ -187,8 +208,12 @@ class Lives:
         assert worker.exit is not None
         self._owner.end_work_of([worker])
         self._answered_by_gone += worker.answered
-        asked = worker.leaving and worker.was_ready
-        if not asked:
+        if worker.failure:
+            log.error("%s before it was ready:\n%s", worker.exit, worker.failure.rstrip())
+        is_short = not worker.was_ready and worker.exit.exit_code == EXIT_CODE
+        if is_short:
+            self.short(crew, worker.failure.rstrip().rpartition("\n")[2] or str(worker.exit))
+        elif not (worker.leaving and worker.was_ready):
             self.lost += 1
             decision = crew.supervisor.ended(worker.exit, was_ready=worker.was_ready, answered=self._answered)
             if isinstance(decision, GiveUp):
@@ -196,7 +221,18 @@ class Lives:
                 return
         if crew.retired and not crew.workers:
             self._run(self._end_crew(crew))
-        self._fill(crew)
+        if not is_short:
+            self._fill(crew)
+
+    def short(self, crew: Crew, why: str) -> None:
+        """A worker could not be started for want of something that may be there later: then again."""
+        pause = self._shortage.met(why, time.monotonic())
+        asyncio.get_running_loop().call_later(pause, self._fill, crew)
+
+    @property
+    def shortage(self) -> str:
+        """What keeps workers from starting just now; empty where nothing does."""
+        return self._shortage.why
 
     def crew_lost(self, crew: Crew, orphans: list[Worker]) -> None:
         """The fork server has ended, and its workers with it: all begins anew."""
@@ -239,8 +275,8 @@ class Lives:
         return sum(worker.state in (State.IDLE, State.BUSY) and not worker.leaving for worker in crew.workers.values())
 
     async def _start_crew(self) -> None:
-        crew = self._current = self._new_crew()
-        async with asyncio.timeout(LOAD_TIMEOUT):
+        async with asyncio.timeout(self._care.load_timeout):
+            crew = self._current = await self._new_crew()
             await crew.load()
         self.functions = crew.functions
         self._fill(crew)
@@ -251,7 +287,17 @@ class Lives:
         del crew
         gc.collect()  # its workers and it know each other; its memory and a file descriptor would stay for a while
 
-    def _new_crew(self) -> Crew:
+    async def _new_crew(self) -> Crew:
+        """A crew; where there is too little of something for one, as soon as there is enough."""
+        while True:
+            try:
+                return self._crew()
+            except OSError as error:
+                if not is_passing(error):
+                    raise
+                await asyncio.sleep(self._shortage.met(str(error), time.monotonic()))
+
+    def _crew(self) -> Crew:
         max_restarts = self._care.max_restarts
         supervisor = Supervisor(
             time.monotonic,
@@ -262,6 +308,7 @@ class Lives:
             self._target,
             self._rules,
             self._size,
+            self._surroundings,
             owner=self,
             worker_owner=self._owner,
             supervisor=supervisor,
@@ -303,17 +350,19 @@ class Lives:
     async def _replace_the_crew(self) -> None:
         """New workers first, all of them; then, in one step, they take over."""
         self._taking_over = asyncio.get_running_loop().create_future()
-        crew = self._to_come = self._new_crew()
+        crew = None
         try:
-            async with asyncio.timeout(LOAD_TIMEOUT):
+            async with asyncio.timeout(self._care.load_timeout):
+                crew = self._to_come = await self._new_crew()
                 await crew.load()
                 self._fill(crew)
                 await self._taking_over
         except (RpcError, OSError) as error:  # a TimeoutError is an OSError
-            why = str(error) or f"it took more than {LOAD_TIMEOUT:g} s"
+            why = str(error) or self._shortage.why or f"it took more than {self._care.load_timeout:g} s"
             log.error("the registry is not reloaded, and the old one goes on: %s", why)
             self._to_come = None
-            await crew.stop(0)
+            if crew is not None:
+                await crew.stop(0)
             return
         old, self._current, self._to_come = self._current, crew, None
         self.functions = crew.functions

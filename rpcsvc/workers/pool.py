@@ -25,7 +25,8 @@ from ..dispatch import Rules
 from ..errors import PoolFailed
 from .forking import Served
 from .handle import Answer, Done, Expired, State, Work, Worker
-from .lives import LOAD_TIMEOUT, Care, Lives
+from .lives import Care, Lives
+from .surroundings import Surroundings
 from .watch import Watch
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class WorkerPool:
         size: how many workers.
         rules: what they may do.
         care: how they are looked after.
+        surroundings: what they start in; by default what this process is in now.
         gave_up: called with a reason when workers cannot be kept running.
         paused: called when all answers that came together were given to their `done`: a time to flush.
     """
@@ -55,6 +57,7 @@ class WorkerPool:
         *,
         rules: Rules | None = None,
         care: Care | None = None,
+        surroundings: Surroundings | None = None,
         gave_up: Callable[[str], None],
         paused: Callable[[], None] = lambda: None,
     ) -> None:
@@ -62,7 +65,16 @@ class WorkerPool:
         self._target = target
         self._size = size
         self.answered_for_now = paused
-        self._lives = Lives(target, size, rules or Rules(), care, owner=self, gave_up=gave_up)
+        self._lives = Lives(
+            target,
+            size,
+            rules or Rules(),
+            surroundings or Surroundings.here(),
+            care,
+            owner=self,
+            gave_up=gave_up,
+        )
+        self._load_timeout = care.load_timeout
         self._max_calls = care.max_calls
         self._watch = Watch(self._lives, care.cancel_grace)
         self._serving: list[Worker] = []
@@ -73,19 +85,24 @@ class WorkerPool:
 
     # ---- for the server
 
-    async def start(self, timeout: float = LOAD_TIMEOUT) -> None:
+    async def start(self, timeout: float | None = None) -> None:
         """Load the registry and start every worker.
+
+        Args:
+            timeout: seconds for all of it; None is what `care` makes of it.
 
         Raises:
             RegistryFailed: the registry cannot be imported.
-            PoolFailed: the workers were not ready after `timeout` seconds.
+            PoolFailed: the workers were not ready in time.
         """
+        seconds = self._load_timeout if timeout is None else timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await self._lives.start()
         except TimeoutError:
             what = "workers are not ready" if self.functions else f"the registry {self._target!r} is not imported"
-            raise PoolFailed(f"{what} after {timeout:g} s; does its import wait for something?") from None
+            why = self._lives.shortage or "does its import wait for something?"
+            raise PoolFailed(f"{what} after {seconds:g} s; {why}") from None
 
     def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
         """Have a request computed; `done` is called once with what became of it.

@@ -11,8 +11,10 @@ Each number has one writer. A worker counts the messages that it takes; the firs
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+import sys
 import tempfile
 from typing import Self
 
@@ -33,14 +35,31 @@ class Progress:
 
     @classmethod
     def create(cls, workers: int) -> tuple[Self, int]:
-        """New numbers, all zero, and a descriptor to hand to the workers; the caller closes it."""
-        with tempfile.TemporaryFile() as file:
-            file.truncate(workers * _NUMBERS * _NUMBER_BYTES)
-            return cls(file.fileno(), workers), os.dup(file.fileno())
+        """New numbers, all zero, and a descriptor to hand to the workers; the caller closes it.
+
+        Raises:
+            OSError: there is no memory to share, or no number for the descriptor.
+        """
+        fd = _memory()
+        try:
+            os.ftruncate(fd, workers * _NUMBERS * _NUMBER_BYTES)
+            return cls(fd, workers), fd
+        except BaseException:
+            os.close(fd)
+            raise
 
     def of(self, worker: int) -> WorkerProgress:
         """The numbers of one worker."""
         return WorkerProgress(self._numbers[worker * _NUMBERS : (worker + 1) * _NUMBERS])
+
+
+def _memory() -> int:
+    """A descriptor of memory to share. Only where the kernel has none to give it takes a file, and so a folder."""
+    if sys.platform == "linux":
+        with contextlib.suppress(NotImplementedError, PermissionError):
+            return os.memfd_create("rpcsvc-progress")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class WorkerProgress:

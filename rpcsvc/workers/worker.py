@@ -10,16 +10,20 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections import deque
+from collections.abc import Callable
 from types import FrameType
 
 from ..dispatch import Rules, dispatch
 from ..raising import StopCall
 from ..registry import Registry
-from .frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from . import output
+from .frames import CALL, FAILED, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .interrupts import Interrupts
 from .limits import enforce
 from .progress import WorkerProgress
+from .shortage import EXIT_CODE, is_passing
 
 _JOIN_BELOW = 64 * 1024
 """Payloads up to this many bytes are copied behind their header, to be sent by one system call."""
@@ -28,11 +32,21 @@ _WAIT_FOR_MORE = 0.0005
 """Seconds that an answer may wait for those of the calls that came with its own."""
 
 
-def serve(channel: socket.socket, registry: Registry, rules: Rules, progress: WorkerProgress) -> None:
-    """Answer calls until the other end closes."""
-    _become_a_worker()
-    interrupts = Interrupts(progress)
-    registry = enforce(registry, rules, progress, interrupts)
+def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, progress: WorkerProgress) -> None:
+    """Answer calls until the other end closes.
+
+    Args:
+        load: gives the registry; it may take its time, and may fail.
+
+    Raises:
+        SystemExit: the worker could not start; the server knows why.
+    """
+    try:
+        registry, interrupts = _start(load, rules, progress)
+    except BaseException as error:
+        output.flush()
+        channel.sendall(frame(FAILED, traceback.format_exc().encode(errors="replace")))
+        raise SystemExit(EXIT_CODE if is_passing(error) else 1) from None
     channel.sendall(frame(READY))
     calls = _Calls(channel)
     answers: list[bytes] = []
@@ -65,20 +79,34 @@ def _send(channel: socket.socket, answers: list[bytes], size: int) -> None:
             channel.sendall(each)
 
 
-def _become_a_worker() -> None:
+def _start(load: Callable[[], Registry], rules: Rules, progress: WorkerProgress) -> tuple[Registry, Interrupts]:
+    _leave_signals_to_the_server()
+    _seed_anew()
+    registry = load()
+    for initialize in registry.worker_inits:
+        initialize()
+    _leave_signals_to_the_server()  # all of that may have changed them
+    interrupts = Interrupts(progress)
+    return enforce(registry, rules, progress, interrupts), interrupts
+
+
+def _leave_signals_to_the_server() -> None:
     # A service manager that stops a whole control group, or Ctrl-C in a terminal, signals every process; only the
     # server acts on it. A handler that does nothing, not SIG_IGN, because programs that a function starts would
     # inherit SIG_IGN and could not be terminated.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _ignore)
+        signal.signal(number, ignore)
+
+
+def _seed_anew() -> None:
     # Python reseeds `random` in a forked child, numpy does not: every worker would draw the same numbers.
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(random.SystemRandom().getrandbits(32))
 
 
-def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    pass
+def ignore(_signal: int, _frame: FrameType | None) -> None:
+    """A handler that does nothing."""
 
 
 class _Calls:
@@ -94,6 +122,7 @@ class _Calls:
     def next(self) -> bytes | None:
         """The next call, waiting for it; None at the end of the stream."""
         while not self._here:
+            output.flush()
             count = self._channel.recv_into(self._buffer)
             if not count:
                 return None

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from rpcsvc.settings import DEFAULT_QUEUE
 
 REGISTRY = "troublesome:registry"
 HERE = Path(__file__).parent
+COMMAND = (sys.executable, "-m", "rpcsvc")
 
 
 def wait_until(condition: Callable[[], Any], *, within: float = 10.0, every: float = 0.01) -> Any:
@@ -49,13 +50,15 @@ class ServerProcess:
         registry: str = REGISTRY,
         ready: bool = True,
         environ: Mapping[str, str] = MappingProxyType({}),
+        cwd: Path = HERE,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         # The last one counts, as for the command itself.
         self.queue = ([DEFAULT_QUEUE] + [value for name, value in pairwise(options) if name == "--queue"])[-1]
         self._output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed by stop
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rpcsvc", "serve", registry, *options],
-            cwd=HERE,
+            [*command, "serve", registry, *options],
+            cwd=cwd,
             env={**os.environ, **environ, "RPCSVC_URL": url},
             stderr=self._output,
             stdout=self._output,

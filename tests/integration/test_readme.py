@@ -336,5 +336,5 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_pages_are_read_at_all() -> None:
-    assert {block.file_name for block in FILES} == {"heavy.py", "shapes.py", "pool.py"}
+    assert {block.file_name for block in FILES} == {"heavy.py", "shapes.py", "pool.py", "warm.py"}
     assert min(map(len, (PROGRAMS, SERVES, CALLS, EXCHANGES))) >= 3

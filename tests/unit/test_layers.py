@@ -15,12 +15,12 @@ PACKAGE = Path(rpcsvc.__file__).parent
 
 # Every module of the package, without the package's name; "amqp.*" stands for a package and all that is in it.
 FLOORS = {
-    0: ["errors", "deadline", "settings", "urls", "names", "_version"],
+    0: ["errors", "deadline", "settings", "urls", "names", "importing", "_version"],
     1: [
-        *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "sizes", "checks", "registry", "openrpc"),
-        *("raising", "dispatch", "control", "pending", "stopping", "supervision", "functions.*"),
+        *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "checks", "registry", "openrpc", "raising", "dispatch"),
+        *("control", "pending", "stopping", "supervision", "functions.*"),
     ],
-    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "keeper", "signals", "streams"],
+    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "signals", "streams"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],
     4: ["cli.*", "bench.*", "__main__", ""],
 }

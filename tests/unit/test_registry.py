@@ -279,3 +279,40 @@ def test_what_must_not_run_twice_has_one_attempt() -> None:
     assert _entry(lambda: None, idempotent=False, max_attempts=1).max_attempts == 1
     with pytest.raises(RegistrationError, match="must not run twice"):
         _entry(lambda: None, idempotent=False, max_attempts=2)
+
+
+class TestWorkerInit:
+    def test_what_workers_call_first_is_kept_in_order_and_given_back(self) -> None:
+        registry = Registry()
+
+        @registry.worker_init
+        def one() -> None: ...
+
+        @registry.worker_init
+        def two(size: int = 3) -> None: ...
+
+        assert registry.worker_inits == (one, two)
+        assert len(registry) == 0
+
+    def test_including_a_registry_includes_it_once(self) -> None:
+        inner, outer = Registry(), Registry()
+        inner.worker_init(print)
+        outer.include(inner, prefix="a.")
+        outer.include(inner, prefix="b.")
+        assert outer.worker_inits == (print,)
+
+    def test_what_a_worker_cannot_call_is_refused(self) -> None:
+        async def coroutine() -> None: ...
+
+        def needs(path: str) -> None: ...
+
+        for wrong in (coroutine, 3):
+            with pytest.raises(RegistrationError, match="no plain function"):
+                Registry().worker_init(wrong)  # type: ignore[type-var]
+        with pytest.raises(RegistrationError, match=r"needs is called without arguments.*'path'"):
+            Registry().worker_init(needs)  # type: ignore[type-var]
+
+    def test_a_function_in_c_without_a_signature_is_taken(self) -> None:
+        registry = Registry()
+        registry.worker_init(dict)
+        assert registry.worker_inits == (dict,)

@@ -213,3 +213,18 @@ def test_a_pid_that_names_a_process_group_is_no_running_node(tmp_path: Path, pid
 
 def test_where_there_is_no_proc_a_living_process_counts_as_running(tmp_path: Path) -> None:
     assert _is_alive(os.getpid(), tmp_path)
+
+
+def test_a_user_without_a_home_has_no_private_node_and_is_told_so_where_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", _nobody)
+    assert find_url(None, {}).port == 5672
+    with pytest.raises(ConfigurationError, match=r"no home folder.*XDG_STATE_HOME"):
+        broker_folder({})
+    assert broker_folder({"XDG_STATE_HOME": "/var/ann"}) == Path("/var/ann/rpcsvc/broker")
+
+
+def _nobody(uid: int) -> None:
+    raise KeyError(uid)

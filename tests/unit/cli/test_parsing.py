@@ -22,7 +22,7 @@ from rpcsvc.errors import ConnectionFailed, NoServer, RpcError, TlsFailed
         ("call f -x", "text that begins with '-' stands behind '--'"),
         ("call f --timeout soon", "argument --timeout: a number, for instance 2.5, not 'soon'"),
         ("call f --timeout", "argument --timeout: expected one argument"),
-        ("serve --procs 3", "there is no option '--procs'; rpcsvc serve --help lists them"),
+        ("serve --jobs 3", "there is no option '--jobs'; rpcsvc serve --help lists them"),
         ("serve --workers two", "argument --workers: a whole number, for instance 4, not 'two'"),
         ("serve a:r b:r", "'b:r' is one argument too many; a pool serves one registry: rpcsvc serve [MODULE:REGISTRY]"),
         ("bench fib 30 --in-fligt 3", "did you mean --in-flight?"),

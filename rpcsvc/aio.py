@@ -10,6 +10,7 @@ from typing import Any, Self
 from .calling.calls import CallFactory, ClientOptions
 from .calling.link import CallLink
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
+from .sizes import AUTO, Setting
 
 
 class AsyncRpcClient:
@@ -30,11 +31,12 @@ class AsyncRpcClient:
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
         pack: bool = True,
+        max_request: Setting = AUTO,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         urls = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
-        options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, pack=pack)
+        options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, pack=pack, max_request=max_request)
         self._calls = CallFactory(options)
         self._link = CallLink(urls, options, self._calls)
 

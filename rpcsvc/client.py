@@ -18,6 +18,7 @@ from .calling.thread import LinkThread, RpcFuture, Waiter
 from .errors import ClientClosed
 from .pending import ReplyCounts
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
+from .sizes import AUTO, Setting
 
 
 class RpcClient:
@@ -40,6 +41,9 @@ class RpcClient:
         max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
         pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
             message, of a few milliseconds of work at most. Each keeps its own time-out, error and outcome.
+        max_request: the largest request in bytes; a larger one is RequestTooLarge, and not sent. "auto" is a little
+            under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB. A broker that takes
+            less lowers it when it refuses a request.
         ssl_context: for amqps, in place of what the URL can say of TLS.
 
     Raises:
@@ -57,11 +61,14 @@ class RpcClient:
         wait_for_server: float = 0.0,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
         pack: bool = True,
+        max_request: Setting = AUTO,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._urls = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
-        self._options = ClientOptions(queue, timeout, connect_timeout, wait_for_server, max_in_flight, pack)
+        self._options = ClientOptions(
+            queue, timeout, connect_timeout, wait_for_server, max_in_flight, pack, max_request
+        )
         self._calls = CallFactory(self._options)
         self._closed = False
         self._thread = LinkThread(self._urls, self._options, self._calls)
@@ -92,7 +99,7 @@ class RpcClient:
             MethodNotFound, InvalidParams: the call does not fit what is served; nothing has run.
             FunctionRaised: the function raised; with its type, message and traceback.
             WorkerLost: the worker process died during the call.
-            EncodingError, ResultNotEncodable: an argument, or the result, cannot be carried exactly.
+            EncodingError, ResultNotEncodable: an argument, or the result, cannot be carried exactly, or is too large.
             ConnectionLost, ClientClosed: no reply can come any more.
         """
         if self._closed:

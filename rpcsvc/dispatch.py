@@ -29,7 +29,7 @@ from .errors import (
 from .openrpc import describe
 from .raising import StopCall, function_raised, server_failed
 from .registry import Registry
-from .settings import MAX_BODY
+from .sizes import MAX_BODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +216,19 @@ def _not_found(registry: Registry, method: str) -> MethodNotFound:
     return MethodNotFound(sentence, data={"method": method[:100]})
 
 
+def too_large(size: int, most: int, data: dict[str, Any] | None = None) -> ResultNotEncodable:
+    """The error for a response of `size` bytes where at most `most` are sent; `data` is told besides."""
+    sentence = f"the result takes {size} bytes; this server sends at most {most}"
+    return ResultNotEncodable(sentence, data={"size": size, "limit": most, **(data or {})})
+
+
 def _too_large_together(size: int, rules: Rules) -> ResultNotEncodable:
     """Of calls that must not run twice: their caller is not to try whether each result by itself is small enough."""
     sentence = (
         f"the results take {size} bytes together; this server sends at most {rules.max_result}; the calls have run"
     )
-    return ResultNotEncodable(sentence, data={"may_run_again": False})
+    return ResultNotEncodable(sentence, data={"size": size, "limit": rules.max_result, "may_run_again": False})
 
 
 def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:
-    error = ResultNotEncodable(f"the result takes {size} bytes; this server sends at most {rules.max_result}")
-    return jsonrpc.encode_error(call_id, error)
+    return jsonrpc.encode_error(call_id, too_large(size, rules.max_result))

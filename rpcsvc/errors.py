@@ -8,6 +8,7 @@ The tree:
     ├── RegistryFailed                        the registry of a server cannot be imported
     ├── PoolFailed                            the workers of a server cannot be kept running
     ├── EncodingError (ValueError)            a value cannot travel without changing
+    │   └── RequestTooLarge                   a request is larger than a message may be
     ├── DecodingError (ValueError)            bytes are not a value
     ├── BrokerError                           the private RabbitMQ node
     │   ├── BrokerNotInstalled
@@ -17,6 +18,8 @@ The tree:
     │   ├── AccessRefused
     │   └── TlsFailed
     ├── ConnectionLost (ConnectionError)      an open connection or channel went away
+    │   └── MessageTooLarge                   over a message that is larger than the broker takes
+    ├── MessageRefused                        the broker could not put a message into its queue
     ├── QueueNotFound                         the queue does not exist
     ├── QueueMismatch                         the queue exists with other arguments
     ├── ClientClosed                          the client was closed before or during the call
@@ -96,6 +99,23 @@ class EncodingError(RpcError, ValueError):
     """A value cannot be carried without changing it."""
 
 
+class RequestTooLarge(EncodingError):
+    """A request is larger than a message may be; it was not sent, or the broker refused it. Nothing has run.
+
+    Attributes:
+        size: the request in bytes.
+        limit: the most that may be sent, in bytes: the client's `max_request`, or less if the broker takes less.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the request takes {self.size} bytes; at most {self.limit} can be sent"
+
+
 class DecodingError(RpcError, ValueError):
     """Bytes are not the encoding of a value."""
 
@@ -137,6 +157,30 @@ class TlsFailed(ConnectionFailed):
 
 class ConnectionLost(RpcError, ConnectionError):
     """An open connection or channel went away; whether a call under way has run is not known."""
+
+
+class MessageTooLarge(ConnectionLost):
+    """The broker closed a channel over a message that is larger than it takes (AMQP 0-9-1 reply code 406).
+
+    A call reports this as RequestTooLarge or ResultNotEncodable.
+
+    Attributes:
+        size: the message's body in bytes.
+        limit: the most that the broker takes (its `max_message_size`).
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__()
+        self.args = (size, limit)  # OSError would take them for errno and strerror
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the broker takes messages of at most {self.limit} bytes, and one had {self.size}"
+
+
+class MessageRefused(RpcError):
+    """The broker could not put a message into its queue, which is full or failed (basic.nack)."""
 
 
 class QueueNotFound(RpcError):

@@ -31,8 +31,9 @@ from .memory import keep_large_blocks
 from .names import check_queue, check_registry
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, MAX_BODY, BrokerUrl, find_urls, usable_cpus
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls, usable_cpus
 from .signals import stop_signals
+from .sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .stopping import Ask, StopRequests
 from .supervision import RESTART_WINDOW
 from .workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
@@ -64,7 +65,9 @@ class RpcServer:
         prefetch: how many deliveries each worker's consumer may hold.
         callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to.
         max_request, max_result: the largest request and the largest response in bytes. A larger request is refused
-            before anybody reads it.
+            before anybody reads it; of a larger response the caller is told (ResultNotEncodable). "auto" is a little
+            under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB. A broker that takes
+            less lowers it when it refuses a response.
         send_tracebacks: whether callers see the traceback of a function that raised.
         time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
             never. The caller gets TimeLimitExceeded.
@@ -99,8 +102,8 @@ class RpcServer:
         workers: int | None = None,
         prefetch: int = 1,
         callback_queues: Iterable[str] = (),
-        max_request: int = MAX_BODY,
-        max_result: int = MAX_BODY,
+        max_request: Setting = AUTO,
+        max_result: Setting = AUTO,
         send_tracebacks: bool = True,
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
@@ -124,10 +127,11 @@ class RpcServer:
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self._connect_timeout = check_timeout(connect_timeout)
         self.counts = ServerCounts()
-        self._max_request = _within("max_request", max_request, 1024, MAX_BODY)
+        self._max_request = check_setting("max_request", max_request)
+        self._max_result = check_setting("max_result", max_result)
         limits = Limits(soft_time_limit, time_limit, memory_limit)
         self._rules = Rules(
-            max_result=_within("max_result", max_result, 1024, MAX_BODY),
+            max_result=MAX_BODY if self._max_result == AUTO else self._max_result,
             send_tracebacks=send_tracebacks,
             soft_time_limit=limits.soft,
             time_limit=limits.hard,
@@ -279,7 +283,13 @@ class RpcServer:
         assert self._stop is not None
         assert self._pool is not None
         service = Service(
-            self.queue, self.prefetch, self._pool, self.counts, self._callback_queues, max_request=self._max_request
+            self.queue,
+            self.prefetch,
+            self._pool,
+            self.counts,
+            self._callback_queues,
+            requests=BodyLimit(self._max_request),
+            results=BodyLimit(self._max_result),
         )
         try:
             await self._serve_one_after_the_other(service, ready)

@@ -25,8 +25,6 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_CONNECT_TIMEOUT = 10.0
 """Seconds to open a connection, all attempts together."""
 FALLBACK_URL = "amqp://guest:guest@127.0.0.1:5672/"
-MAX_BODY = 64 * 1024 * 1024
-"""The largest request or reply in bytes. RabbitMQ itself refuses messages above 128 MiB (its `max_message_size`)."""
 
 
 def find_urls(url: str | Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> BrokerUrls:

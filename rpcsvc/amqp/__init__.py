@@ -7,6 +7,8 @@ This is the only package that knows pika. What leaves it are our own types and e
 - `heartbeats`: when a silent broker is given up.
 - `connection`: `Connection`, how it is opened and what becomes of it.
 - `channel`: `Channel`, the operations that the rest of the code uses.
+- `confirms`: which of a channel's messages the broker has confirmed.
+- `expendable`: `Expendable`, for messages that the broker may refuse.
 - `messages`: what is published and delivered.
 - `tls`: from what a URL says of TLS to the context of a connection.
 - `turns`: whose turn it is among the nodes of a cluster.
@@ -17,7 +19,8 @@ from __future__ import annotations
 
 from .channel import Channel, QueueState
 from .connection import Connection
+from .expendable import Expendable
 from .messages import Delivery, Returned
 from .turns import Turns
 
-__all__ = ["Channel", "Connection", "Delivery", "QueueState", "Returned", "Turns"]
+__all__ = ["Channel", "Connection", "Delivery", "Expendable", "QueueState", "Returned", "Turns"]

@@ -20,6 +20,7 @@ import pika.spec
 
 from ..errors import RpcError
 from . import fastpath
+from .confirms import Confirms
 from .faults import lost_error
 from .messages import Delivery, Returned
 
@@ -54,6 +55,7 @@ class Channel:
         self._tags = itertools.count(1)
         self._cancelled: dict[str, Callable[[], None] | None] = {}  # by the consumer's tag
         self._waiting: set[asyncio.Future[Any]] = set()
+        self._confirms: Confirms | None = None  # in confirm mode
         # One after the other: pika takes the broker's answer to one for the answer to all, and never calls back for a
         # consumer that is stopped already.
         self._cancelling = asyncio.Lock()
@@ -156,6 +158,18 @@ class Channel:
                 await self._operation(lambda done: self._pika.basic_cancel(consumer_tag, callback=done))
                 self._forget(consumer_tag)
 
+    async def confirm(self) -> None:
+        """Put the channel into confirm mode: from now on every message is published with `publish_confirmed`."""
+        confirms = Confirms()
+
+        def settled(frame: Any) -> None:
+            method = frame.method
+            settle = confirms.confirmed if isinstance(method, pika.spec.Basic.Ack) else confirms.refused
+            settle(method.delivery_tag, multiple=method.multiple)
+
+        await self._operation(lambda done: self._pika.confirm_delivery(settled, callback=done))
+        self._confirms = confirms
+
     # ---- operations that are only sent
 
     def publish(
@@ -189,6 +203,41 @@ class Channel:
                 type=type,
             )
         )
+
+    def publish_confirmed(
+        self,
+        routing_key: str,
+        body: bytes,
+        *,
+        mandatory: bool = False,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        expiration: str | None = None,
+        message_id: str | None = None,
+        type: str | None = None,  # noqa: A002 the property's name in AMQP
+    ) -> asyncio.Future[None]:
+        """Publish as `publish` does, on a channel in confirm mode.
+
+        Returns:
+            A future that is done when the broker has taken the message. Its errors: MessageRefused, if the broker said
+            so; MessageTooLarge, AccessRefused, ConnectionLost and others, if the channel ended before that. Then the
+            broker may have taken it.
+
+        Raises:
+            ConnectionLost: the channel has ended already.
+        """
+        assert self._confirms is not None, "the channel is in confirm mode"
+        self.publish(
+            routing_key,
+            body,
+            mandatory=mandatory,
+            correlation_id=correlation_id,
+            reply_to=reply_to,
+            expiration=expiration,
+            message_id=message_id,
+            type=type,
+        )
+        return self._confirms.expect()
 
     def publish_to_exchange(
         self,
@@ -263,6 +312,8 @@ class Channel:
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(reason)
+        if self._confirms is not None:
+            self._confirms.end(reason)
 
     def _consumer_ended(self, tag: str) -> None:
         cancelled = self._forget(tag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 
 import pika.exceptions
@@ -11,6 +12,7 @@ from ..errors import (
     AuthenticationFailed,
     ConnectionFailed,
     ConnectionLost,
+    MessageTooLarge,
     QueueMismatch,
     QueueNotFound,
     RpcError,
@@ -113,8 +115,13 @@ def lost_error(error: BaseException) -> RpcError:
             return ConnectionLost(f"the connection to the broker was lost: {error}")
 
 
+_TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
+
+
 def _closed_by_broker(code: int, text: str) -> RpcError:
     match code:
+        case 406 if found := _TOO_LARGE.search(text):
+            return MessageTooLarge(int(found[1]), int(found[2]))
         case 404:
             return QueueNotFound(text)
         case 406 if "inequivalent arg" in text:

@@ -12,15 +12,18 @@ from typing import Any, Protocol
 
 from .. import jsonrpc
 from ..deadline import check_timeout
-from ..errors import ConfigurationError, EncodingError
+from ..errors import ConfigurationError, EncodingError, RequestTooLarge
 from ..jsonrpc import RESERVED_PREFIX
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, MAX_BODY
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..sizes import AUTO, BodyLimit, Setting, check_setting
 
 now = time.monotonic
 """The clock of calls. Not the loop's own: uvloop's stands still within an iteration and counts whole milliseconds."""
 DEFAULT_MAX_IN_FLIGHT = 10_000
-_MAX_PARAMS = MAX_BODY - 1024
-"""What a request's other members take is far less than the rest."""
+_AROUND = 2048
+"""Bytes that suffice for what is around the arguments of a request; a method's name is the largest part of it."""
+_LARGE_ARGUMENTS = 32 * 1024
+"""Bytes of arguments from which a call travels alone."""
 
 
 class Outcome(Protocol):
@@ -67,7 +70,12 @@ class PendingCall:
     @property
     def is_packable(self) -> bool:
         """Whether it may travel with others: positional arguments, none of them large; no method of the protocol."""
-        return self.is_positional and self.body is None and not self.method.startswith(RESERVED_PREFIX)
+        return (
+            self.is_positional
+            and self.body is None
+            and len(self.params) <= _LARGE_ARGUMENTS
+            and not self.method.startswith(RESERVED_PREFIX)
+        )
 
     @property
     def deadline(self) -> float:
@@ -99,10 +107,12 @@ class ClientOptions:
     wait_for_server: float = 0.0
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     pack: bool = True
+    max_request: Setting = AUTO
 
     def __post_init__(self) -> None:
         check_timeout(self.timeout)
         check_timeout(self.connect_timeout)
+        check_setting("max_request", self.max_request)
         if self.wait_for_server:
             check_timeout(self.wait_for_server)
         if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
@@ -112,10 +122,15 @@ class ClientOptions:
 
 
 class CallFactory:
-    """Makes calls ready to send: numbered, checked and encoded. Any thread may use it."""
+    """Makes calls ready to send: numbered, checked and encoded. Any thread may use it.
+
+    Attributes:
+        limit: how large a request may be, as far as is known of the broker.
+    """
 
     def __init__(self, options: ClientOptions) -> None:
         self._options = options
+        self.limit = BodyLimit(options.max_request)
         self._numbers = itertools.count(1)
 
     def make(
@@ -130,7 +145,7 @@ class CallFactory:
 
         Raises:
             ConfigurationError: the time-out is no time-out.
-            EncodingError: the method's name or an argument cannot be carried, or the request is too large.
+            EncodingError: the method's name or an argument cannot be carried; RequestTooLarge is a kind of it.
         """
         seconds = self._options.timeout if timeout is None else check_timeout(timeout)
         if not isinstance(method, str) or not 0 < len(method.encode("utf-8", "replace")) <= 255:
@@ -138,13 +153,17 @@ class CallFactory:
         call_id = self.number()
         params = jsonrpc.encode_params(args, kwargs)
         size = len(params) if isinstance(params, bytes) else params.size
-        if size > _MAX_PARAMS:
-            raise EncodingError(f"the arguments take {size} bytes; at most {_MAX_PARAMS} are sent")
+        if size > self.limit.most - _AROUND:
+            self._check_size(size + len(jsonrpc.encode_request(call_id, method, b"")))
         if isinstance(params, bytes):
             return PendingCall(call_id, method, params, not kwargs, seconds, now(), outcome(call_id))
         # Its parts are the caller's own memory, who may change it as soon as the call is under way: joined here.
         body = jsonrpc.encode_request(call_id, method, params)
         return PendingCall(call_id, method, b"", not kwargs, seconds, now(), outcome(call_id), body)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limit.most:
+            raise RequestTooLarge(size, self.limit.most)
 
     def number(self) -> str:
         """A fresh call id."""

@@ -24,10 +24,10 @@ from .. import jsonrpc
 from ..amqp import Delivery, Returned
 from ..bulk.answer import Understanding
 from ..bulk.request import METHOD
-from ..deadline import expiration_ms
 from ..errors import (
     ClientClosed,
     ConnectionLost,
+    MessageTooLarge,
     NoServer,
     RpcError,
     RpcTimeout,
@@ -38,16 +38,14 @@ from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
 from .opening import Connector
 from .packing import Pack, Packer
-from .reserve import Reserve
-from .session import SENT_AGAIN, Session
+from .publishing import MOST_SENT, CallPublisher
+from .session import Session
 from .unsent import Unsent
 
 _TICK = 0.001
 """Seconds that a timer is set late, so that it never comes before what it is for."""
 WATCH_FROM, WATCH_UP_TO = 0.15, 0.5
 """Seconds between looks at the queue while calls wait and nothing comes; they grow while all is well."""
-MOST_SENT = 3
-"""How often a call is sent, the first time included, when connections are lost while it waits."""
 
 
 class CallLink:
@@ -63,10 +61,14 @@ class CallLink:
         self._calls = calls
         self.understanding = Understanding()
         self._packer = Packer(self, self.understanding) if options.pack else None
-        self._reserve = Reserve()
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
-        self._connector = Connector(url, options, delivered=self._delivered, returned=self._returned, lost=self._lost)
+        self._connector = Connector(
+            url, options, calls.limit, delivered=self._delivered, returned=self._returned, lost=self._lost
+        )
+        self._publisher = CallPublisher(
+            self._connector, options.queue, calls.limit, awaits=self.awaits, again=self._send_later, end=self._end
+        )
         self._canceller = Canceller(self._connector, self._pending.__contains__, self._pack_given_up)
         self._unsent = Unsent(
             self._connector, options, publish=self._send_now, end=self._end, queue_was_gone=self._send_lost_again
@@ -130,6 +132,7 @@ class CallLink:
         sent = [call for call in self._pending.values() if call.sent and call.call_id not in self._unsent.calls]
         self._fail_all(ClientClosed("the client was closed while the call waited for its reply"))
         await self._unsent.close()
+        await self._publisher.close()
         if self._packer is not None:
             self._packer.forget()
         if self._watcher is not None:
@@ -150,34 +153,12 @@ class CallLink:
     def _send_now(self, call: PendingCall) -> None:
         """Send a call that can be sent: by itself, or with others of this tick."""
         if self._packer is None or call.sent or not call.is_packable:
-            self._publish(call)
+            self._publisher.publish(call)
         elif self._packer.add(call):
             asyncio.get_running_loop().call_soon(self._packer.flush)
 
-    def _publish(self, call: PendingCall) -> None:
-        remaining = call.deadline - now()
-        session = self._connector.current
-        if remaining <= 0 or session is None:
-            return  # the timer, or the loss of the connection, is about to end it
-        again = SENT_AGAIN if call.sent else None
-        call.sent += 1
-        call.pack = None
-        try:
-            session.channel.publish(
-                self._options.queue,
-                call.body or jsonrpc.encode_request(call.call_id, call.method, call.params),
-                mandatory=True,
-                correlation_id=call.call_id,
-                reply_to=session.callback_queue,
-                expiration=expiration_ms(self._reserve.in_queue(call.method, remaining)),
-                message_id=again,
-                type=call.method,
-            )
-        except ConnectionLost:
-            call.sent -= 1
-            self._unsent.add(call)  # the link is about to hear of it
-        except RpcError as error:
-            self._end(call.call_id, error)
+    def _send_later(self, call: PendingCall) -> None:
+        self._unsent.add(call)
 
     def _send_lost_again(self, session: Session) -> None:
         """The queue was deleted, and calls that lay in it are lost. Which ones nobody knows: all are sent again.
@@ -237,7 +218,7 @@ class CallLink:
         """Send a call that was taken for packing by itself."""
         if self.awaits(call):
             if self._is_ready():
-                self._publish(call)
+                self._publisher.publish(call)
             else:
                 self._unsent.add(call)
 
@@ -289,7 +270,7 @@ class CallLink:
         except RpcError as error:
             call.fail(error)
         else:
-            self._reserve.answered(call.method, now() - call.started)
+            self._publisher.reserve.answered(call.method, now() - call.started)
             call.resolve(result)
 
     def _returned(self, returned: Returned) -> None:
@@ -369,6 +350,8 @@ class CallLink:
 
     def _lost(self, reason: RpcError) -> None:
         """The connection went. What waits is sent again on the next one, marked as something that may have run."""
+        if isinstance(reason, MessageTooLarge):
+            self._calls.limit.refused(reason.limit)
         self._canceller.forget()
         if self._packer is not None:
             self._packer.forget()

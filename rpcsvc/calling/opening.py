@@ -16,6 +16,7 @@ from collections.abc import Callable
 from ..amqp import Delivery, Returned, Turns
 from ..errors import AccessRefused, AuthenticationFailed, ClientClosed, ConnectionFailed, RpcError, TlsFailed
 from ..settings import BrokerUrl, BrokerUrls
+from ..sizes import BodyLimit
 from .back_off import BackOff
 from .calls import ClientOptions
 from .session import Session
@@ -27,6 +28,7 @@ class Connector:
     Args:
         urls: the brokers', a cluster's nodes.
         options: the client's.
+        limit: how large a request may be; each connection says.
         delivered: called with each reply.
         returned: called with each call that no queue took.
         lost: called when the current session has ended, when it is no longer `current`.
@@ -36,6 +38,7 @@ class Connector:
         self,
         urls: BrokerUrls,
         options: ClientOptions,
+        limit: BodyLimit,
         *,
         delivered: Callable[[Delivery], None],
         returned: Callable[[Returned], None],
@@ -43,6 +46,7 @@ class Connector:
     ) -> None:
         self._turns = Turns(urls)
         self._options = options
+        self._limit = limit
         self._delivered = delivered
         self._returned = returned
         self._lost = lost
@@ -96,7 +100,12 @@ class Connector:
 
     async def _open_at(self, url: BrokerUrl, timeout: float) -> Session:
         return await Session.open(
-            url, self._options.queue, timeout=timeout, delivered=self._delivered, returned=self._returned
+            url,
+            self._options.queue,
+            self._limit,
+            timeout=timeout,
+            delivered=self._delivered,
+            returned=self._returned,
         )
 
     def _opened(self, task: asyncio.Task[Session]) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from ..bulk.answer import Understanding, read_answer
 from ..bulk.request import params as map_params
 from ..bulk.sizing import ChunkSizer
-from ..errors import DecodingError, MethodNotFound, ResultNotEncodable, RpcTimeout
+from ..errors import DecodingError, MethodNotFound, RequestTooLarge, ResultNotEncodable, RpcTimeout
 
 PACK_TARGET = 0.002
 """Seconds of work in one message, at most."""
@@ -29,6 +29,8 @@ _PROBE_EVERY = 256
 _SAME_TIME = 0.05
 """Calls made within so many seconds of each other may share a deadline: a call that waited for room is older."""
 _REMEMBERED_METHODS = 1000
+_MOST_BYTES = 1024 * 1024
+"""Of arguments in one message, whatever the calls before them had."""
 WAVE_LASTS = 0.01
 """Seconds that the calls of a method that is not known yet wait for what the wave before them tells."""
 
@@ -199,6 +201,11 @@ class Packer:
 
     def _send(self, calls: list[Packable], sizer: _MethodSizer) -> None:
         params = map_params(calls[0].method, [call.params for call in calls], [call.call_id for call in calls])
+        if len(params) > _MOST_BYTES and len(calls) > 1:  # those before them had smaller arguments
+            middle = len(calls) // 2
+            self._send(calls[:middle], sizer)
+            self._send(calls[middle:], sizer)
+            return
         started = min(call.started for call in calls)
         self._carrier.send_pack(params, calls[0].timeout, started, Pack(self, self._carrier, calls, sizer, len(params)))
 
@@ -321,7 +328,7 @@ class Pack:
         if self._packer.understanding.is_missing(exception) or isinstance(exception, MethodNotFound):
             self._send_alone(calls)  # nothing has run; where it is the calls' own method that is missing, each is told
             return
-        if isinstance(exception, ResultNotEncodable) and len(calls) > 1:
+        if isinstance(exception, ResultNotEncodable | RequestTooLarge) and len(calls) > 1:
             self._send_alone(calls)  # together too large; alone they may not be, and they may run again
             return
         for call in calls:

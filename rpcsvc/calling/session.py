@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from ..amqp import Channel, Connection, Delivery, Returned
+from ..amqp import Channel, Connection, Delivery, Expendable, Returned
 from ..deadline import Deadline
 from ..errors import ConnectionFailed, ConnectionLost, QueueNotFound, RpcError
 from ..settings import EVENTS, BrokerUrl
+from ..sizes import BodyLimit
 from .calls import now
 
 SENT_AGAIN = "again"
@@ -22,15 +23,19 @@ class Session:
     """One connection with its callback queue, and what is known of the servers through it.
 
     Attributes:
+        expendable: for requests that the broker may refuse.
         lost: done when the session cannot be used any more, with the reason as its result.
         consumers: how many consumers the queue had at the last look that saw one.
         has_seen_consumers: whether there was such a look.
         queue_was_gone: whether the queue was seen missing. What lay in it is lost, also if there is one again.
     """
 
-    def __init__(self, connection: Connection, channel: Channel, callback_queue: str, queue: str) -> None:
+    def __init__(
+        self, connection: Connection, channel: Channel, expendable: Expendable, callback_queue: str, queue: str
+    ) -> None:
         self.connection = connection
         self.channel = channel
+        self.expendable = expendable
         self.callback_queue = callback_queue
         self._queue = queue
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
@@ -64,6 +69,7 @@ class Session:
         cls,
         url: BrokerUrl,
         queue: str,
+        limit: BodyLimit,
         *,
         timeout: float,
         delivered: Callable[[Delivery], None],
@@ -74,6 +80,7 @@ class Session:
         Args:
             url: the broker's.
             queue: where the servers listen.
+            limit: how large a request may be.
             timeout: seconds to connect.
             delivered: called with each reply.
             returned: called with each call that no queue took.
@@ -104,7 +111,9 @@ class Session:
         except BaseException:
             connection.abort()
             raise
-        session = cls(connection, channel, callback_queue.name, queue)
+        limit.connected(connection.broker_version)
+        expendable = Expendable(connection, limit, returned=returned)
+        session = cls(connection, channel, expendable, callback_queue.name, queue)
         cancelled.add_done_callback(lambda reason: session._end(reason.result()))
         return session
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Literal
 
 from ..errors import ConfigurationError, RegistryFailed
 from ..names import check_registry
 from ..server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
+from ..sizes import AUTO
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url
 from .exits import ExitCode
@@ -91,6 +93,18 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         metavar="BYTES",
         help="kill the worker of a call that takes more memory; with K, M or G for 1024 to the power of 1, 2 or 3",
     )
+    for name, what, otherwise in (
+        ("request", "request that is taken", "a larger one is refused unread"),
+        ("result", "response that is sent", "in place of a larger one its caller gets an error"),
+    ):
+        parser.add_argument(
+            f"--max-{name}",
+            type=_size_or_auto,
+            default=AUTO,
+            metavar="BYTES",
+            help=f"the largest {what}, with K or M as above; {otherwise}. By default a little under what brokers of "
+            "this version take by default (16M from 4.0 on), at most 64M",
+        )
     parser.add_argument(
         "--max-calls-per-worker",
         type=int,
@@ -146,6 +160,8 @@ def run(options: argparse.Namespace) -> int:
         time_limit=options.time_limit,
         soft_time_limit=options.soft_time_limit,
         memory_limit=options.memory_limit,
+        max_request=options.max_request,
+        max_result=options.max_result,
         max_calls_per_worker=options.max_calls_per_worker,
         max_restarts=options.max_restarts,
         restart_window=options.restart_window,
@@ -165,6 +181,11 @@ def _size(text: str) -> int:
             f"{text!r} is no size: a whole number of bytes, or one with K, M or G behind it"
         )
     return int(number) * _UNITS[unit]
+
+
+def _size_or_auto(text: str) -> int | Literal["auto"]:
+    """Bytes, as for `_size`, or what fits the broker."""
+    return AUTO if text == AUTO else _size(text)
 
 
 def _say_ready(server: RpcServer) -> None:

@@ -37,8 +37,8 @@ class Carrier(Protocol):
         """Whether nothing can be answered on it any more."""
         ...
 
-    def publish(self, reply_to: str, response: bytes, correlation_id: str | None) -> None:
-        """Publish a reply."""
+    def publish(self, reply_to: str, response: bytes, call_id: str) -> None:
+        """Publish the reply to a call that came in a message with others."""
         ...
 
     def reply(self, consumer: Any, delivery: Delivery, response: bytes | None) -> None:

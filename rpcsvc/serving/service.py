@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .. import jsonrpc
-from ..settings import MAX_BODY
+from ..sizes import BodyLimit
 from ..workers.forking import Served
 from ..workers.pool import WorkerPool
 from .under_way import UnderWay
@@ -53,7 +53,8 @@ class Service:
         pool: who computes.
         counts: what happened to deliveries, over all sessions.
         callback_queues: patterns of the queues that replies may go to.
-        max_request: the largest body in bytes that is looked into.
+        requests: the largest body in bytes that is looked into.
+        results: the largest body in bytes that is sent.
         under_way: what is computed, over all sessions.
     """
 
@@ -62,7 +63,8 @@ class Service:
     pool: WorkerPool
     counts: ServerCounts
     callback_queues: tuple[str, ...]
-    max_request: int = MAX_BODY
+    requests: BodyLimit = field(default_factory=BodyLimit)
+    results: BodyLimit = field(default_factory=BodyLimit)
     under_way: UnderWay = field(default_factory=UnderWay)
 
     def may_reply_to(self, queue: str) -> bool:

@@ -2,9 +2,10 @@
 
     rpc_queue --consumer k, prefetch 1--> delivery --> Call --body--> WorkerPool --> outcome --> reply, then ack
 
-Rules: a body is not looked into (only to answer for a worker that died). A delivery is acked after its reply was
-published, on the same channel, so whatever takes the server away before that gives the delivery to another one. Nothing
-in here waits for a worker or for the broker while others could go on.
+Rules: a body is not looked into (only to answer for a worker that died, or for a result that is too large). A delivery
+is acked after its reply was published on the same channel, or confirmed by the broker on another (`LargeReplies`), so
+whatever takes the server away before that gives the delivery to another one. Nothing in here waits for a worker or for
+the broker while others could go on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..errors import (
     AccessRefused,
     ConnectionFailed,
     InvalidRequest,
+    MessageTooLarge,
     OutcomeUnknown,
     QueueMismatch,
     QueueNotFound,
@@ -32,6 +34,7 @@ from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from .call import Call
 from .control import listen
 from .direct_reply import PREFIX, DirectReplies
+from .large_replies import LargeReplies, LargeReply
 from .service import Service
 from .under_way import Key
 
@@ -67,14 +70,21 @@ class Session:
     _restoring: asyncio.Task[None] | None = None
     _telling: Channel | None = None
     _direct: DirectReplies = field(init=False)
+    _large: LargeReplies = field(init=False)
     _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._idle.set()
         self._direct = DirectReplies(self.connection.url)
+        for limit in (self.service.requests, self.service.results):
+            limit.connected(self.connection.broker_version)
+        self._large = LargeReplies(self.connection, self.service, self._end)
         self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
 
     def _channel_lost(self, reason: RpcError) -> None:
+        if isinstance(reason, MessageTooLarge):
+            self.service.results.refused(reason.limit)
+        self._large.orphan()
         for call in self.service.under_way.calls():
             if isinstance(call, Call) and call.session is self:
                 call.orphan()
@@ -224,9 +234,9 @@ class Session:
     def _accept(self, consumer: _Consumer, delivery: Delivery) -> None:
         service = self.service
         counts = service.counts
-        if len(delivery.body) > service.max_request:
+        if len(delivery.body) > service.requests.most:
             counts.refused += 1
-            self.reply(consumer, delivery, _too_large(len(delivery.body), service.max_request))
+            self.reply(consumer, delivery, _too_large(len(delivery.body), service.requests.most))
             return
         key = None
         if delivery.reply_to is not None and delivery.correlation_id is not None:
@@ -254,6 +264,10 @@ class Session:
             else:  # its caller sent it again when the queue was deleted; it is about to be answered as it is
                 self._finish(consumer, delivery)
             return True
+        if isinstance(call, LargeReply) and call.request == delivery.body:
+            self.service.counts.joined += 1
+            self._finish(consumer, delivery)
+            return True
         kept = under_way.kept(key, delivery.body)
         if kept is None:
             return False
@@ -265,8 +279,15 @@ class Session:
         self.reply(consumer, delivery, kept.response)
         return True
 
-    def publish(self, reply_to: str, response: bytes, correlation_id: str | None) -> None:
-        """Publish a reply; if the connection went, nothing happens."""
+    def publish(self, reply_to: str, response: bytes, call_id: str) -> None:
+        """Publish the reply to a call that came in a message with others; if the connection went, nothing happens."""
+        if len(response) > self._large.expendable.surely:
+            fail = partial(jsonrpc.encode_error, call_id)
+            self._large.send(LargeReply(reply_to, call_id, response, None, fail, lambda: True, lambda: None))
+        else:
+            self._publish(reply_to, response, call_id)
+
+    def _publish(self, reply_to: str, response: bytes, correlation_id: str | None) -> None:
         try:  # noqa: SIM105 a context manager costs more than the rest, and each reply comes through here
             self.channel.publish(reply_to, response, correlation_id=correlation_id)
         except RpcError:
@@ -275,8 +296,25 @@ class Session:
     def reply(self, consumer: _Consumer, delivery: Delivery, response: bytes | None) -> None:
         """Publish the reply to a delivery, if one is wanted, then ack it."""
         if response is not None and delivery.reply_to is not None:
-            self.publish(delivery.reply_to, response, delivery.correlation_id)
+            if len(response) > self._large.expendable.surely:
+                self._reply_large(consumer, delivery, delivery.reply_to, response)
+                return
+            self._publish(delivery.reply_to, response, delivery.correlation_id)
         self._finish(consumer, delivery)
+
+    def _reply_large(self, consumer: _Consumer, delivery: Delivery, reply_to: str, response: bytes) -> None:
+        body = delivery.body
+        self._large.send(
+            LargeReply(
+                reply_to,
+                delivery.correlation_id,
+                response,
+                body,
+                failure=partial(failure, body),
+                may_run_again=lambda: self.service.served(body).idempotent,
+                done=lambda: self._finish(consumer, delivery),
+            )
+        )
 
     def _finish(self, consumer: _Consumer, delivery: Delivery) -> None:
         if self.draining and consumer.unacked == 1 and self.service.prefetch == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ KILLS = Scenario(
     load=Load(mix={"once": 3, "nap": 1, "tiny": 1}, rate=60),
     allowed={"OutcomeUnknown"},
 )
+CONFIRMS = replace(
+    KILLS,
+    name="planted-confirms",
+    says="servers are killed while replies wait to be confirmed",
+    workers=6,
+    load=replace(KILLS.load, rate=30),
+)
 
 
 def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> Result:
@@ -48,6 +56,7 @@ def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> R
     [
         # What is acked and then lost has no reply: its callers run into their time-out, which nothing excuses.
         ("ack_before_the_reply", KILLS, "unexpected"),
+        ("ack_before_the_confirm", CONFIRMS, "unexpected"),
         ("correlation_dropped", QUIET, "wrong"),
         ("retry_of_what_must_not_run_twice", KILLS, "often"),
         ("leaked_pending_calls", QUIET, "pending"),
@@ -64,3 +73,9 @@ def test_without_a_bug_the_run_with_kills_passes(broker: PrivateBroker) -> None:
     result = _run(KILLS, broker)
     assert result.passed, f"{result.broken}\n{result.verdict}"
     assert result.verdict.outcomes["OutcomeUnknown"], "calls that must not run twice were under way when servers died"
+
+
+def test_without_a_bug_the_run_with_slow_confirms_passes(broker: PrivateBroker) -> None:
+    result = _run(CONFIRMS, broker, "no_bug_but_slow_confirms")
+    assert result.passed, f"{result.broken}\n{result.verdict}"
+    assert result.verdict.calls > 50, "the load ran"

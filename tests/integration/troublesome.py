@@ -103,11 +103,17 @@ def trace_once(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
     return trace(path, number, fatal, slow)
 
 
-@registry.function(idempotent=False)
-def trace_large_once(path: str, number: int, size: int) -> str:
+@registry.function
+def trace_large(path: str, number: int, size: int) -> str:
     """The same, with a result of so many bytes."""
     trace(path, number)
     return "x" * size
+
+
+@registry.function(idempotent=False)
+def trace_large_once(path: str, number: int, size: int) -> str:
+    """The same, and must not run twice."""
+    return trace_large(path, number, size)
 
 
 @registry.function(idempotent=False)

@@ -18,11 +18,13 @@ from rpcsvc.errors import (
     InternalError,
     InvalidParams,
     InvalidRequest,
+    MessageTooLarge,
     MethodNotFound,
     NoServer,
     ParseError,
     RegistryFailed,
     RemoteError,
+    RequestTooLarge,
     ResultNotEncodable,
     RpcError,
     RpcTimeout,
@@ -45,6 +47,8 @@ def _one_of_each() -> list[RpcError]:
         RegistryFailed: RegistryFailed("shop:registry", "ModuleNotFoundError: shop\n"),
         NoServer: NoServer("rpc_queue", "the queue does not exist"),
         RpcTimeout: RpcTimeout("fib", 2.5, "17"),
+        RequestTooLarge: RequestTooLarge(17_000_000, 16_711_680),
+        MessageTooLarge: MessageTooLarge(17_000_000, 16_777_216),
         FunctionRaised: FunctionRaised(
             "price raised ValueError: no", data={"type": "ValueError", "message": "no", "traceback": TRACEBACK}
         ),
@@ -226,3 +230,13 @@ def test_a_memory_limit_tells_what_was_allowed_and_what_was_taken() -> None:
 
 def test_a_cancelled_call_has_an_error_of_its_own() -> None:
     assert type(remote_error(-32005, "cancelled")) is errors.CallCancelled
+
+
+def test_what_is_too_large_says_both_sizes_and_is_no_error_of_the_system() -> None:
+    request, message = RequestTooLarge(17_000_000, 16_711_680), MessageTooLarge(17_000_000, 16_777_216)
+
+    assert (request.size, request.limit) == (17_000_000, 16_711_680)
+    assert str(request) == "the request takes 17000000 bytes; at most 16711680 can be sent"
+    assert (message.size, message.limit) == (17_000_000, 16_777_216)
+    assert str(message) == "the broker takes messages of at most 16777216 bytes, and one had 17000000"
+    assert (message.errno, message.strerror) == (None, None)

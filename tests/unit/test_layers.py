@@ -17,8 +17,8 @@ PACKAGE = Path(rpcsvc.__file__).parent
 FLOORS = {
     0: ["errors", "deadline", "settings", "urls", "names", "importing", "_version"],
     1: [
-        *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "checks", "registry", "openrpc", "raising", "dispatch"),
-        *("control", "pending", "stopping", "supervision", "functions.*"),
+        *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "sizes", "checks", "registry", "openrpc"),
+        *("raising", "dispatch", "control", "pending", "stopping", "supervision", "functions.*"),
     ],
     2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "signals", "streams"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],

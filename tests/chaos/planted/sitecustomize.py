@@ -6,13 +6,15 @@ so a change there that leaves a bug without effect fails the test that waits for
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from typing import Any
 
-from rpcsvc.amqp import Delivery
+from rpcsvc.amqp import Delivery, expendable
 from rpcsvc.calling.link import CallLink
 from rpcsvc.pending import PendingCalls
+from rpcsvc.serving.large_replies import LargeReplies, LargeReply
 from rpcsvc.serving.service import Service
 from rpcsvc.serving.session import Session
 
@@ -33,6 +35,31 @@ def ack_before_the_reply() -> None:
 
     Session._delivered = ack_first  # type: ignore[method-assign]
     Session._ack = count_only  # type: ignore[method-assign]
+
+
+def no_bug_but_slow_confirms() -> None:
+    """Every reply is one that the broker might refuse, and waits a while for its turn; it is acked after that."""
+    expendable.SMALL = expendable.LARGE = 0  # type: ignore[misc]
+    publish = LargeReplies._publish
+
+    async def publish_late(self: LargeReplies, reply: LargeReply) -> None:
+        await asyncio.sleep(0.15)
+        await publish(self, reply)
+
+    LargeReplies._publish = publish_late  # type: ignore[method-assign]
+
+
+def ack_before_the_confirm() -> None:
+    """The same, but its delivery is acked before it is published, so it is lost with the server."""
+    no_bug_but_slow_confirms()
+    send = LargeReplies.send
+
+    def ack_first(self: LargeReplies, reply: LargeReply) -> None:
+        reply.done()
+        reply.done = lambda: None
+        send(self, reply)
+
+    LargeReplies.send = ack_first  # type: ignore[method-assign]
 
 
 def correlation_dropped() -> None:
@@ -73,7 +100,14 @@ def leaked_pending_calls() -> None:
 
 _BUGS = {
     bug.__name__: bug
-    for bug in (ack_before_the_reply, correlation_dropped, retry_of_what_must_not_run_twice, leaked_pending_calls)
+    for bug in (
+        ack_before_the_reply,
+        no_bug_but_slow_confirms,
+        ack_before_the_confirm,
+        correlation_dropped,
+        retry_of_what_must_not_run_twice,
+        leaked_pending_calls,
+    )
 }
 
 if planted := os.environ.get("RPCSVC_CHAOS_PLANTED"):

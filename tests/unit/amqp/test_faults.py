@@ -7,13 +7,14 @@ import ssl
 import pika.exceptions
 import pytest
 
-from rpcsvc.amqp.faults import opening_error
+from rpcsvc.amqp.faults import lost_error, opening_error
 from rpcsvc.errors import (
     AccessRefused,
     AuthenticationFailed,
     ConfigurationError,
     ConnectionFailed,
     ConnectionLost,
+    MessageTooLarge,
     RpcError,
     TlsFailed,
 )
@@ -80,3 +81,23 @@ def test_each_way_to_fail_has_its_type_and_its_sentence(
     with pytest.raises(kind, match=sentence):
         raise told
     assert "hunter2" not in str(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PRECONDITION_FAILED - message size 17000000 is larger than configured max size 16777216",
+        "PRECONDITION_FAILED - message size 17000000 is larger than max size 16777216",
+    ],
+)
+def test_a_message_that_is_too_large_is_known_with_both_sizes(text: str) -> None:
+    error = lost_error(pika.exceptions.ChannelClosedByBroker(406, text))
+
+    assert isinstance(error, MessageTooLarge)
+    assert (error.size, error.limit) == (17_000_000, 16_777_216)
+
+
+def test_another_precondition_is_no_matter_of_size() -> None:
+    error = lost_error(pika.exceptions.ChannelClosedByBroker(406, "PRECONDITION_FAILED - unknown delivery tag 7"))
+
+    assert type(error) is ConnectionLost

@@ -9,9 +9,8 @@ import numpy
 import pytest
 
 from rpcsvc import jsonrpc
-from rpcsvc.calling import calls
 from rpcsvc.calling.calls import CallFactory, ClientOptions, PendingCall
-from rpcsvc.errors import EncodingError
+from rpcsvc.errors import ConfigurationError, EncodingError, RequestTooLarge
 
 LARGE = b"0123456789abcdef" * 2048
 
@@ -21,9 +20,13 @@ def make(*args: Any, **kwargs: Any) -> PendingCall:
 
 
 def request_of(call: PendingCall) -> jsonrpc.Request:
-    message = jsonrpc.parse(call.body or jsonrpc.encode_request(call.call_id, call.method, call.params))
+    message = jsonrpc.parse(whole(call))
     assert isinstance(message, jsonrpc.Request)
     return message
+
+
+def whole(call: PendingCall) -> bytes:
+    return call.body or jsonrpc.encode_request(call.call_id, call.method, call.params)
 
 
 def test_a_small_call_is_its_arguments_until_it_is_sent() -> None:
@@ -55,12 +58,26 @@ def test_what_the_caller_changes_afterwards_travels_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("argument", [LARGE, "x" * len(LARGE)], ids=["apart", "text"])
-def test_the_limit_of_a_request_counts_what_travels_apart(monkeypatch: pytest.MonkeyPatch, argument: Any) -> None:
-    params = jsonrpc.encode_params([argument], {})
-    size = len(params) if isinstance(params, bytes) else params.size
+def test_the_limit_of_a_request_counts_what_travels_apart(argument: Any) -> None:
+    factory = CallFactory(ClientOptions(max_request=len(LARGE) + 2048))
+    size = len(whole(factory.make("f", [argument], {}, None, lambda _: Future())))
 
-    monkeypatch.setattr(calls, "_MAX_PARAMS", size)
-    assert request_of(make(argument)).args == [argument]
-    monkeypatch.setattr(calls, "_MAX_PARAMS", size - 1)
-    with pytest.raises(EncodingError, match=f"the arguments take {size} bytes; at most {size - 1} are sent"):
-        make(argument)
+    assert size <= len(LARGE) + 2048, "near the limit, and below it"
+    factory.limit.refused(size)
+    factory.make("f", [argument], {}, None, lambda _: Future())
+    factory.limit.refused(size - 1)
+    with pytest.raises(RequestTooLarge, match=f"takes {size} bytes; at most {size - 1} can be sent") as caught:
+        factory.make("f", [argument], {}, None, lambda _: Future())
+    assert (caught.value.size, caught.value.limit) == (size, size - 1)
+    assert isinstance(caught.value, EncodingError)
+
+
+def test_large_arguments_do_not_travel_with_other_calls() -> None:
+    assert make("x" * 30_000).is_packable
+    assert not make("x" * 33_000).is_packable
+
+
+@pytest.mark.parametrize("most", [0, 1023, 2**26 + 1, 1.5, True, "all", None])
+def test_a_limit_that_is_none_is_refused(most: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f'max_request must be "auto" or .*, not {most!r}'):
+        ClientOptions(max_request=most)

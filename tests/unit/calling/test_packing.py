@@ -19,6 +19,7 @@ from rpcsvc.errors import (
     InvalidRequest,
     MethodNotFound,
     NoServer,
+    RequestTooLarge,
     ResultNotEncodable,
     RpcTimeout,
     WorkerLost,
@@ -486,6 +487,31 @@ def test_results_too_large_together_are_asked_for_one_by_one() -> None:
 
     assert carrier.alone == calls
     assert [call.outcomes for call in calls] == [[], [], []]
+
+
+def test_arguments_too_large_together_are_sent_one_by_one() -> None:
+    carrier = FakeCarrier()
+    calls = packed(3, carrier)
+    carrier.packs[0].outcome.set_exception(RequestTooLarge(3000, 2000))
+
+    assert carrier.alone == calls
+    assert [call.outcomes for call in calls] == [[], [], []]
+
+
+def test_a_message_of_larger_calls_than_those_before_is_cut() -> None:
+    carrier = FakeCarrier()
+    carrier.consumers = 1
+    packer = learned(carrier)
+    carrier.packs.clear()
+    calls = [Call("x" * 30_000 + str(number)) for number in range(200)]
+    for call in calls:
+        packer.add(call)
+    packer.flush()
+
+    sent = [argument for message in carrier.packs for argument in message.arguments]
+    assert sent + [call.argument for call in carrier.alone] == [call.argument for call in calls]
+    assert len(carrier.packs) > 1
+    assert max(sum(map(len, message.arguments)) for message in carrier.packs) <= 2**20
 
 
 def test_a_single_result_that_is_too_large_is_not_asked_for_again() -> None:

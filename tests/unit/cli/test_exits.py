@@ -19,6 +19,8 @@ def _made(cls: type[RpcError]) -> RpcError:
             return cls("shop", "why")
         case "RpcTimeout":
             return cls("fib", 2.0, "7")
+        case "RequestTooLarge" | "MessageTooLarge":
+            return cls(17, 16)
         case _:
             return cls("why")
 
@@ -26,6 +28,7 @@ def _made(cls: type[RpcError]) -> RpcError:
 NUMBERS = {
     "ConfigurationError": 2,
     "EncodingError": 2,
+    "RequestTooLarge": 2,
     "MethodNotFound": 2,
     "InvalidParams": 2,
     "RegistryFailed": 4,
@@ -35,6 +38,7 @@ NUMBERS = {
     "AccessRefused": 6,
     "TlsFailed": 6,
     "ConnectionLost": 6,
+    "MessageTooLarge": 6,
     "QueueMismatch": 6,
     "BrokerError": 6,
     "BrokerNotInstalled": 6,

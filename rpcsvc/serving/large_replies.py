@@ -1,0 +1,174 @@
+"""The replies that the broker may refuse: on a channel of their own, and confirmed before their deliveries are acked.
+
+    reply --> larger than may be sent? --> the error that says so
+                |
+                confirmed by the broker --> ack of the delivery, on the channel that it came through
+                |
+                refused (406) --> the error that says so, and a lower limit
+
+Rules: whatever the broker refuses ends one call, which is computed once. Each refusal makes the reply smaller (the
+result, an error for each call of its request, one error, nothing), so none is tried for ever. A reply whose connection
+goes before it is confirmed is kept for when its delivery comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from .. import jsonrpc
+from ..amqp import Connection, Expendable
+from ..deadline import Deadline
+from ..dispatch import too_large
+from ..errors import AccessRefused, MessageRefused, MessageTooLarge, RemoteError, RpcError
+from .service import Service
+from .under_way import Key
+
+log = logging.getLogger(__name__)
+
+_MOST_TRIES = 2
+"""How often a reply is published when its channel ends for a reason that says nothing about it."""
+
+
+@dataclass(slots=True, eq=False)
+class LargeReply:
+    """A reply on its way. For whoever asks again or gives up, its call is still computed.
+
+    Attributes:
+        reply_to: the callback queue.
+        correlation_id: as the request had it.
+        response: the body; None once even an error is too large.
+        request: the body of the request; None for a call that came in a message with others, which is answered too.
+        failure: makes the response that carries an error instead.
+        may_run_again: whether the calls of an `rpc.map` may be made again one by one.
+        done: called once, when the delivery can be acked.
+        deadline: none: what has been computed is answered.
+        is_given_up: whether nobody waits for it any more.
+    """
+
+    reply_to: str
+    correlation_id: str | None
+    response: bytes | None
+    request: bytes | None
+    failure: Callable[[RemoteError], bytes | None]
+    may_run_again: Callable[[], bool]
+    done: Callable[[], None]
+    deadline: Deadline | None = None
+    is_given_up: bool = False
+    _smaller: Iterator[bytes | None] | None = None
+
+    @property
+    def key(self) -> Key | None:
+        """What its call is known by."""
+        return None if self.correlation_id is None else (self.reply_to, self.correlation_id)
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more. What was published already is a late reply."""
+        self.is_given_up = True
+
+    def shrink(self, most: int) -> None:
+        """Replace what is larger than `most` bytes by the error that says so, or by less."""
+        while self.response is not None and len(self.response) > most:
+            if self._smaller is None:
+                data = {} if self.may_run_again() else {"may_run_again": False}
+                error = too_large(len(self.response), most, data)
+                self._smaller = iter((self.failure(error), jsonrpc.encode_error(None, error)))
+            self.response = next(self._smaller, None)
+
+
+@dataclass(slots=True, eq=False)
+class LargeReplies:
+    """The large replies of one session.
+
+    Attributes:
+        expendable: how they go out; tells which replies are large.
+
+    Args:
+        connection: the session's.
+        service: what is served.
+        ended: called if the broker forbids to answer at all.
+    """
+
+    connection: Connection
+    service: Service
+    ended: Callable[[RpcError], None]
+    expendable: Expendable = field(init=False)
+    _sending: dict[LargeReply, asyncio.Task[None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.expendable = Expendable(self.connection, self.service.results)
+
+    def send(self, reply: LargeReply) -> None:
+        """Publish a reply, and have it acked; its call is under way until then."""
+        if reply.key is not None and reply.request is not None:
+            self.service.under_way.add(reply.key, reply)
+        self._sending[reply] = asyncio.ensure_future(self._send(reply))
+
+    def orphan(self) -> None:
+        """The session was lost: keep what is not acked for when it is delivered again."""
+        for reply, task in self._sending.items():
+            task.cancel()
+            self._remove(reply)
+            if reply.request is not None:
+                self.service.counts.abandoned += 1
+                if reply.key is not None:
+                    self.service.under_way.keep(reply.key, reply.request, reply.response, has_run=True)
+        self._sending.clear()
+
+    async def _send(self, reply: LargeReply) -> None:
+        try:
+            await self._publish(reply)
+        except AccessRefused as error:
+            self.ended(error)
+            return
+        except RpcError:
+            return  # the connection went, and `orphan` is about to be called
+        if self._sending.pop(reply, None) is not None:
+            self._remove(reply)
+            reply.done()
+
+    async def _publish(self, reply: LargeReply) -> None:
+        """Have a reply confirmed, or find out that it cannot be; each refusal makes it smaller.
+
+        Raises:
+            AccessRefused: the broker forbids to answer.
+            RpcError: the connection went.
+        """
+        tries_left = _MOST_TRIES
+        while tries_left:
+            reply.shrink(self.service.results.most)
+            try:
+                await self._publish_once(reply)
+                return
+            except MessageTooLarge as refused:
+                log.warning("a reply was refused: %s", refused)
+            except MessageRefused as refused:
+                log.warning("a reply was dropped: %s", refused)
+                return
+            except RpcError as error:
+                if isinstance(error, AccessRefused) or self.connection.lost.done():
+                    raise
+                tries_left -= 1
+                log.warning("a reply's channel was closed: %s", error)
+
+    async def _publish_once(self, reply: LargeReply) -> None:
+        async with self.expendable.turn() as channel:
+            if reply.is_given_up:
+                return
+            if reply.response is None:
+                log.error("a reply was dropped: %d bytes are too few for an error", self.service.results.most)
+                return
+            await channel.publish_confirmed(reply.reply_to, reply.response, correlation_id=reply.correlation_id)
+            self.expendable.proved(len(reply.response))
+
+    def _remove(self, reply: LargeReply) -> None:
+        if reply.key is not None:
+            self.service.under_way.remove(reply.key, reply)
+
+    def __len__(self) -> int:
+        return len(self._sending)
+
+    def __repr__(self) -> str:
+        return f"<LargeReplies: {len(self)} are not acked, {self.expendable!r}>"

@@ -126,7 +126,7 @@ def parse(body: bytes) -> Message:
     try:
         document = values.decode(body, max_nesting=_REQUEST_NESTING)
     except DecodingError as error:
-        return Malformed(ParseError(f"the body is not valid: {error}"))
+        return Malformed(ParseError(f"the body is not valid: {_advice(body) or error}"))
     if type(document) is dict:
         return _request(document)
     if type(document) is list:
@@ -134,6 +134,18 @@ def parse(body: bytes) -> Message:
     if isinstance(document, int | float | str) and not isinstance(document, bool):
         return Bare(document)
     return Malformed(InvalidRequest("a request is a JSON object, or an array of them"))
+
+
+def _advice(body: bytes) -> str | None:
+    """What to do about a body that clients of AMQP 1.0 send by mistake; None for any other.
+
+    RabbitMQ hands on the content of a data section (AMQP 1.0, section 3.2.6) as it is. Of any other body it hands on
+    the encoded section, which begins with a descriptor: 0, then 0x53 and the section's code in one byte.
+    """
+    section = {b"\0Sw": "amqp-value", b"\0Sv": "amqp-sequence"}.get(body[:3])
+    if section is not None:
+        return f"it is an {section} section of AMQP 1.0; send the JSON text as bytes, in a data section"
+    return None if body else "it is empty; a client of AMQP 1.0 has to send the JSON text in a data section"
 
 
 def methods(body: bytes) -> list[str] | None:

@@ -207,6 +207,9 @@ class Session:
         consumer.unacked += 1
         self.unacked += 1
         self._idle.clear()
+        if delivery.correlation_id is None:
+            # Clients of AMQP 1.0 name a request by its message-id, and want that back. It is no mark of ours then.
+            delivery.correlation_id, delivery.message_id = delivery.message_id, None
         reply_to = delivery.reply_to
         if reply_to is not None:
             if not self.service.may_reply_to(reply_to):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -428,3 +429,23 @@ def test_any_reply_is_a_result_or_a_typed_error(body: bytes) -> None:
         outcome = error
 
     assert outcome is None or isinstance(outcome, DecodingError | RemoteError)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "it is empty; .* in a data section"),
+        (b"\0Sw\xa1\x0230", "an amqp-value section of AMQP 1.0; .* in a data section"),
+        (b"\0SwU\x1e", "an amqp-value section"),
+        (b"\0Sv\xc0\x03\x01U\x1e", "an amqp-sequence section"),
+    ],
+)
+def test_a_body_that_clients_of_amqp_1_0_send_by_mistake_is_told_what_to_send(body: bytes, sentence: str) -> None:
+    error = _malformed(body).error
+    assert type(error) is ParseError
+    assert re.search(sentence, str(error))
+
+
+@pytest.mark.parametrize("body", [b"\0Sx", b"\0", b"{", b"Sw"])
+def test_any_other_is_told_nothing_of_that(body: bytes) -> None:
+    assert "AMQP 1.0" not in str(_malformed(body).error)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
 import time
 import timeit
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import pika
 import pika.frame
@@ -28,6 +26,7 @@ from rpcsvc.calling.calls import CallFactory, ClientOptions
 from rpcsvc.calling.thread import RpcFuture
 from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import registry
+from rpcsvc.keeper import keep_all_processes
 from rpcsvc.pending import PendingCalls
 from rpcsvc.workers.frames import CALL, FrameReader, frame
 
@@ -157,7 +156,7 @@ def together(client: RpcClient, calls: int) -> None:
 def main() -> None:
     """Measure, and print."""
     pure_parts()
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-budget-") as folder, PrivateBroker(Path(folder)) as broker:
+    with keep_all_processes(), PrivateBroker.temporary(prefix="rpcsvc-budget-") as broker:
         os.environ["RPCSVC_URL"] = broker.url
         processes(broker)
 

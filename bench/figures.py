@@ -11,17 +11,16 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.functions import fib
+from rpcsvc.keeper import keep_all_processes
 
 QUEUE = "rpcsvc-figures"
 ROUNDS = 5
@@ -176,7 +175,7 @@ def crowds(client: RpcClient, how: str) -> None:
 
 def main() -> None:
     """Measure, and print."""
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-figures-") as folder, PrivateBroker(Path(folder)) as broker:
+    with keep_all_processes(), PrivateBroker.temporary(prefix="rpcsvc-figures-") as broker:
         os.environ["RPCSVC_URL"] = broker.url
         start_and_replace()
         with pool(4) as running, RpcClient(queue=QUEUE, timeout=300, max_in_flight=200_000) as client:

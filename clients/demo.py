@@ -11,12 +11,10 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 try:
     import psutil
@@ -35,6 +33,7 @@ from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.digits import abbreviate
+from rpcsvc.keeper import keep_processes
 from rpcsvc.settings import BrokerUrl, BrokerUrls, usable_cpus
 
 WORKERS = max(2, usable_cpus())
@@ -64,12 +63,11 @@ def a_broker() -> Iterator[str]:
         console.print(f"broker   {BrokerUrls.parse(given)} (RPCSVC_URL)")
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-demo-") as folder:
-        started = time.perf_counter()
-        with PrivateBroker(Path(folder)) as broker:
-            shown = BrokerUrl.parse(broker.url)
-            console.print(f"broker   a private RabbitMQ at {shown}, up in {time.perf_counter() - started:.1f} s")
-            yield broker.url
+    started = time.perf_counter()
+    with PrivateBroker.temporary(prefix="rpcsvc-demo-") as broker:
+        shown = BrokerUrl.parse(broker.url)
+        console.print(f"broker   a private RabbitMQ at {shown}, up in {time.perf_counter() - started:.1f} s")
+        yield broker.url
     console.print("broker   stopped, its folder removed")
 
 
@@ -77,12 +75,13 @@ def a_broker() -> Iterator[str]:
 def a_pool(url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server process with its workers, as `rpcsvc serve` starts it; drained at the end."""
     command = [sys.executable, "-m", "rpcsvc", "serve", "--workers", str(WORKERS), "--queue", queue]
-    server = subprocess.Popen(command, env={**os.environ, "RPCSVC_URL": url})  # noqa: S603 our own interpreter
-    try:
-        yield server
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait()
+    with keep_processes() as mark:  # it ends with this program, also if that is killed
+        server = subprocess.Popen(command, env={**os.environ, **mark, "RPCSVC_URL": url})  # noqa: S603 our own
+        try:
+            yield server
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
 
 
 def show_exact_results(client: RpcClient) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import platform
-import shutil
 import signal
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
+from rpcsvc.keeper import keep_all_processes
 
 from .earlier import Earlier
 from .everyone import PEERS
@@ -116,14 +116,13 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 @contextlib.contextmanager
 def _broker() -> Iterator[PrivateBroker]:
-    folder = Path(tempfile.mkdtemp(prefix="rpcsvc-bench-"))
-    try:
+    prefix = "rpcsvc-bench-"
+    with keep_all_processes(), PrivateBroker.temporary(prefix=prefix, port=random_free_port()) as broker:
         # Some peers leave folders of their own behind; they shall leave them in here.
+        folder = broker.folder / "peers"
+        folder.mkdir()
         os.environ["TMPDIR"] = str(folder)
-        with PrivateBroker(folder / "broker", port=random_free_port()) as broker:
-            yield broker
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield broker
 
 
 class _Progress:

@@ -1,4 +1,5 @@
-"""Where a measurement takes place: the broker and the pool, found or started. What was started here is stopped here."""
+"""Where a measurement takes place: the broker and the pool, found or started. What was started here is stopped here,
+and ends with this process if that is killed."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from ..amqp import Connection
 from ..broker import PrivateBroker, answers
 from ..errors import ConnectionFailed, PoolFailed, RpcError
+from ..keeper import keep_processes
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls
 from .resources import find_broker, find_servers
 
@@ -64,7 +65,7 @@ def a_broker(url: str | None, *, may_start: bool) -> Iterator[BrokerHere]:
     if not may_start or url or os.environ.get("RPCSVC_URL"):
         more = "" if may_start else ", and --serve N starts a pool, with a private broker where none answers"
         raise ConnectionFailed(f"no broker answers at {urls}; start one (rpcsvc broker start){more}")
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-bench-") as folder, PrivateBroker(Path(folder)) as broker:
+    with PrivateBroker.temporary(prefix="rpcsvc-bench-") as broker:
         yield BrokerHere(BrokerUrl.parse(broker.url), broker.pid, is_ours=True)
 
 
@@ -84,10 +85,10 @@ def a_pool(broker: BrokerHere, *, workers: int, prefetch: int, registry: str, qu
     name = f"rpcsvc-bench-{uuid.uuid4().hex[:8]}" if queue is None else queue
     command = [sys.executable, "-m", "rpcsvc", "serve", registry, "--queue", name]
     command += ["--workers", str(workers), "--prefetch", str(prefetch)]
-    with tempfile.TemporaryFile("w+") as printed:
+    with tempfile.TemporaryFile("w+") as printed, keep_processes() as mark:
         server = subprocess.Popen(  # noqa: S603 our own interpreter
             command,
-            env={**os.environ, "RPCSVC_URL": broker.url.reveal()},
+            env={**os.environ, **mark, "RPCSVC_URL": broker.url.reveal()},
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,

@@ -10,10 +10,12 @@ processes, may stand for the node of one folder. Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
@@ -21,6 +23,7 @@ from typing import Self
 
 from ..deadline import Deadline, check_timeout
 from ..errors import BrokerError, BrokerStartFailed, ConfigurationError
+from ..keeper import keep_broker
 from ..settings import BrokerUrl, broker_folder
 from ..signals import stop_signals
 from ..stopping import Ask, StopRequests
@@ -58,7 +61,8 @@ class PrivateBroker:
         port: the AMQP port. Default: the one it had last, else 5672, else a free one.
         config: lines of rabbitmq.conf, added to the node's own or in place of them.
 
-    Leaving the `with` block stops the node, also if somebody else had started it.
+    Leaving the `with` block stops the node, also if somebody else had started it. So does the end of a process in the
+    block, by SIGKILL too: a second process waits for that. A node that `start` started outlives its starter.
     """
 
     def __init__(
@@ -70,6 +74,29 @@ class PrivateBroker:
         self._layout = Layout(check_folder((broker_folder() if folder is None else folder).expanduser().resolve()))
         self._port = port
         self._config = dict(config)
+        self._is_temporary = False
+        self._block = contextlib.ExitStack()
+
+    @classmethod
+    @contextlib.contextmanager
+    def temporary(
+        cls,
+        *,
+        prefix: str = "rpcsvc-",
+        port: int | None = None,
+        config: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[PrivateBroker]:
+        """A running node in a temporary folder, which goes with it, also if this process is killed. Main use: tests.
+
+        Args:
+            prefix: of the folder's name.
+            port, config: as of PrivateBroker.
+        """
+        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+            broker = cls(Path(folder), port=port, config=config)
+            broker._is_temporary = True
+            with broker:
+                yield broker
 
     def __repr__(self) -> str:
         running = files.read_running(self._layout)
@@ -77,13 +104,17 @@ class PrivateBroker:
         return f"<PrivateBroker in {self.folder}: {state}>"
 
     def __enter__(self) -> Self:
-        self.start()
+        with contextlib.ExitStack() as block:
+            block.enter_context(keep_broker(self.folder, remove=self._is_temporary))
+            self.start()
+            self._block = block.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        with self._block:
+            self.stop()
 
     # ---- what it is
 
@@ -174,6 +205,7 @@ class PrivateBroker:
         """Start the node and stay until it ends. SIGINT and SIGTERM stop it, a second one kills it. Main thread only.
 
         A SIGTERM within a second of the first signal is taken for its echo. A SIGINT that was ignored before stays so.
+        If this process is killed, a second one stops the node.
 
         Args:
             started: called once when the node is ready.
@@ -181,6 +213,12 @@ class PrivateBroker:
         Raises:
             BrokerError: the node ended and nobody had asked it to; and whatever `start` raises.
         """
+        with keep_broker(self.folder):
+            self._run(started)
+
+    # ---- how
+
+    def _run(self, started: Callable[[NodeStatus], None] | None) -> None:
         signals: list[int] = []
 
         requests = StopRequests(time.monotonic)
@@ -207,8 +245,6 @@ class PrivateBroker:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    # ---- how
 
     def _start(self, deadline: Deadline, cancelled: Callable[[], bool]) -> files.Running | None:
         server = install.find_server()

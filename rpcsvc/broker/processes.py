@@ -48,10 +48,14 @@ def belongs(pid: int, created: float, folder: Path) -> bool:
 
 def of_node(folder: Path) -> list[psutil.Process]:
     """Every process of the node in `folder` that can be seen to be one."""
+    return _marked(MARK, str(folder))
+
+
+def _marked(name: str, value: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(folder) and _is_alive(process):
+            if process.environ().get(name) == value and _is_alive(process):
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # it has ended, or it is another user's
@@ -60,12 +64,17 @@ def of_node(folder: Path) -> list[psutil.Process]:
 
 def kill_all(folder: Path, *, timeout: float = 10.0) -> list[psutil.Process]:
     """SIGKILL every process of the node in `folder`, and wait for their end; what is left after `timeout` seconds."""
+    return kill_marked(MARK, str(folder), timeout=timeout)
+
+
+def kill_marked(name: str, value: str, *, timeout: float = 10.0) -> list[psutil.Process]:
+    """As `kill_all`, for every process in whose environment the variable `name` has this value."""
     deadline = Deadline.after(timeout)
     left: list[psutil.Process] = []
     quiet = 0
     # Two looks that find nothing: in the middle of an exec a process is not seen.
     while quiet < 2 and not deadline.expired:
-        found = of_node(folder)
+        found = _marked(name, value)
         for process in found:
             _kill(process)
         left = [process for process in {*left, *found} if _is_alive(process)]

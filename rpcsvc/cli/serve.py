@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Literal
 
+from ..broker import PrivateBroker, answers
 from ..errors import ConfigurationError, RegistryFailed
 from ..names import check_registry
 from ..server import BUILT_IN, RpcServer
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, find_urls
 from ..sizes import AUTO
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url
@@ -68,6 +71,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         help="kill a new worker that is not ready by then (10; with --preload no 60)",
     )
     add_url(parser)
+    parser.add_argument(
+        "--start-broker",
+        action="store_true",
+        help="start the private broker (rpcsvc broker) if no broker is named and none answers; it ends with the pool",
+    )
     parser.add_argument(
         "--callback-queue",
         action="append",
@@ -140,6 +148,22 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    with _a_broker() if options.start_broker and not options.url else contextlib.nullcontext():
+        return _serve(options)
+
+
+@contextlib.contextmanager
+def _a_broker() -> Iterator[None]:
+    """The private broker for as long as the pool runs, and however that ends, if none is named and none answers."""
+    if os.environ.get("RPCSVC_URL") or any(map(answers, find_urls().nodes)):
+        yield
+        return
+    _say("starting a private broker, which ends with this pool")
+    with PrivateBroker():
+        yield
+
+
+def _serve(options: argparse.Namespace) -> int:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the registry is often a module beside the user
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +21,7 @@ from proxy import Proxy
 
 @contextmanager
 def another_broker() -> Iterator[PrivateBroker]:
-    with (
-        tempfile.TemporaryDirectory(prefix="rpcsvc-chaos-") as folder,
-        PrivateBroker(Path(folder), port=random_free_port()) as broker,
-    ):
+    with PrivateBroker.temporary(prefix="rpcsvc-chaos-", port=random_free_port()) as broker:
         yield broker
 
 

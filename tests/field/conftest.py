@@ -7,7 +7,6 @@ tests; who breaks or reconfigures a broker takes `own_broker`.
 from __future__ import annotations
 
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +32,7 @@ def queue() -> str:
 @pytest.fixture
 def own_broker() -> Iterator[PrivateBroker]:
     """A broker for one test alone, to be changed at will."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rpcsvc-field-") as folder,
-        PrivateBroker(Path(folder), port=random_free_port()) as broker,
-    ):
+    with PrivateBroker.temporary(prefix="rpcsvc-field-", port=random_free_port()) as broker:
         yield broker
 
 

@@ -72,7 +72,7 @@ def test_the_second_signal_is_immediate_and_the_delivery_goes_to_another_server(
             first.signal(signal.SIGTERM)
             time.sleep(0.2)
             started = time.monotonic()
-            first.signal(signal.SIGTERM)
+            first.signal(signal.SIGINT)
             assert first.wait() == ExitCode.INTERRUPTED
             assert time.monotonic() - started < 1.5
         with ServerProcess(broker.url, *options):

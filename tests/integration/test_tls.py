@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,13 +33,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 def a_broker(port: int, config: dict[str, str]) -> Iterator[tuple[PrivateBroker, Url]]:
     """A broker with a TLS listener, and its URL there with options."""
-    folder = Path(tempfile.mkdtemp(prefix="rpcsvc-test-"))
-    try:
-        with PrivateBroker(folder, port=random_free_port(), config=config) as broker:
-            base = broker.url.replace("amqp://", "amqps://").replace(f":{broker.port}/", f":{port}/")
-            yield broker, lambda query: f"{base}?{query}"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with PrivateBroker.temporary(prefix="rpcsvc-test-", port=random_free_port(), config=config) as broker:
+        base = broker.url.replace("amqp://", "amqps://").replace(f":{broker.port}/", f":{port}/")
+        yield broker, lambda query: f"{base}?{query}"
 
 
 @pytest.fixture(scope="module")

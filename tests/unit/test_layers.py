@@ -20,7 +20,7 @@ FLOORS = {
         *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "sizes", "checks", "registry", "openrpc"),
         *("raising", "dispatch", "control", "pending", "stopping", "supervision", "functions.*"),
     ],
-    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "signals", "streams"],
+    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "keeper", "signals", "streams"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],
     4: ["cli.*", "bench.*", "__main__", ""],
 }

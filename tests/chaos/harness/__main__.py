@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rpcsvc.keeper import keep_all_processes
+
 from .runner import Result, private_broker, run
 from .scenario import Scenario, all_scenarios
 from .table import Progress, table, write_json
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run_all(chosen: Sequence[Scenario], seconds: float, results: list[Result]) -> None:
     progress = Progress(len(chosen))
-    with private_broker() as broker:
+    with keep_all_processes(), private_broker() as broker:
         for each in chosen:
             progress.begin(each.name)
             results.append(run(each, seconds, broker, keep=True, progress=progress))

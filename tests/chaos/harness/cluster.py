@@ -6,6 +6,7 @@ epmd, and find each other by a list of names. epmd is started by the first node 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -21,6 +22,7 @@ from ctl import run_tool
 from rpcsvc.broker import config, install, ports, probe, processes
 from rpcsvc.broker.config import Credentials, Layout
 from rpcsvc.errors import ConnectionFailed
+from rpcsvc.keeper import MARK, keep_folder
 
 _START_TIMEOUT = 120.0
 
@@ -34,6 +36,8 @@ class Cluster:
 
     def __init__(self, size: int = 3) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="rpcsvc-cluster-")
+        self._keeping = contextlib.ExitStack()
+        self._keeping.enter_context(keep_folder(Path(self._folder.name)))
         base = Path(self._folder.name).resolve()
         self._layouts = [Layout(base / f"node{number}") for number in range(size)]
         self._names = [f"rpcsvc{number}@localhost" for number in range(size)]
@@ -59,6 +63,7 @@ class Cluster:
         for number in range(len(self.urls)):
             self.kill(number)
         self._folder.cleanup()
+        self._keeping.close()
 
     @property
     def url(self) -> str:
@@ -142,6 +147,7 @@ class Cluster:
         arguments = environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
         return {
             **environment,
+            **{name: value for name, value in os.environ.items() if name == MARK},  # they end with the run
             "RABBITMQ_NODENAME": name,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": arguments.replace(config.NODE_NAME, name),
         }

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
+from rpcsvc.keeper import keep_folder
 
 from .checker import Verdict, check
 from .cluster import Cluster
@@ -85,7 +86,7 @@ def run(
     folder = Path(tempfile.mkdtemp(prefix=f"rpcsvc-chaos-{scenario.name}-"))
     kept = False
     try:
-        with _broker_for(scenario, broker, progress) as mine:
+        with keep_folder(folder), _broker_for(scenario, broker, progress) as mine:
             calm = scenario.calm if calm is None else calm
             early = _perform(scenario, (warm_up, seconds, calm), mine, folder, environ, progress)
         verdict = check(read(folder.glob("*.jsonl")), scenario.all_rules)
@@ -108,12 +109,8 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 @contextlib.contextmanager
 def private_broker(config: Mapping[str, str] = MappingProxyType({})) -> Iterator[PrivateBroker]:
     """A broker in a temporary folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="rpcsvc-chaos-broker-"))
-    try:
-        with PrivateBroker(folder, port=random_free_port(), config=config) as broker:
-            yield broker
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with PrivateBroker.temporary(prefix="rpcsvc-chaos-broker-", port=random_free_port(), config=config) as broker:
+        yield broker
 
 
 @contextlib.contextmanager

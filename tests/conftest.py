@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 
 import pytest
 
+from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
 from rpcsvc.keeper import keep_all_processes
+from rpcsvc.settings import BrokerUrl
+from rpcsvc.sizes import broker_default
 
 # A shell that starts the tests in its background has them ignore SIGINT, and with them every process that they start.
 # Some of them send it, as a terminal does; those about an ignored one say so.
@@ -30,3 +34,23 @@ def broker() -> Iterator[PrivateBroker]:
     # Not 5672: a test that forgets to say which broker it means must not find one by chance.
     with PrivateBroker.temporary(prefix="rpcsvc-test-", port=random_free_port()) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def broker_version(broker: PrivateBroker) -> tuple[int, ...]:
+    """Which RabbitMQ this run is with."""
+
+    async def ask() -> tuple[int, ...]:
+        connection = await Connection.open(BrokerUrl.parse(broker.url), role="test", timeout=10)
+        version = connection.broker_version
+        await connection.close()
+        assert version is not None
+        return version
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(scope="session")
+def message_limit(broker_version: tuple[int, ...]) -> int:
+    """The largest message in bytes that clients and servers send to this run's broker."""
+    return broker_default(broker_version)

@@ -5,7 +5,6 @@ They name a request by its message-id, set no correlation-id, and want the first
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from typing import Any
@@ -17,7 +16,6 @@ from processes import ServerProcess, wait_until
 from proton.utils import BlockingConnection
 from traces import Trace
 
-from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.settings import BrokerUrl
 
@@ -114,20 +112,12 @@ def test_a_body_that_is_no_data_section_is_answered_with_what_to_send(
 # ---- a real client ----------------------------------------------------------------------------------------------
 
 
-def version(url: str) -> tuple[int, ...]:
-    async def ask() -> tuple[int, ...]:
-        connection = await Connection.open(BrokerUrl.parse(url), role="test", timeout=10)
-        found = connection.broker_version
-        await connection.close()
-        return found or ()
-
-    return asyncio.run(ask())
-
-
-def test_a_real_client_is_answered_under_its_message_id(broker: PrivateBroker, server: ServerProcess) -> None:
+def test_a_real_client_is_answered_under_its_message_id(
+    broker: PrivateBroker, server: ServerProcess, broker_version: tuple[int, ...]
+) -> None:
     url = BrokerUrl.parse(broker.url)
     with CallbackQueue(broker.url) as queue:
-        if version(broker.url) < (4,):
+        if broker_version < (4,):
             with pytest.raises(Exception, match=r"."):  # by plugin only, which a private node has not
                 BlockingConnection(f"amqp://{url.host}:{url.port}", timeout=5, user=url.user, password=url.password)
             return

@@ -26,11 +26,8 @@ from rpcsvc import (
     ResultNotEncodable,
     RpcClient,
 )
-from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
-from rpcsvc.settings import BrokerUrl
-from rpcsvc.sizes import broker_default
 
 
 @pytest.fixture(scope="module", params=[2**20, 2**24], ids=["1 MiB", "16 MiB"])
@@ -284,21 +281,8 @@ def test_with_a_limit_of_a_few_kilobytes_every_call_ends_all_the_same(trace: Tra
 # ---- what brokers have by default -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def known(broker: PrivateBroker) -> int:
-    """The limit that is right for this run's broker."""
-
-    async def version() -> tuple[int, ...] | None:
-        connection = await Connection.open(BrokerUrl.parse(broker.url), role="test", timeout=10)
-        found = connection.broker_version
-        await connection.close()
-        return found
-
-    return broker_default(asyncio.run(version()))
-
-
 def test_seventeen_megabytes_are_sent_or_refused_as_the_broker_has_it_by_default(
-    client: RpcClient, server: ServerProcess, known: int, trace: Trace, tmp_path: Path, broker: PrivateBroker
+    client: RpcClient, server: ServerProcess, message_limit: int, trace: Trace, tmp_path: Path, broker: PrivateBroker
 ) -> None:
     size = 17_000_000
     before = client.callback_queue
@@ -306,16 +290,16 @@ def test_seventeen_megabytes_are_sent_or_refused_as_the_broker_has_it_by_default
         path = tmp_path / "other"
         unharmed = other.submit("write_once_then_sleep", str(path), "once", 2.0)
         wait_until(path.exists)
-        if known > size:
+        if message_limit > size:
             assert len(client.call("trace_large", str(trace), 1, size)) == size
             assert len(client.call("echo", b"x" * size)) == size
         else:
             with pytest.raises(ResultNotEncodable) as caught:
                 client.call("trace_large", str(trace), 1, size)
-            assert caught.value.data["limit"] == known
+            assert caught.value.data["limit"] == message_limit
             with pytest.raises(RequestTooLarge) as refused:
                 client.submit("echo", b"x" * size)
-            assert refused.value.limit == known
+            assert refused.value.limit == message_limit
         assert unharmed.result() == "once"
         assert path.read_text() == "once\n"
     assert trace.starts() == {1: 1}

@@ -117,6 +117,14 @@ def trace_large_once(path: str, number: int, size: int) -> str:
 
 
 @registry.function(idempotent=False)
+def trace_large_later(path: str, number: int, size: int, seconds: float) -> str:
+    """The same, after a while."""
+    trace(path, number)
+    time.sleep(seconds)
+    return "x" * size
+
+
+@registry.function(idempotent=False)
 def write_once_then_sleep(path: str, text: str, seconds: float) -> str:
     """The same as `write_then_sleep`, and must not run twice."""
     return write_then_sleep(path, text, seconds)

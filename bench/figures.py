@@ -6,6 +6,7 @@ private broker and a pool are started for it, and stopped.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import statistics
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-from rpcsvc import RpcClient
+from rpcsvc import AsyncRpcClient, RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.functions import fib
 from rpcsvc.keeper import keep_all_processes
@@ -173,6 +174,38 @@ def crowds(client: RpcClient, how: str) -> None:
     say(f"client CPU per call, 100 in flight{how}", f"{cpu:.0f} µs")
 
 
+def burst(client: RpcClient, calls: int) -> float:
+    """Seconds for so many tiny calls that are made at once."""
+    started = time.perf_counter()
+    futures = [client.submit("fib", 30) for _ in range(calls)]
+    assert all(future.result() == 832040 for future in futures)
+    return time.perf_counter() - started
+
+
+async def gather(calls: int) -> tuple[float, float]:
+    """Seconds for a gather of so many tiny calls from a fresh client, and for its next."""
+    async with AsyncRpcClient(queue=QUEUE, timeout=300) as client:
+        spans = []
+        for _ in range(2):
+            started = time.perf_counter()
+            assert set(await asyncio.gather(*(client.call("fib", 30) for _ in range(calls)))) == {832040}
+            spans.append(time.perf_counter() - started)
+        return spans[0], spans[1]
+
+
+def cold_bursts() -> None:
+    """The first calls of a client, of which nothing is known, against its next."""
+    submits, gathers = [], []
+    for _ in range(2 * ROUNDS + 1):
+        with RpcClient(queue=QUEUE, timeout=300) as client:
+            submits.append(burst(client, 10_000) / burst(client, 10_000))
+        cold, warm = asyncio.run(gather(20_000))
+        gathers.append(cold / warm)
+    for name, ratios in (("10,000 submits", submits), ("a gather of 20,000", gathers)):
+        spread = f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} - {max(ratios):.2f})"
+        say(f"{name} from a fresh client, against its next", spread)
+
+
 def main() -> None:
     """Measure, and print."""
     with keep_all_processes(), PrivateBroker.temporary(prefix="rpcsvc-figures-") as broker:
@@ -182,6 +215,7 @@ def main() -> None:
             rest_and_memory(running, client)
             one_large_result(client)
             one_long_call(client)
+            cold_bursts()
             crowds(client, "")
         with pool(4), RpcClient(queue=QUEUE, timeout=300, max_in_flight=200_000, pack=False) as client:
             crowds(client, ", pack=False")

@@ -6,6 +6,7 @@ machine; what is shown is the median of the ratios, and their spread.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from .modes import Mode
 
 OURS = "ours"
+_ONE_MINUS_CONFIDENCE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +54,41 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A median with the least and the most."""
+    """A median with the least and the most.
+
+    Attributes:
+        interval: where the median of the population lies, with a confidence of at least 95 %; None where there are too
+            few values to tell.
+    """
 
     median: float
     least: float
     most: float
+    interval: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread | None:
         """Of some values; None of none."""
-        numbers = list(values)
-        return cls(statistics.median(numbers), min(numbers), max(numbers)) if numbers else None
+        numbers = sorted(values)
+        if not numbers:
+            return None
+        return cls(statistics.median(numbers), numbers[0], numbers[-1], _median_interval(numbers))
+
+
+def _median_interval(numbers: Sequence[float]) -> tuple[float, float] | None:
+    """The narrowest pair of order statistics that holds the population's median with 95 % confidence (the sign test).
+
+    Nothing is assumed of the distribution. Each value is below the median with a probability of one half, so the pair
+    of the values that are the k-th from either end misses it with twice the chance of k - 1 heads or fewer.
+    """
+    count = len(numbers)
+    chance, outside, k = 0.0, 0, 0
+    while True:
+        chance += 2 * math.comb(count, outside) / 2**count
+        if chance > _ONE_MINUS_CONFIDENCE:
+            return (numbers[k - 1], numbers[-k]) if k else None
+        outside += 1
+        k += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +208,7 @@ def summary_of(mode: Mode, rows: Sequence[Row]) -> list[str]:
     if ours.limit is not None:
         lines.append(f"ours: {_ratio(ours.limit)} times the limit")
     earlier = [row for row in rows if row.kind == "earlier" and row.ours is not None]
-    lines += [f"{row.today}: {_ratio(row.ours)} times {row.peer}" for row in earlier]
+    lines += [f"{row.today}: {_ratio(row.ours)} times {row.peer}{_interval(row.ours)}" for row in earlier]
     return [*lines, ""] if lines else []
 
 
@@ -192,6 +218,12 @@ def _ratio(spread: Spread | None) -> str:
         return ""
     digits = 0 if spread.median >= 100 else 1 if spread.median >= 10 else 2
     return f"{spread.median:.{digits}f} ({spread.least:.{digits}f} - {spread.most:.{digits}f})"
+
+
+def _interval(spread: Spread | None) -> str:
+    if spread is None or spread.interval is None:
+        return ""
+    return "; 95 % interval of the median {:.3f} - {:.3f}".format(*spread.interval)
 
 
 def _number(value: float) -> str:

@@ -115,6 +115,29 @@ def test_an_earlier_revision_is_compared_with_the_same_of_today() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rounds", "interval"),
+    # The ranks are those of the table for the sign test: the 95 % interval of 16 values is the 4th to the 13th.
+    [(5, None), (6, (1, 6)), (8, (1, 8)), (9, (2, 8)), (12, (3, 10)), (16, (4, 13)), (20, (6, 15))],
+)
+def test_the_interval_of_a_median_is_that_of_the_sign_test(rounds: int, interval: tuple[int, int] | None) -> None:
+    spread = Spread.of(float(number) for number in range(rounds, 0, -1))
+
+    assert spread is not None
+    assert spread.interval == interval
+
+
+def test_against_an_earlier_revision_the_interval_is_told_where_there_are_rounds_enough() -> None:
+    runs = [run(OURS, round_, 1000 + 10 * round_, kind="ours") for round_ in range(1, 17)]
+    runs += [run("ours at v1", round_, 1000, kind="earlier") for round_ in range(1, 17)]
+
+    text = table_of(SYNC, rows_of(SYNC, runs))
+
+    assert (
+        line(text, "ours: ") == "ours: 1.08 (1.01 - 1.16) times ours at v1; 95 % interval of the median 1.040 - 1.130"
+    )
+
+
 def test_without_a_measurement_of_ours_nothing_is_claimed() -> None:
     runs = [failed(OURS, 1, "its server ended", kind="ours"), run("them", 1, 500), run("limit", 1, 900, kind="limit")]
 

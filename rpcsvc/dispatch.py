@@ -26,6 +26,7 @@ from .errors import (
     RemoteError,
     ResultNotEncodable,
 )
+from .logs import tell_failed
 from .openrpc import describe
 from .raising import StopCall, function_raised, server_failed
 from .registry import Registry
@@ -168,19 +169,21 @@ def _respond(registry: Registry, request: jsonrpc.Request, rules: Rules, encode:
 
 def _guarded(request: jsonrpc.Request, rules: Rules, answer_it: Callable[[], bytes]) -> bytes:
     """The answer, or the error that says why there is none."""
+    told: RemoteError
     try:
         answer = answer_it()
     except StopCall:
         raise
     except RemoteError as error:
-        return jsonrpc.encode_error(request.id, error)
+        told = error
     except EncodingError as error:
-        return jsonrpc.encode_error(
-            request.id, ResultNotEncodable(f"{request.method}: the result cannot be carried: {error}")
-        )
+        told = ResultNotEncodable(f"{request.method}: the result cannot be carried: {error}")
     except BaseException as error:
-        return jsonrpc.encode_error(request.id, server_failed(error))
-    return answer if len(answer) <= rules.max_result else _too_large(request.id, len(answer), rules)
+        told = server_failed(error)
+    else:
+        return answer if len(answer) <= rules.max_result else _too_large(request.id, len(answer), rules)
+    tell_failed(f"call {request.id} of {request.method}", told)
+    return jsonrpc.encode_error(request.id, told)
 
 
 def _compute(registry: Registry, request: jsonrpc.Request, rules: Rules) -> Any:

@@ -26,6 +26,7 @@ from .errors import (
 )
 from .importing import check_is_importable, refuse_server
 from .limits import Limits
+from .logs import Outage
 from .loops import new_event_loop
 from .memory import keep_large_blocks
 from .names import check_queue, check_registry
@@ -299,6 +300,7 @@ class RpcServer:
     async def _serve_one_after_the_other(self, service: Service, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None
         turns = Turns(self.url)
+        outage = Outage(time.monotonic)
         back_off = _BACK_OFF_FROM
         first = True
         first_by = Deadline.after(self._connect_timeout)
@@ -312,24 +314,32 @@ class RpcServer:
                 # Later, a file that TLS needs may just be being renewed.
                 if first and (first_by.expired or isinstance(error, ConfigurationError)):
                     raise
-                log.warning("no connection yet: %s", error)
+                if outage.fails():
+                    log.warning("no connection yet, and tried again and again: %s", error)
                 pause = random.uniform(0, back_off)  # noqa: S311 not a secret
                 await self._unless_stopped(asyncio.sleep(min(pause, first_by.remaining) if first else pause))
                 back_off = min(2 * back_off, _BACK_OFF_UP_TO)
                 continue
             if self._session is None:
                 return
-            if first and ready is not None:
-                ready(self)
+            self._connected(outage, ready if first else None)
             first, back_off = False, _BACK_OFF_FROM
             if await self._unless_stopped(self._session.wait_until_lost()):
                 if isinstance(self._session.reason, AccessRefused):
                     raise self._session.reason  # it may not answer: calls would run again and again
+                outage.begins()
                 log.warning("reconnecting: %s", self._session.reason)
                 self._session.connection.abort()
                 self._session = None
             else:
                 await self._drain(self._session)
+
+    def _connected(self, outage: Outage, ready: Callable[[RpcServer], None] | None) -> None:
+        away = outage.ends()
+        if away is not None:
+            log.info("connected after %.1f s", away)
+        if ready is not None:
+            ready(self)
 
     async def _drain(self, session: Session) -> None:
         """Finish what was taken; if the pool has given up, only what its last workers run. The rest goes back."""

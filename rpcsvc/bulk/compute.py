@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from .. import jsonrpc
 from ..deadline import Clock
 from ..errors import InvalidParams, RemoteError
+from ..logs import tell_failed
 from ..raising import StopCall, function_raised, server_failed
 from ..registry import Function
 from .answer import ErrorObject, MapResult
@@ -59,6 +60,7 @@ def compute(
                 raise
             except BaseException as error:
                 told = function_raised(function.name, error, send_traceback=send_tracebacks)
+        tell_failed(f"call {asked.ids[index] if asked.ids else index} of {function.name}", told)
         errors.append((index, jsonrpc.error_object(told)))
         results.append(None)
     return MapResult(results, errors, clock() - started, not function.idempotent)

@@ -23,7 +23,9 @@ def split(body: bytes) -> list[bytes] | None:
     if asked.count == 1:
         return None
     return [
-        jsonrpc.encode_request(str(index), asked.method, jsonrpc.encode_params(list(args), {}))
+        jsonrpc.encode_request(
+            asked.ids[index] if asked.ids else str(index), asked.method, jsonrpc.encode_params(list(args), {})
+        )
         for index, args in enumerate(asked.each())
     ]
 

@@ -8,6 +8,7 @@ start, because another server may have it by then.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -17,11 +18,12 @@ from ..amqp import Delivery
 from ..bulk.mend import join, split, split_with_ids
 from ..bulk.request import METHOD
 from ..deadline import Deadline
-from ..dispatch import failure
 from ..workers.handle import Answer, Cancelled, Expired, Lost, Outcome, Work
-from .repair import OneByOne, lost_error, may_try_again
+from .repair import OneByOne, called, lost_answer, may_try_again
 from .service import Service
 from .under_way import Key
+
+log = logging.getLogger(__name__)
 
 UNPACK_AFTER = 0.02
 """Seconds after which the calls of one message are looked after one by one. They were to take 2 ms together."""
@@ -125,6 +127,7 @@ class Call:
                 self._finish(None, has_run=self._may_have_run)
             case Cancelled():
                 counts.cancelled += 1
+                log.info("%s was cancelled: nobody waits for it any more", called(self.delivery.body))
                 self._finish(None)
 
     def _mend(self, lost: Lost) -> None:
@@ -139,7 +142,7 @@ class Call:
         elif may_try_again(lost, self._attempts, served):
             self._submit_again()
         else:
-            self._finish(failure(self.delivery.body, lost_error(lost)))
+            self._finish(lost_answer(self.delivery.body, lost))
 
     def _mended(self, answers: list[bytes] | None) -> None:
         if answers is None:
@@ -231,7 +234,7 @@ class _Unpacked:
                 if may_try_again(outcome, self._attempts, self._service.served(self._request)):
                     self._submit()
                     return
-                response = failure(self._request, lost_error(outcome))
+                response = lost_answer(self._request, outcome)
         self._service.under_way.remove(self._key, self)
         if response is not None and not self._pack.session.is_lost:  # else it comes with the message as a whole
             reply_to, call_id = self._key

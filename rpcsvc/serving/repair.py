@@ -3,16 +3,24 @@ calls, how the others are computed."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from .. import jsonrpc
+from ..bulk.request import METHOD, read
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
+from ..errors import InvalidParams, MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
+from ..logs import one_line
 from ..workers.forking import Served
 from ..workers.handle import Answer, Lost, Outcome, Work
 from ..workers.pool import WorkerPool
+
+log = logging.getLogger(__name__)
+
+_LARGE = 64 * 1024
 
 
 class OneByOne:
@@ -75,7 +83,7 @@ class OneByOne:
         if may_try_again(lost, self._attempts[index], self._served):
             self._submit(index)
         else:
-            self._answered(index, failure(self._requests[index], lost_error(lost)))
+            self._answered(index, lost_answer(self._requests[index], lost))
 
     def _answered(self, index: int, answer: bytes | None) -> None:
         assert answer is not None, "these requests are no notifications"
@@ -98,6 +106,38 @@ def may_try_again(lost: Lost, attempts: int, served: Served) -> bool:
     if not lost.running:
         return served.idempotent
     return served.idempotent and attempts < served.max_attempts and not lost.over_time
+
+
+def lost_answer(body: bytes, lost: Lost) -> bytes | None:
+    """The response to a request whose worker ended, which the log tells of."""
+    error = lost_error(lost)
+    log.warning("%s failed: %s (%s, after %.3g s)", called(body), error, lost.exit, lost.seconds)
+    return failure(body, error)
+
+
+def called(body: bytes) -> str:
+    """What a request calls, in words for the log. A large one is not looked into for that."""
+    if len(body) > _LARGE:
+        return f"a call of {len(body)} bytes"
+    match jsonrpc.parse(body):
+        case jsonrpc.Request() as request if request.method == METHOD:
+            return one_line(_called_together(request))
+        case jsonrpc.Request(method=method, id=call_id):
+            return one_line(f"call {call_id} of {method}")
+        case jsonrpc.Batch(members=members):
+            return f"a batch of {len(members)} calls"
+        case _:
+            return "a call"
+
+
+def _called_together(request: jsonrpc.Request) -> str:
+    try:
+        asked = read(request.args, request.kwargs)
+    except InvalidParams:
+        return f"call {request.id} of {METHOD}"
+    if asked.count == 1:
+        return f"call {asked.ids[0] if asked.ids else request.id} of {asked.method}"
+    return f"call {request.id}, which is {asked.count} calls of {asked.method},"
 
 
 def lost_error(lost: Lost) -> RemoteError:

@@ -35,6 +35,7 @@ from .call import Call
 from .control import listen
 from .direct_reply import PREFIX, DirectReplies
 from .large_replies import LargeReplies, LargeReply
+from .repair import called
 from .service import Service
 from .under_way import Key
 
@@ -252,6 +253,7 @@ class Session:
                 return
         if _may_have_run(delivery) and not service.served(delivery.body).idempotent:
             counts.unknown += 1
+            log.warning("%s is not run again: it may have run, and must not run twice", called(delivery.body))
             self.reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
             return
         Call(service, self, consumer, delivery, key).start()

@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ..deadline import Deadline
@@ -56,6 +56,7 @@ class Lost:
         item: in a message of many calls, the index of the one that was running.
         over_time: whether it was killed because the call's time was up.
         over_memory: what it had taken, if it was killed for that.
+        seconds: how long ago the worker began with it, or last gave an answer.
     """
 
     exit: WorkerExit
@@ -63,6 +64,7 @@ class Lost:
     item: int
     over_time: bool = False
     over_memory: MemoryUse | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +247,15 @@ class Worker(asyncio.Protocol):
         if message > taken:
             return None
         running = message == taken
+        seconds = time.monotonic() - self.last_event
         if self.kill is None:
-            return Lost(self.exit, running, self.progress.item[0])
+            return Lost(self.exit, running, self.progress.item[0], seconds=seconds)
         # Killed over a message that is over by now, it was already computing the next: that has done nothing wrong, and
         # ends like one that had been computed.
         running = running and self.kill.message == message
         over_time = running and self.kill.cause is Cause.TIME
-        return Lost(self.exit, running, self.progress.item[0], over_time, self.kill.memory if running else None)
+        memory = self.kill.memory if running else None
+        return Lost(self.exit, running, self.progress.item[0], over_time, memory, seconds)
 
     def message_of(self, work: Work) -> int:
         """The number of a message that it was given and has not answered."""

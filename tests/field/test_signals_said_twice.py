@@ -140,7 +140,7 @@ def test_a_private_broker_that_is_told_twice_stops_in_order(tmp_path: Path) -> N
         process.terminate()
         assert process.wait(30) == ExitCode.OK
         assert not is_running(node)
-        assert "Successfully stopped RabbitMQ" in broker.status().log.read_text()
+        assert "stopped" in broker.status().log.read_text().lower()
     finally:
         process.kill()
         process.communicate()

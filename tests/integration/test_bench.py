@@ -171,7 +171,7 @@ def test_ctrl_c_shows_what_there_is_and_leaves_nothing_behind(broker: PrivateBro
         assert process.stderr is not None
         assert any("measuring" in line for line in process.stderr), "it ended before it began"
         family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) == 5, "the pool's server, its fork server and workers, and the client process"
+        assert len(family) == 6, "the keeper, the pool's server, its fork server and workers, and the client process"
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everybody in the foreground gets it
         output, errors = process.communicate(timeout=30)
     finally:

@@ -18,7 +18,7 @@ FLOORS = {
     0: ["errors", "deadline", "settings", "urls", "names", "importing", "_version"],
     1: [
         *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "sizes", "checks", "registry", "openrpc"),
-        *("raising", "dispatch", "control", "pending", "stopping", "supervision", "functions.*"),
+        *("raising", "dispatch", "control", "pending", "logs", "stopping", "supervision", "functions.*"),
     ],
     2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "keeper", "signals", "streams"],
     3: ["server", "serving.*", "aio", "client", "calling.*"],

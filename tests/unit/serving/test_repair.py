@@ -10,7 +10,7 @@ import pytest
 from rpcsvc import jsonrpc
 from rpcsvc.deadline import Deadline
 from rpcsvc.errors import WorkerLost
-from rpcsvc.serving.repair import OneByOne, may_try_again
+from rpcsvc.serving.repair import OneByOne, called, may_try_again
 from rpcsvc.supervision import WorkerExit
 from rpcsvc.workers.forking import Served
 from rpcsvc.workers.handle import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
@@ -100,3 +100,28 @@ def test_when_nobody_waits_any_more_there_is_one_end_and_no_answer(outcome: Outc
     assert ends == [None]
     assert all(work.is_over for work in pool.works)
     assert len(pool.works) == 3, "nothing is tried again"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"jsonrpc":"2.0","id":"7","method":"fib","params":[1]}', "call 7 of fib"),
+        (b'{"jsonrpc":"2.0","id":"7","method":"a\\nb","params":[1]}', "call 7 of a\\nb"),
+        (b'{"jsonrpc":"2.0","id":"7","method":"rpc.map","params":{"method":"f","rows":[[1]]}}', "call 7 of f"),
+        (
+            b'{"jsonrpc":"2.0","id":"7","method":"rpc.map","params":{"method":"f","ids":["5"],"rows":[[1]]}}',
+            "call 5 of f",
+        ),
+        (
+            b'{"jsonrpc":"2.0","id":"7","method":"rpc.map","params":{"method":"f","rows":[[1],[2]]}}',
+            "call 7, which is 2 calls of f,",
+        ),
+        (b'{"jsonrpc":"2.0","id":"7","method":"rpc.map","params":[]}', "call 7 of rpc.map"),
+        (b'[{"jsonrpc":"2.0","id":"7","method":"fib","params":[1]},1]', "a batch of 2 calls"),
+        (b"30", "a call"),
+        (b"{" + b" " * 70_000 + b"}", "a call of 70002 bytes"),
+    ],
+    ids=range(9),
+)
+def test_the_log_names_what_was_called(body: bytes, words: str) -> None:
+    assert called(body) == words

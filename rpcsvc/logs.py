@@ -1,0 +1,62 @@
+"""What goes into the log of a server, and how often: text of others on one line, and an outage in a few lines."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from .deadline import Clock
+from .errors import RemoteError
+
+log = logging.getLogger(__name__)
+
+_MOST = 300
+"""Characters of somebody else's text that are shown."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
+"""Seconds from one line about an outage that goes on to the next: each pause is twice the one before."""
+
+
+def one_line(text: str) -> str:
+    """Somebody else's text, so that it can neither begin a line of its own nor speak to a terminal."""
+    shown = text if len(text) <= _MOST else text[:_MOST] + "…"
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)
+
+
+def tell_failed(what: str, error: RemoteError) -> None:
+    """Tell of a call that failed in a worker. Whatever a program has made of its logging, this raises nothing."""
+    with contextlib.suppress(Exception):
+        log.info("%s failed: %s", one_line(what), one_line(str(error)))
+
+
+class Outage:
+    """What to say of something that is tried again and again: the first failure, then ever fewer, then the end.
+
+    `clock` gives seconds and never goes back.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._pause = _FIRST_PAUSE
+        self._next = 0.0
+
+    def begins(self) -> None:
+        """What was there has gone. The first failure to get it again is said at once."""
+        self._since = self._next = self._clock()
+        self._pause = _FIRST_PAUSE
+
+    def fails(self) -> bool:
+        """It has failed once more; whether to say so."""
+        if self._since is None:
+            self.begins()
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return True
+
+    def ends(self) -> float | None:
+        """It is there again; after how many seconds, or None if it was not away."""
+        since, self._since = self._since, None
+        return None if since is None else self._clock() - since

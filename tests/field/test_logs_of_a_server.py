@@ -1,0 +1,71 @@
+"""What the log of a server says: each call that failed on one line, and an outage in a few."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from processes import ServerProcess, wait_until
+
+from rpcsvc import RpcClient, TimeLimitExceeded, WorkerLost
+from rpcsvc.broker import PrivateBroker
+
+LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) rpcsvc: ")
+
+
+@pytest.fixture
+def one(broker: PrivateBroker, queue: str) -> ServerProcess:
+    with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
+        yield server
+
+
+def _line(server: ServerProcess, text: str) -> str:
+    wait_until(lambda: text in server.output)
+    (line,) = [line for line in server.output.splitlines() if text in line]
+    assert LINE.match(line), line
+    return line
+
+
+def test_a_call_whose_worker_ended_is_named_with_its_worker_and_its_time(
+    broker: PrivateBroker, one: ServerProcess
+) -> None:
+    with RpcClient(broker.url, queue=one.queue, timeout=30) as client:
+        pid = client.call("pid")
+        with pytest.raises(WorkerLost):
+            client.call("exit_hard", 3)
+        with pytest.raises(TimeLimitExceeded):
+            client.call("hold_on", "a loop")
+    line = _line(one, "of exit_hard failed")
+    assert re.search(
+        r"call \d+ of exit_hard failed: .*exit code 3 .*\(worker process \d+ ended .*, after [\d.e-]+ s\)", line
+    )
+    assert str(pid) in line
+    assert "longer than its time limit" in _line(one, "of hold_on failed")
+
+
+def test_a_cancelled_call_is_named(broker: PrivateBroker, one: ServerProcess) -> None:
+    with RpcClient(broker.url, queue=one.queue, timeout=30) as client:
+        future = client.submit("nap", 20)
+        time.sleep(0.3)
+        future.cancel()
+        assert "nobody waits for it any more" in _line(one, "of nap was cancelled")
+
+
+def test_an_outage_is_said_when_it_begins_and_when_it_ends(own_broker: PrivateBroker, queue: str) -> None:
+    with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server:
+        own_broker.kill()
+        wait_until(lambda: "no connection yet" in server.output)
+        time.sleep(3)  # it tries all the while, and says nothing
+        own_broker.start()
+        line = _line(server, "connected after")
+        assert re.search(r"connected after [\d.]+ s$", line)
+        assert server.output.count("no connection yet") <= 3
+        assert server.output.count("reconnecting:") == 1
+
+
+def test_pika_says_nothing_where_only_ours_was_asked_for(own_broker: PrivateBroker, queue: str) -> None:
+    with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server:
+        own_broker.kill()
+        wait_until(lambda: "no connection yet" in server.output)
+        assert "pika" not in server.output

@@ -1,12 +1,46 @@
-"""The event loop: uvloop where it is installed, else asyncio's own."""
+"""The event loop: uvloop where it is installed, else asyncio's own.
+
+libuv, on which uvloop stands, ends the process (an assertion) when it closes a descriptor below 3. In a process that
+was started with a standard stream closed (`program <&-`, some supervisors), the next thing opened gets that number, and
+that would be a socket of ours. So what is missing of the descriptors 0 to 2 is filled before any is opened here.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 
 try:
     import uvloop
 except ImportError:  # pragma: no cover - it is a dependency wherever it exists
-    new_event_loop = asyncio.new_event_loop
+    _fast_event_loop = asyncio.new_event_loop
 else:
-    new_event_loop = uvloop.new_event_loop
+    _fast_event_loop = uvloop.new_event_loop
+
+_STANDARD = 3
+"""Descriptors: input, output, errors."""
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A loop, in a process whose standard streams are open, or stand for nothing from now on."""
+    # Without a /dev there may be nothing to fill them with. asyncio's own loop does with any number.
+    return _fast_event_loop() if fill_standard_streams() else asyncio.new_event_loop()
+
+
+def fill_standard_streams() -> bool:
+    """Open the null device where a standard stream is closed; whether all are open now.
+
+    Children inherit it, as they would a stream that had been open. `sys.stdin`, `stdout` and `stderr` stay None.
+    """
+    for descriptor in range(_STANDARD):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            try:
+                opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            except OSError:
+                return False
+            os.set_inheritable(opened, opened < _STANDARD)
+            if opened != descriptor:  # another thread was quicker
+                os.close(opened)
+    return True

@@ -15,6 +15,7 @@ import pika.exceptions
 
 from .._version import __version__
 from ..errors import RpcError
+from ..loops import fill_standard_streams
 from ..settings import BrokerUrl
 from .channel import Channel
 from .faults import lost_error, opening_error
@@ -68,6 +69,7 @@ class Connection:
             ConfigurationError: a file for TLS cannot be used.
         """
         context = context_for(url)
+        fill_standard_streams()  # one may have been closed since the loop was made
         connection = cls(url, role)
         try:
             async with asyncio.timeout(timeout):

@@ -1,11 +1,13 @@
-"""The names that users give: of queues, and of registries. Each check says what was given and what to give instead.
+"""The names that users give: of queues, methods, registries. Each check says what was given and what to give instead.
 
 Every side checks a queue's name with `check_queue`, so that nobody serves, or calls, what the other side cannot name.
 """
 
 from __future__ import annotations
 
-from .errors import ConfigurationError
+import reprlib
+
+from .errors import ConfigurationError, EncodingError
 
 MOST_BYTES = 255
 """The longest name of a queue, in bytes of UTF-8: AMQP 0-9-1 sends it as a short string (section 4.2.5.3)."""
@@ -50,6 +52,40 @@ def check_queue(queue: object, *, declared: bool) -> str:
             f"the queue's name {queue!r} begins with {RESERVED!r}, which is for the broker's own; choose another"
         )
     return queue
+
+
+def check_method(method: object) -> str:
+    """The name of a method, if it can be one.
+
+    Raises:
+        EncodingError: it cannot be sent as one.
+    """
+    if isinstance(method, str):
+        wrong = _not_a_method(method)
+        if wrong is None:
+            return method
+        raise EncodingError(f"{wrong}; a method's name is text of 1 to {MOST_BYTES} bytes, for instance 'fib'")
+    name = getattr(method, "__name__", None)
+    if callable(method) and isinstance(name, str):
+        raise EncodingError(
+            f"a method is given by the name that the server has for it, as text: {name!r}, not {method!r}; "
+            "what runs is the server's function, not this one"
+        )
+    raise EncodingError(
+        f"a method is given by its name, as text, not by a {type(method).__name__}: {reprlib.repr(method)}"
+    )
+
+
+def _not_a_method(method: str) -> str | None:
+    if not method:
+        return "the method's name is empty"
+    try:
+        length = len(method.encode())
+    except UnicodeEncodeError:
+        return f"the method's name {reprlib.repr(method)} is not text that UTF-8 can carry"
+    if length > MOST_BYTES:
+        return f"the method's name {method[:20]!r}… has {length} bytes of UTF-8"
+    return None
 
 
 def check_registry(target: object) -> str:

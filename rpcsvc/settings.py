@@ -33,9 +33,15 @@ def find_urls(url: str | Sequence[str] | None = None, environ: Mapping[str, str]
     Raises:
         ConfigurationError: the URL that was found first is malformed.
     """
-    if url is None or url == "":
-        url = environ.get("RPCSVC_URL") or _own_node_url(environ) or FALLBACK_URL
-    return BrokerUrls.parse(url)
+    if url is not None and url != "":
+        return BrokerUrls.parse(url)
+    variable = environ.get("RPCSVC_URL")
+    if variable:
+        try:
+            return BrokerUrls.parse(variable)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"RPCSVC_URL: {error}") from None
+    return BrokerUrls.parse(_own_node_url(environ) or FALLBACK_URL)
 
 
 def _own_node_url(environ: Mapping[str, str]) -> str | None:

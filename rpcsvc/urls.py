@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from .errors import ConfigurationError
 
@@ -22,6 +22,7 @@ DEFAULT_HEARTBEAT = 30
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _URL_FORM = "it is written amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps:// for TLS)"
+_ONE_BY_ONE = "several brokers are several whole URLs with a comma between: amqp://…,amqp://…"
 # A URL has a slash behind its scheme and none before its path, so this stands in no password and no host.
 _BETWEEN = re.compile(r"[\s,;]+(?=amqps?://)", re.IGNORECASE)
 
@@ -80,16 +81,7 @@ class BrokerUrl:
         Raises:
             ConfigurationError: it is no such URL. The sentence never holds the password.
         """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-            host = parts.hostname
-        except ValueError:
-            # Not chained: urllib's sentence shows what it took for the port, which may be half of a password.
-            raise ConfigurationError("the broker's URL has a bad port or host; " + _URL_FORM) from None
-        if parts.scheme not in _PORTS:
-            # The scheme alone is shown: the rest of a mistyped URL may hold a password.
-            raise ConfigurationError(f"the broker's URL begins with {_scheme_of(url)!r}; " + _URL_FORM)
+        parts, host, port = _split(url)
         if not host:
             raise ConfigurationError("the broker's URL names no host; " + _URL_FORM)
         if "@" in parts.path + parts.query or parts.fragment:
@@ -99,7 +91,7 @@ class BrokerUrl:
                 + _URL_FORM
             )
         if set(",; ") & set(host):
-            raise ConfigurationError("several brokers are several whole URLs with a comma between: amqp://…,amqp://…")
+            raise ConfigurationError(_ONE_BY_ONE)
         path = parts.path.removeprefix("/")
         if "/" in path:
             raise ConfigurationError("a virtual host with a slash is written with %2F; " + _URL_FORM)
@@ -164,8 +156,7 @@ class BrokerUrls:
         Raises:
             ConfigurationError: there is none, or one of them is none.
         """
-        texts = [urls] if isinstance(urls, str) else urls
-        nodes = tuple(BrokerUrl.parse(url) for text in texts for url in _BETWEEN.split(text.strip()))
+        nodes = tuple(BrokerUrl.parse(url) for text in _texts(urls) for url in _BETWEEN.split(text))
         if not nodes:
             raise ConfigurationError("the list of brokers is empty; " + _URL_FORM)
         return cls(nodes)
@@ -205,8 +196,67 @@ _OF_TLS = (*_FILES_AND_NAMES, "verify", "auth_mechanism")
 _KNOWN = ("heartbeat", *_OF_TLS)
 
 
-def _scheme_of(url: str) -> str:
-    return url.split(":", 1)[0] + ":" if "://" in url else ""
+def _split(url: str) -> tuple[SplitResult, str | None, int | None]:
+    """A URL's parts, its host and its port, if it is one of AMQP."""
+    if not url.strip():
+        raise ConfigurationError("the broker's URL is empty; " + _URL_FORM)
+    if "://" not in url:
+        raise ConfigurationError(_wrong_beginning(url))  # before a port is looked for in what is none
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = parts.hostname
+    except ValueError:
+        if re.search(r"[,;]", url.partition("://")[2].partition("/")[0].rpartition("@")[2]):
+            raise ConfigurationError(_ONE_BY_ONE) from None
+        # Not chained: urllib's sentence shows what it took for the port, which may be half of a password.
+        raise ConfigurationError("the broker's URL has a bad port or host; " + _URL_FORM) from None
+    if parts.scheme not in _PORTS:
+        raise ConfigurationError(_wrong_beginning(url))
+    return parts, host, port
+
+
+# What other programs call AMQP, or what else they reach in the same way.
+_OTHER_SCHEMES = {
+    "pyamqp": "pyamqp:// is Celery's and kombu's word for amqp://",
+    "librabbitmq": "librabbitmq:// is Celery's and kombu's word for amqp://",
+    "rabbitmq": "RabbitMQ's own URLs begin with amqp://",
+    "amqp+ssl": "AMQP over TLS is amqps://",
+    "amqp1": "AMQP 1.0 is another protocol; this is AMQP 0-9-1, at the same port",
+    "http": "http:// leads to RabbitMQ's management page; AMQP is another port, 5672 by default",
+    "https": "https:// leads to RabbitMQ's management page; AMQP over TLS is another port, 5671 by default",
+}
+# A host, and perhaps a port: nothing of this form is a user with a password, which stand before an @.
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:\d{1,5})?/?")
+
+
+def _wrong_beginning(url: str) -> str:
+    """What to say of a URL that is none of amqp:// or amqps://. What stands behind its scheme may hold a password."""
+    scheme, found, _ = url.partition("://")
+    if found:
+        hint = _OTHER_SCHEMES.get(scheme.strip().lower())
+        return f"the broker's URL begins with {f'{scheme}:'!r}; {f'{hint}; ' if hint else ''}" + _URL_FORM
+    also = "" if set(".:/@") & set(url) else "; a queue is given as queue=NAME"
+    if _HOST_AND_PORT.fullmatch(url):
+        return f"the broker's URL {url!r} begins with no amqp://; for a broker there, write 'amqp://{url}'{also}"
+    return f"the broker's URL begins with no amqp://; {_URL_FORM}{also}"
+
+
+def _texts(urls: object) -> list[str]:
+    """The texts in which URLs were given, without what surrounds them."""
+    texts = [urls] if isinstance(urls, str) else list(urls) if isinstance(urls, list | tuple) else None
+    if texts is None or not all(isinstance(text, str) for text in texts):
+        what = type(urls).__name__ if texts is None else "a list with something else in it"
+        raise ConfigurationError(f"the broker's URL is text, or a list of texts for several nodes, not {what}")
+    stripped = [text.strip() for text in texts]
+    for text in stripped:
+        for place, end in (("begins", text[:1]), ("ends", text[-1:])):
+            if end in {",", ";"}:
+                raise ConfigurationError(
+                    f"the broker's URL {place} with {end!r}, which stands between two URLs; leave it out, or write "
+                    f"%{ord(end):X} if it belongs to the virtual host"
+                )
+    return stripped
 
 
 def _query(query: str, tls: bool) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 
 import pika.exceptions
@@ -48,10 +49,24 @@ def opening_error(error: BaseException, url: BrokerUrl) -> RpcError:
             return ConnectionFailed(f"no AMQP broker answered at {url} in time")
         case ssl.SSLError():
             return _tls_error(error, url)
-        case OSError():
-            return ConnectionFailed(f"no AMQP broker can be reached at {url}: {error}; is RabbitMQ running there?")
+        case OSError() | UnicodeError():  # which is what Python says of a host that can be no name
+            return _unreachable(error, url)
         case _:
             return ConnectionFailed(f"no connection to {url}: {error}")
+
+
+def _unreachable(error: OSError | UnicodeError, url: BrokerUrl) -> ConnectionFailed:
+    nobody = f"no AMQP broker can be reached at {url}"
+    match error:
+        case ConnectionRefusedError():
+            return ConnectionFailed(
+                f"{nobody}: nothing listens at that port ({error}); is RabbitMQ running there? If it is elsewhere, say "
+                "so by its URL, or by RPCSVC_URL"
+            )
+        case socket.gaierror() | UnicodeError():
+            return ConnectionFailed(f"{nobody}: no host {url.host!r} is known here ({error}); is its name right?")
+        case _:
+            return ConnectionFailed(f"{nobody}: {error}; is RabbitMQ running there?")
 
 
 def _refused(code: int, text: str, url: BrokerUrl) -> RpcError:

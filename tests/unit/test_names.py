@@ -1,12 +1,12 @@
-"""Names of queues and registries: what is refused, and what the sentence says to give instead."""
+"""Names of queues, methods and registries: what is refused, and what the sentence says to give instead."""
 
 from __future__ import annotations
 
 import pytest
 
-from rpcsvc import RpcServer
-from rpcsvc.errors import ConfigurationError
-from rpcsvc.names import check_queue, check_registry
+from rpcsvc import AsyncRpcClient, RpcClient, RpcServer
+from rpcsvc.errors import ConfigurationError, EncodingError
+from rpcsvc.names import check_method, check_queue, check_registry
 
 
 @pytest.mark.parametrize("queue", ["q", "rpc_queue", "prices.eu-1", "größe", "q" * 255, "a b", "ü" * 127, "amqp"])
@@ -34,6 +34,38 @@ def test_a_queue_may_be_named_so(queue: str, declared: bool) -> None:
 def test_a_queue_cannot_be_named_so_on_any_side(queue: object, sentence: str, declared: bool) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         check_queue(queue, declared=declared)
+
+
+@pytest.mark.parametrize("queue", ["", "q" * 256, "a\n", "\udcff", None, 7])
+@pytest.mark.parametrize("client", [RpcClient, AsyncRpcClient])
+def test_a_client_checks_the_name_of_its_queue_before_it_connects(client: type, queue: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"the queue's name|a queue's name"):
+        client("amqp://127.0.0.1:1", queue=queue)
+
+
+@pytest.mark.parametrize("method", ["fib", "bank.balance", "rpc.ping", "größe", "f" * 255, "ü" * 127, "a b"])
+def test_a_method_may_be_named_so(method: str) -> None:
+    assert check_method(method) == method
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        ("", "the method's name is empty; a method's name is text of 1 to 255 bytes, for instance 'fib'"),
+        ("f" * 256, "'ffffffffffffffffffff'… has 256 bytes of UTF-8; a method's name is text of 1 to 255 bytes"),
+        ("\udcff", "not text that UTF-8 can carry"),
+        (check_queue, "by the name that the server has for it, as text: 'check_queue', not <function check_queue"),
+        (str, "as text: 'str', not <class 'str'>; what runs is the server's function"),
+        (7, "by its name, as text, not by a int: 7"),
+        (b"fib", "by its name, as text, not by a bytes: b'fib'"),
+        (None, "not by a NoneType: None"),
+        (["fib"], "not by a list"),
+    ],
+)
+def test_a_method_cannot_be_named_so(method: object, sentence: str) -> None:
+    with pytest.raises(EncodingError) as caught:
+        check_method(method)
+    assert sentence in str(caught.value)
 
 
 def test_the_brokers_own_names_may_be_called_and_not_declared() -> None:

@@ -40,6 +40,11 @@ def _environ(tmp_path: Path, **more: str) -> dict[str, str]:
     return {"XDG_STATE_HOME": str(tmp_path), **more}
 
 
+def test_a_wrong_url_in_the_variable_is_told_by_the_variables_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^RPCSVC_URL: the broker's URL begins with 'http:'"):
+        find_urls(None, _environ(tmp_path, RPCSVC_URL="http://ann:secret@h"))
+
+
 def test_the_url_given_in_code_goes_before_everything(tmp_path: Path) -> None:
     _node(tmp_path / "rpcsvc" / "broker", pid=os.getpid(), url=PRIVATE_URL)
     assert find_url("amqp://code", _environ(tmp_path, RPCSVC_URL="amqp://variable")).host == "code"

@@ -52,8 +52,23 @@ def test_a_url_is_read_as_rabbitmq_specifies(text: str, url: BrokerUrl) -> None:
     ("text", "sentence"),
     [
         ("http://h", "begins with 'http:'"),
-        ("localhost:5672", "begins with ''"),
-        ("", "begins with ''"),
+        (
+            "localhost:5672",
+            "'localhost:5672' begins with no amqp://; for a broker there, write 'amqp://localhost:5672'",
+        ),
+        ("[::1]:5672", "write 'amqp://[::1]:5672'"),
+        ("localhost", "write 'amqp://localhost'; a queue is given as queue=NAME"),
+        (
+            "rpc_queue",
+            "begins with no amqp://; it is written amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps:// for TLS); a",
+        ),
+        ("ann:secret@h", "begins with no amqp://; it is written amqp://USER"),
+        ("amqp:h", "begins with no amqp://"),
+        ("amqp:/h", "begins with no amqp://"),
+        ("pyamqp://ann:secret@h//", "begins with 'pyamqp:'; pyamqp:// is Celery's"),
+        ("http://h:15672", "management page"),
+        ("redis://h", "begins with 'redis:'; it is written amqp://"),
+        ("", "the broker's URL is empty; it is written amqp://"),
         ("amqp://", "names no host"),
         ("amqp://:5672", "names no host"),
         ("amqp://h:many", "bad port or host"),
@@ -81,7 +96,8 @@ def test_a_url_is_read_as_rabbitmq_specifies(text: str, url: BrokerUrl) -> None:
         ("amqps://:secret@h/?auth_mechanism=external", "no user in the URL"),
         ("amqp://a,b", "several whole URLs"),
         ("amqp://a;b:5672/v", "several whole URLs"),
-        ("amqp://a:5672,b:5672", "bad port or host"),
+        ("amqp://a:5672,b:5672", "several whole URLs"),
+        ("amqp://a:5672,b", "several whole URLs"),
     ],
 )
 def test_a_url_that_is_none_is_refused_with_what_is_wrong(text: str, sentence: str) -> None:
@@ -171,6 +187,25 @@ def test_what_may_stand_between_urls_may_stand_in_a_password(password: str) -> N
 def test_a_list_with_what_is_no_broker_is_refused(urls: str | list[str]) -> None:
     with pytest.raises(ConfigurationError):
         BrokerUrls.parse(urls)
+
+
+@pytest.mark.parametrize(
+    ("urls", "sentence"),
+    [
+        ("amqp://h,", "ends with ',', which stands between two URLs; leave it out, or write %2C"),
+        ("amqp://h/shop; ", "ends with ';', which stands between two URLs; leave it out, or write %3B"),
+        (",amqp://h", "begins with ','"),
+        (["amqp://a", "amqp://b,"], "ends with ','"),
+        (b"amqp://h", "is text, or a list of texts for several nodes, not bytes"),
+        (5, "not int"),
+        (["amqp://h", 5], "not a list with something else in it"),
+        ([None], "not a list with something else in it"),
+    ],
+)
+def test_what_surrounds_urls_and_what_is_no_text_is_said(urls: object, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        BrokerUrls.parse(urls)  # type: ignore[arg-type]
+    assert sentence in str(caught.value)
 
 
 @BOUNDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pika.exceptions
@@ -58,7 +59,15 @@ def lost(cause: BaseException | None) -> BaseException:
         (lost(ConnectionResetError()), PLAIN, ConnectionFailed, "before it was open.*or a port for TLS"),
         (lost(None), TLS, ConnectionFailed, r"before it was open: a broker that stops\?$"),
         (TimeoutError(), PLAIN, ConnectionFailed, "in time"),
-        (ConnectionRefusedError(111, "refused"), PLAIN, ConnectionFailed, "is RabbitMQ running there"),
+        (
+            ConnectionRefusedError(111, "refused"),
+            PLAIN,
+            ConnectionFailed,
+            "nothing listens.*is RabbitMQ running.*RPCSVC_URL",
+        ),
+        (OSError(101, "Network is unreachable"), PLAIN, ConnectionFailed, "is RabbitMQ running there"),
+        (socket.gaierror(-2, "Name or service not known"), PLAIN, ConnectionFailed, "no host 'mq' is known"),
+        (UnicodeError("label empty or too long"), PLAIN, ConnectionFailed, "no host 'mq' is known"),
         (RuntimeError("odd"), PLAIN, ConnectionFailed, "no connection to .*: odd"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x"), TLS, TlsFailed, "does not answer in TLS"),
         (ssl.SSLError(1, "[SSL: NEW_TROUBLE] x"), TLS, TlsFailed, "NEW_TROUBLE"),

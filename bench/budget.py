@@ -23,7 +23,7 @@ from rpcsvc import RpcClient, jsonrpc
 from rpcsvc.amqp.fastpath import FrameParser, Publisher, ack
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.calling.calls import CallFactory, ClientOptions
-from rpcsvc.calling.thread import RpcFuture
+from rpcsvc.calling.futures import RpcFuture
 from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import registry
 from rpcsvc.keeper import keep_all_processes

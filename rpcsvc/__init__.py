@@ -13,7 +13,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .aio import AsyncRpcClient
-    from .calling.thread import RpcFuture
+    from .calling.futures import RpcFuture
     from .client import RpcClient
     from .errors import (
         AccessRefused,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         MethodNotFound,
         NoServer,
         OutcomeUnknown,
+        OutOfPlace,
         ParseError,
         PoolFailed,
         QueueMismatch,
@@ -60,7 +61,7 @@ _HOMES = {
     "AsyncRpcClient": "aio",
     "Registry": "registry",
     "RpcClient": "client",
-    "RpcFuture": "calling.thread",
+    "RpcFuture": "calling.futures",
     "RpcServer": "server",
 }
 
@@ -87,6 +88,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "NoServer",
+    "OutOfPlace",
     "OutcomeUnknown",
     "ParseError",
     "PoolFailed",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import math
 import os
 import ssl
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, cast
 
 from .bulk.request import METHOD
+from .calling import own_thread
 from .calling.calls import DEFAULT_MAX_IN_FLIGHT, CallFactory, ClientOptions
+from .calling.futures import RpcFuture, Waiter
 from .calling.mapping import MapResults
-from .calling.thread import LinkThread, RpcFuture, Waiter
+from .calling.thread import LinkThread
 from .errors import ClientClosed
 from .pending import ReplyCounts
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
@@ -27,17 +31,22 @@ class RpcClient:
         with RpcClient() as client:
             client.call("fib", 30)
 
-    Any number of threads may use one client; it holds one connection and one exclusive callback queue. A process that
-    was forked opens a connection of its own at its first call.
+    Any number of threads may use one client, and signal handlers and finalizers too; it holds one connection and one
+    exclusive callback queue, and a thread of its own. On that thread done callbacks run, and what would wait there
+    raises OutOfPlace. A process that was forked opens a connection of its own at its first call.
+
+    Close it, or use it in a `with` block. One that nobody has any more, and that none of its futures waits for, closes
+    with a ResourceWarning, as files do.
 
     Args:
         url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
             RPCSVC_URL, then the running private node, then guest at localhost.
         queue: where the servers listen.
-        timeout: seconds a call waits for its reply, unless the call says otherwise.
+        timeout: seconds a call waits for its reply, unless the call says otherwise; None or `math.inf`: as long as it
+            takes. While nobody serves the queue such a call ends with NoServer all the same.
         connect_timeout: seconds to open the connection; with several nodes, for all of them together.
         wait_for_server: seconds a call waits for a server to appear on the queue before it ends with NoServer; by
-            default none beyond the moment that tells a missing server from a reconnecting one.
+            default none beyond the moment that tells a missing server from a reconnecting one. `math.inf` is for ever.
         max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
         pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
             message, of a few milliseconds of work at most. Each keeps its own time-out, error and outcome.
@@ -56,7 +65,7 @@ class RpcClient:
         url: str | Sequence[str] | None = None,
         *,
         queue: str = DEFAULT_QUEUE,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = DEFAULT_TIMEOUT,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
@@ -66,13 +75,15 @@ class RpcClient:
     ) -> None:
         self._urls = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
+        seconds = math.inf if timeout is None else timeout
         self._options = ClientOptions(
-            queue, timeout, connect_timeout, wait_for_server, max_in_flight, pack, max_request
+            queue, seconds, connect_timeout, wait_for_server, max_in_flight, pack, max_request
         )
         self._calls = CallFactory(self._options)
         self._closed = False
         self._thread = LinkThread(self._urls, self._options, self._calls)
-        _clients.add(self)
+        key = id(self)
+        _clients[key] = weakref.ref(self, lambda _: _clients.pop(key, None))
         try:
             self._thread.connect()
         except BaseException:
@@ -85,13 +96,20 @@ class RpcClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        thread: LinkThread | None = getattr(self, "_thread", None)
+        if thread is not None and thread.is_alive:
+            shown = repr(self)
+            thread.begin_to_close()  # first, because the warning may raise
+            warnings.warn(f"unclosed {shown}; close it, or use it in a with block", ResourceWarning, 2, source=self)
+
     def call(self, method: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Call a function and wait for its result.
 
         Args:
             method: the function's name.
             args, kwargs: its arguments. A parameter that is itself named `timeout` is given by position.
-            timeout: seconds to wait, above 0; None takes the client's.
+            timeout: seconds to wait, above 0; None takes the client's, `math.inf` is none.
 
         Raises:
             RpcTimeout: no reply came in time.
@@ -101,14 +119,16 @@ class RpcClient:
             WorkerLost: the worker process died during the call.
             EncodingError, ResultNotEncodable: an argument, or the result, cannot be carried exactly, or is too large.
             ConnectionLost, ClientClosed: no reply can come any more.
+            OutOfPlace: it would wait on a client's own thread, for instance in a done callback.
         """
+        own_thread.refuse_to_wait("call()")
         if self._closed:
             raise ClientClosed("the client is closed")
         answer = Waiter()
         return self._thread.call(self._calls.make(method, args, kwargs, timeout, lambda _: answer), answer)
 
     def submit(self, method: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> RpcFuture:
-        """Call a function and return the future of its result at once.
+        """Call a function and return the future of its result at once. Arguments are those of `call`.
 
         Raises:
             EncodingError: an argument cannot be carried exactly.
@@ -116,7 +136,7 @@ class RpcClient:
         """
         if self._closed:
             raise ClientClosed("the client is closed")
-        call = self._calls.make(method, args, kwargs, timeout, lambda call_id: RpcFuture(method, call_id))
+        call = self._calls.make(method, args, kwargs, timeout, lambda call_id: RpcFuture(method, call_id, self))
         future = cast(RpcFuture, call.outcome)
         future.request_bytes = call.size
         self._thread.send(call, future)
@@ -172,7 +192,10 @@ class RpcClient:
         return Proxy(self.call)
 
     def close(self) -> None:
-        """Close the connection; calls that still wait end with ClientClosed. Closing twice is fine."""
+        """Close the connection; calls that still wait end with ClientClosed. Closing twice is fine.
+
+        It returns when all has ended; on a client's own thread (in a done callback) before that.
+        """
         self._closed = True
         self._thread.close()
 
@@ -194,6 +217,7 @@ class RpcClient:
     def _start_anew(self) -> None:
         """In a forked child: leave the parent's thread and connection alone, and take new ones when needed."""
         _never_free(self._thread)
+        self._thread.is_of_parent = True
         self._thread = LinkThread(self._urls, self._options, self._calls)
 
     def __repr__(self) -> str:
@@ -219,7 +243,12 @@ class Proxy:
 
 # ---- fork -------------------------------------------------------------------------------------------------------
 
-_clients: weakref.WeakSet[RpcClient] = weakref.WeakSet()
+_clients: dict[int, weakref.ref[RpcClient]] = {}
+"""By identity. A dictionary's values are copied in one step, whoever adds or drops a client meanwhile."""
+
+
+def _living() -> list[RpcClient]:
+    return [client for reference in list(_clients.values()) if (client := reference()) is not None]
 
 
 def _never_free(thing: object) -> None:
@@ -232,7 +261,8 @@ def _never_free(thing: object) -> None:
 
 
 def _after_fork_in_child() -> None:
-    for client in list(_clients):
+    own_thread.forget()
+    for client in _living():
         client._start_anew()
 
 
@@ -241,7 +271,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 def _close_at_exit() -> None:
     # A connection that nobody closed would stand in the broker's log as a client that crashed.
-    for client in list(_clients):
+    for client in _living():
         client.close()
 
 

@@ -10,7 +10,7 @@ send anything, so what is read here is looked at with care.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +48,17 @@ def cancels(reply_to: str, remaining: Mapping[str, float]) -> Iterator[bytes]:
 
     Args:
         reply_to: the callback queue of their replies.
-        remaining: for each call, by its id, the seconds that its caller would have waited.
+        remaining: for each call, by its id, the seconds that its caller would have waited. What is longer than any
+            message may wait in a queue is said to be that long.
     """
     left = iter(remaining)
     while ids := list(itertools.islice(left, MAX_IDS)):
-        params = {"reply_to": reply_to, "ids": ids, "remaining": round(max(remaining[each] for each in ids), 3)}
+        params = {"reply_to": reply_to, "ids": ids, "remaining": _seconds(remaining[each] for each in ids)}
         yield orjson.dumps({"jsonrpc": "2.0", "method": CANCEL, "params": params})
+
+
+def _seconds(durations: Iterable[float]) -> float:
+    return round(min(max(durations), MAX_TIMEOUT), 3)
 
 
 def read(body: bytes) -> Cancel | None:

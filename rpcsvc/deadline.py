@@ -41,23 +41,34 @@ class Deadline:
         return self.clock() >= self.at
 
 
-def check_timeout(timeout: float) -> float:
+def check_timeout(timeout: float, name: str = "timeout", *, endless: bool = False) -> float:
     """`timeout` as a float in seconds.
+
+    Args:
+        timeout: what was given.
+        name: the option that it was given for.
+        endless: whether `math.inf` is taken, for no end at all.
 
     Raises:
         ConfigurationError: it is not a number, not above zero, or longer than MAX_TIMEOUT.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise ConfigurationError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+        raise ConfigurationError(f"{name} must be a number of seconds, not {type(timeout).__name__}: {timeout!r}")
+    if endless and timeout == math.inf:
+        return math.inf
     if not 0 < timeout <= MAX_TIMEOUT:  # false for nan too
         try:
             shown = f"{timeout:g}"
         except OverflowError:
             shown = "a number beyond all floats"
-        raise ConfigurationError(f"timeout must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {shown}")
+        none = "; math.inf is none" if endless else ""
+        raise ConfigurationError(f"{name} must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {shown}{none}")
     return float(timeout)
 
 
-def expiration_ms(seconds: float) -> str:
-    """AMQP's `expiration` property for a duration: whole milliseconds in decimal, rounded up, at least 1."""
-    return str(max(1, math.ceil(seconds * 1000)))
+def expiration_ms(seconds: float) -> str | None:
+    """AMQP's `expiration` property for a duration: whole milliseconds in decimal, rounded up, at least 1.
+
+    None, which is none, for an infinite one.
+    """
+    return None if seconds == math.inf else str(max(1, math.ceil(seconds * 1000)))

@@ -23,6 +23,7 @@ The tree:
     ├── QueueNotFound                         the queue does not exist
     ├── QueueMismatch                         the queue exists with other arguments
     ├── ClientClosed                          the client was closed before or during the call
+    ├── OutOfPlace (RuntimeError)             a client or a future is used where that cannot work
     ├── NoServer                              no queue, or nobody consumes it
     ├── RpcTimeout (TimeoutError)             no reply before the deadline
     └── RemoteError                           a server answered with an error
@@ -122,6 +123,14 @@ class DecodingError(RpcError, ValueError):
 
 class ClientClosed(RpcError):
     """The client was closed before the call could be sent, or before its reply came."""
+
+
+class OutOfPlace(RpcError, RuntimeError):
+    """A client or a future is used where that cannot work; the sentence says where it can.
+
+    It would wait for ever: on the thread of its own that a client has (done callbacks run there, and finalizers may),
+    on another event loop than the client's, in a forked child for a call of its parent, or on green threads.
+    """
 
 
 # ---- the broker and the way to it -------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from .. import jsonrpc
 from ..deadline import check_timeout
-from ..errors import ConfigurationError, EncodingError, RequestTooLarge
+from ..errors import ConfigurationError, RequestTooLarge
 from ..jsonrpc import RESERVED_PREFIX
+from ..names import check_method, check_queue
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from ..sizes import AUTO, BodyLimit, Setting, check_setting
 
@@ -24,6 +25,8 @@ _AROUND = 2048
 """Bytes that suffice for what is around the arguments of a request; a method's name is the largest part of it."""
 _LARGE_ARGUMENTS = 32 * 1024
 """Bytes of arguments from which a call travels alone."""
+_SURELY_SHORT = 255
+"""Characters of ASCII; what goes beyond is looked at more closely."""
 
 
 class Outcome(Protocol):
@@ -43,7 +46,7 @@ class PendingCall:
         method: the method's name.
         params: its arguments, encoded; empty where `body` holds them.
         is_positional: whether they are positional only.
-        timeout: seconds.
+        timeout: seconds; infinite where it waits for as long as it takes.
         started: when it was made, in seconds on the monotonic clock.
         outcome: where its result or error goes.
         body: the whole request, where that has a raw section; None where it is made when the call is sent.
@@ -102,7 +105,7 @@ class ClientOptions:
     """What the two clients have in common; see RpcClient for what each option means."""
 
     queue: str = DEFAULT_QUEUE
-    timeout: float = DEFAULT_TIMEOUT
+    timeout: float = DEFAULT_TIMEOUT  # infinite: none
     connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
     wait_for_server: float = 0.0
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
@@ -110,15 +113,14 @@ class ClientOptions:
     max_request: Setting = AUTO
 
     def __post_init__(self) -> None:
-        check_timeout(self.timeout)
-        check_timeout(self.connect_timeout)
+        check_queue(self.queue, declared=False)
+        check_timeout(self.timeout, endless=True)
+        check_timeout(self.connect_timeout, "connect_timeout")
         check_setting("max_request", self.max_request)
         if self.wait_for_server:
-            check_timeout(self.wait_for_server)
+            check_timeout(self.wait_for_server, "wait_for_server", endless=True)
         if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
-            raise ConfigurationError("max_in_flight must be a whole number of at least 1")
-        if not self.queue or len(self.queue.encode()) > 255:
-            raise ConfigurationError("queue must be a name of 1 to 255 bytes")
+            raise ConfigurationError(f"max_in_flight must be a whole number of at least 1, not {self.max_in_flight!r}")
 
 
 class CallFactory:
@@ -147,9 +149,9 @@ class CallFactory:
             ConfigurationError: the time-out is no time-out.
             EncodingError: the method's name or an argument cannot be carried; RequestTooLarge is a kind of it.
         """
-        seconds = self._options.timeout if timeout is None else check_timeout(timeout)
-        if not isinstance(method, str) or not 0 < len(method.encode("utf-8", "replace")) <= 255:
-            raise EncodingError("a method's name is text of 1 to 255 bytes")
+        seconds = self._options.timeout if timeout is None else check_timeout(timeout, endless=True)
+        if type(method) is not str or not 0 < len(method) <= _SURELY_SHORT or not method.isascii():
+            check_method(method)
         call_id = self.number()
         params = jsonrpc.encode_params(args, kwargs)
         size = len(params) if isinstance(params, bytes) else params.size

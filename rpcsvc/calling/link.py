@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -291,6 +292,8 @@ class CallLink:
             if self._timer_at <= deadline:
                 return
             self._timer.cancel()
+        if deadline == math.inf:
+            return  # and there was no timer for an earlier one
         self._timer_at = deadline
         self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now()) + _TICK, self._on_timer)
 

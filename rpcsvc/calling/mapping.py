@@ -14,8 +14,8 @@ the first answer nobody knows which they are. A chunk that was sent ahead all th
 from __future__ import annotations
 
 import itertools
-import queue
 import time
+from _queue import SimpleQueue  # the real one, also where `queue` has been patched
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -26,7 +26,9 @@ from ..bulk.answer import MapAnswer, Understanding, read_answer
 from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
 from ..deadline import check_timeout
-from ..errors import ConfigurationError, EncodingError, ResultNotEncodable, RpcError, RpcTimeout
+from ..errors import ConfigurationError, EncodingError, OutOfPlace, ResultNotEncodable, RpcError, RpcTimeout
+from ..names import check_method
+from . import own_thread
 
 SLOW = 1.0
 """Seconds of work from which on a message is not sent ahead."""
@@ -113,7 +115,8 @@ class MapResults(Iterator[Any]):
         if chunksize != "auto" and (type(chunksize) is not int or not 1 <= chunksize <= MAX_CALLS):
             raise ConfigurationError(f'chunksize must be "auto" or 1 to {MAX_CALLS}, not {chunksize!r}')
         if timeout is not None:
-            check_timeout(timeout)  # here, not at each item
+            check_timeout(timeout, endless=True)  # here, not at each item
+        check_method(method)
         self._submit = submit
         self._method = method
         self._timeout = timeout
@@ -131,7 +134,7 @@ class MapResults(Iterator[Any]):
         self._fixed = None if chunksize == "auto" else chunksize
         self._sent: deque[_Chunk] = deque()  # and not given out yet
         self._under_way = 0  # how many of these have no outcome yet, as far as that was looked at
-        self._ended: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
+        self._ended: SimpleQueue[_Chunk] = SimpleQueue()
         self._current: Iterator[Any] = iter(())
         self._may_raise = False
 
@@ -195,6 +198,8 @@ class MapResults(Iterator[Any]):
             first = self._sent[0]
             if self._ordered and first.future.done():
                 return self._sent.popleft()
+            if own_thread.is_here() and self._ended.empty():
+                own_thread.refuse_to_wait(f"the next result of a map of {self._method!r}")
             ended = self._ended.get()
             self._under_way -= 1
             if not self._ordered:
@@ -219,6 +224,8 @@ class MapResults(Iterator[Any]):
         except RpcTimeout as error:
             told = RpcTimeout(self._method, error.timeout, error.call_id)  # not in the name of rpc.map
             return self._all_raise([told] * chunk.count)
+        except OutOfPlace:
+            raise
         except RpcError as error:
             if self._go_alone(chunk, error):
                 return self._outcomes(chunk.calls)

@@ -4,94 +4,55 @@
     the link's thread: publish, match replies, keep time -> resolve the future -> the calling thread goes on
 
 All calls that are made before the loop comes round travel behind one wake-up.
+
+Rules: whatever users call here may be called by a signal handler or a finalizer in the middle of anything else here, in
+the same thread. So there is no lock that a thread holds while it does something, and no step that somebody else waits
+for: what is shared is appended to, taken from and compared in single steps of the interpreter. The link's thread waits
+for nobody; who would wait on it is refused (`own_thread`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import threading
-import time
+from _thread import allocate_lock
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from ..errors import ClientClosed, RpcError, RpcTimeout
+from ..errors import ClientClosed, OutOfPlace, RpcError, RpcTimeout
 from ..loops import new_event_loop
 from ..settings import BrokerUrls
+from . import own_thread
 from .calls import CallFactory, ClientOptions, PendingCall
+from .futures import RpcFuture, Teller, Waiter
 from .link import CallLink
+from .room import Room
 
-T = TypeVar("T")
-
-
-class RpcFuture(concurrent.futures.Future[Any]):
-    """The future of one call.
-
-    `cancel` ends it if the call has no outcome yet, and tells the servers: the call does not start, or is stopped.
-
-    Attributes:
-        method: the method's name.
-        call_id: the call's id (its JSON-RPC id and AMQP correlation_id).
-        request_bytes: the size of its arguments as they travel.
-    """
-
-    def __init__(self, method: str, call_id: str) -> None:
-        super().__init__()
-        self.method = method
-        self.call_id = call_id
-        self.request_bytes = 0
-
-    def __repr__(self) -> str:
-        return f"<RpcFuture {self._state.lower()} of {self.method!r} (call {self.call_id})>"
-
-
-class Waiter:
-    """The outcome of a call whose thread waits for it: what a future is, without what that thread does not need."""
-
-    __slots__ = ("_error", "_lock", "_result")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._result: Any = None
-        self._error: BaseException | None = None
-
-    def done(self) -> bool:
-        """Whether there is an outcome."""
-        return not self._lock.locked()
-
-    def set_result(self, result: Any, /) -> None:
-        """The call has its result."""
-        self._result = result
-        self._lock.release()
-
-    def set_exception(self, exception: BaseException, /) -> None:
-        """The call has its error."""
-        self._error = exception
-        self._lock.release()
-
-    def wait(self) -> Any:
-        """The result, when there is one; or raise the error."""
-        with self._lock:
-            if self._error is not None:
-                raise self._error
-            return self._result
+_Errand = Callable[[], Coroutine[Any, Any, None]]
+"""Something for the link to do, other than a call."""
 
 
 class LinkThread:
-    """A CallLink on an event loop in a daemon thread, which starts at the first use."""
+    """A CallLink on an event loop in a daemon thread, which starts at the first use.
+
+    Attributes:
+        is_of_parent: whether this is a forked child, and the thread its parent's.
+    """
 
     def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
         self.link = CallLink(url, options, calls)
-        self._room = _Room(options.max_in_flight)
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self.is_of_parent = False
+        self._room = Room(options.max_in_flight)
+        self._teller = Teller()
         self._inbox: deque[PendingCall] = deque()
-        self._waking = False
-        self._closed = False
+        self._errands: deque[tuple[_Errand, Waiter]] = deque()
+        self._under_way: dict[asyncio.Task[None], Waiter] = {}
+        # A wake-up that was asked for in this round is still to come; so a round that was asked in needs no other.
+        self._round, self._asked_in = 0, -1
+        self._lives: list[tuple[asyncio.AbstractEventLoop, threading.Thread]] = []  # the first one counts
+        self._closings: list[object] = []  # likewise
         self._is_over = False
 
     @property
@@ -99,12 +60,74 @@ class LinkThread:
         """How many calls wait, those included that the loop has not seen yet."""
         return len(self._inbox) + self.link.pending
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was started, and nobody has closed it."""
+        return bool(self._lives) and not self._closings
+
     def __repr__(self) -> str:
         return f"{self.link!r}, {len(self._inbox)} in the inbox" if self._inbox else repr(self.link)
 
+    # ---- calls
+
+    def send(self, call: PendingCall, future: RpcFuture) -> None:
+        """Begin a call, when there is room for it; its outcome comes to `future`."""
+        if not self._room.enter(call.deadline):
+            future.set_exception(self._no_room(call))
+            return
+        future.is_under_way(self)
+        self._put(call)
+
+    def call(self, call: PendingCall, answer: Waiter) -> Any:
+        """Begin a call, and wait for its outcome, which comes to `answer`."""
+        if not self._room.enter(call.deadline):
+            raise self._no_room(call)
+        try:
+            self._put(call)
+            return answer.wait()
+        except BaseException:
+            if not answer.done():  # Ctrl-C: nobody waits for it any more
+                self._soon(self.link.forget, call.call_id)
+            raise
+        finally:
+            self._room.leave()
+
+    def ended(self, future: RpcFuture) -> None:
+        """A future has its outcome."""
+        self._room.leave()
+        if future.cancelled():
+            # Not here and now: a finalizer may have done it, in the middle of what the link does.
+            if not self._soon(self._given_up, future):
+                future.tell_the_standard_library()
+        elif future.is_awaited_elsewhere:
+            if own_thread.is_here():
+                self._teller.add(future)
+            else:
+                future.tell_the_standard_library()  # the thread is over
+
+    def _given_up(self, future: RpcFuture) -> None:
+        self.link.forget(future.call_id)
+        if future.is_awaited_elsewhere:
+            self._teller.add(future)
+
+    def _no_room(self, call: PendingCall) -> RpcError:
+        if self._closings:
+            return ClientClosed("the client was closed while the call waited to be sent")
+        return RpcTimeout(call.method, call.timeout, call.call_id)
+
+    def _put(self, call: PendingCall) -> None:
+        self._inbox.append(call)
+        if self._is_over:
+            self._end_inbox(ClientClosed("the client is closed"))
+        elif self._asked_in != self._round:
+            self._wake()
+
+    # ---- what is not a call
+
     def connect(self) -> None:
         """Open the connection now."""
-        self._run(self.link.connect())
+        own_thread.refuse_to_wait("opening a client")
+        self._run(self.link.connect)
 
     def workers(self) -> int:
         """How many workers were seen behind the queue; at least 1."""
@@ -112,165 +135,138 @@ class LinkThread:
 
     def see_workers(self, timeout: float) -> None:
         """Look how many there are, if nobody looked yet; for at most so many seconds."""
-        if not self.link.has_seen_workers and threading.current_thread() is not self._thread:
+        if not self.link.has_seen_workers and not own_thread.is_here():
             with contextlib.suppress(RpcError):
-                self._run(self.link.see_workers(timeout))
-
-    def send(self, call: PendingCall, future: RpcFuture) -> None:
-        """Begin a call, when there is room for it; its outcome comes to `future`."""
-        if not self._room.enter(call.deadline, is_loop=threading.current_thread() is self._thread):
-            future.set_exception(self._no_room(call))
-            return
-        future.add_done_callback(self._ended)
-        self._put(call)
-
-    def call(self, call: PendingCall, answer: Waiter) -> Any:
-        """Begin a call, and wait for its outcome, which comes to `answer`."""
-        if not self._room.enter(call.deadline, is_loop=threading.current_thread() is self._thread):
-            raise self._no_room(call)
-        try:
-            self._put(call)
-            return answer.wait()
-        except BaseException:
-            if not answer.done():  # Ctrl-C: nobody waits for it any more
-                self._forget(call.call_id)
-            raise
-        finally:
-            self._room.leave()
-
-    def _no_room(self, call: PendingCall) -> RpcError:
-        if self._closed:
-            return ClientClosed("the client was closed while the call waited to be sent")
-        return RpcTimeout(call.method, call.timeout, call.call_id)
-
-    def _put(self, call: PendingCall) -> None:
-        self._inbox.append(call)
-        if self._is_over:
-            self._end_inbox()
-        elif not self._waking:
-            self._waking = True
-            self._wake()
-
-    def _ended(self, future: concurrent.futures.Future[Any]) -> None:
-        """A future's done callback."""
-        self._room.leave()
-        if future.cancelled():
-            self._forget(cast(RpcFuture, future).call_id)
-
-    def _forget(self, call_id: str) -> None:
-        with contextlib.suppress(RuntimeError, ClientClosed):  # the loop is closed
-            self._started().call_soon_threadsafe(self.link.forget, call_id)
+                self._run(lambda: self.link.see_workers(timeout))
 
     def close(self) -> None:
-        """End every call, the connection and the thread."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            loop, thread = self._loop, self._thread
-        self._room.close()
-        if loop is None or thread is None:
-            self._end_inbox()
-            return
-        self._run_on(loop, self.link.close())
-        loop.call_soon_threadsafe(loop.stop)
-        if thread is not threading.current_thread():
+        """End every call, the connection and the thread, and wait for that, except on a client's own thread."""
+        thread = self.begin_to_close()
+        if thread is not None and not own_thread.is_here():
             thread.join()
 
-    def _wake(self) -> None:
-        try:
-            self._started().call_soon_threadsafe(self._take_inbox)
-        except (RuntimeError, ClientClosed):  # closed in between
-            self._end_inbox()
+    def begin_to_close(self) -> threading.Thread | None:
+        """End every call, the connection and the thread; the thread to wait for, unless somebody closes it already."""
+        mine = object()
+        self._closings.append(mine)
+        if self._closings[0] is not mine:
+            return None
+        self._room.close()
+        if not self._lives:
+            self._end_inbox(ClientClosed("the client is closed"))
+            return None
+        self._soon(self._end_link)
+        return self._lives[0][1]
 
-    def _take_inbox(self) -> None:
-        # Cleared first: a call that arrives from here on wakes the loop again.
-        self._waking = False
+    def _end_link(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._closing = loop.create_task(self._closed())
+        self._closing.add_done_callback(lambda _: loop.stop())
+
+    async def _closed(self) -> None:
+        await self.link.close()
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _run(self, errand: _Errand) -> None:
+        answer = Waiter()
+        self._errands.append((errand, answer))
+        if self._is_over:
+            self._end_errands()
+        else:
+            self._wake()
+        answer.wait()
+
+    # ---- between the threads
+
+    def _soon(self, do: Callable[..., object], *args: Any) -> bool:
+        """Have something done on the loop; whether there is one."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            if self._lives:
+                self._lives[0][0].call_soon_threadsafe(do, *args)
+                return True
+        return False
+
+    def _wake(self) -> None:
+        asked_in = self._round
+        try:
+            self._started().call_soon_threadsafe(self._take)
+        except (OutOfPlace, ClientClosed) as error:
+            self._end_inbox(error)
+        except RuntimeError:  # the loop was closed in between
+            self._end_inbox(ClientClosed("the client is closed"))
+        # Afterwards: whoever interrupts us before this asks himself. If the loop was quick, it says too little, and one
+        # more wake-up is asked for than is needed.
+        self._asked_in = asked_in
+
+    def _take(self) -> None:
+        self._round += 1  # first: a call that arrives from here on wakes the loop again
+        while self._errands:
+            errand, answer = self._errands.popleft()
+            task = asyncio.get_running_loop().create_task(errand())
+            self._under_way[task] = answer
+            task.add_done_callback(self._errand_ended)
         inbox = self._inbox
         while inbox:
             self.link.send(inbox.popleft())
         self.link.flush()
 
-    def _end_inbox(self) -> None:
+    def _errand_ended(self, task: asyncio.Task[None]) -> None:
+        answer = self._under_way.pop(task)
+        error = ClientClosed("the client was closed meanwhile") if task.cancelled() else task.exception()
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
+
+    def _end_inbox(self, error: RpcError) -> None:
         while self._inbox:
-            with contextlib.suppress(concurrent.futures.InvalidStateError, IndexError):
-                self._inbox.popleft().outcome.set_exception(ClientClosed("the client is closed"))
+            with contextlib.suppress(IndexError):
+                self._inbox.popleft().fail(error)
+        self._end_errands(error)
+
+    def _end_errands(self, error: RpcError | None = None) -> None:
+        while self._errands:
+            with contextlib.suppress(IndexError):
+                self._errands.popleft()[1].set_exception(error or ClientClosed("the client is closed"))
 
     # ---- the thread
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        if self._loop is not None:
-            return self._loop
-        with self._lock:
-            if self._closed:
-                raise ClientClosed("the client is closed")
-            if self._loop is None:
-                loop = new_event_loop()
-                self._thread = threading.Thread(target=self._live, args=(loop,), name="rpcsvc-client", daemon=True)
-                self._thread.start()
-                self._loop = loop
-        return self._loop
+        """The loop, on a thread that has been started.
 
-    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-        finally:
-            loop.close()
-            # In this order: who puts a call into the inbox after this sees the flag, and ends the call itself.
-            self._is_over = True
-            self._end_inbox()
-
-    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            loop = self._started()
-        except ClientClosed:
-            coroutine.close()
-            raise
-        return self._run_on(loop, coroutine)
-
-    def _run_on(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
-
-
-class _Room:
-    """Counts the calls that wait, and makes callers wait beyond a limit: a slow broker slows its callers down."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._count = 0
-        self._changed = threading.Condition(threading.Lock())
-        self._queueing = 0
-        self._closed = False
-
-    def enter(self, deadline: float, *, is_loop: bool) -> bool:
-        """Take a place, waiting for one until `deadline` on the monotonic clock; whether there was one.
-
-        Args:
-            is_loop: the loop's own thread must not wait: it is the one that makes room.
+        Who interrupts another's start makes a thread as well, and does not wait for that one. The first to live stays.
         """
-        with self._changed:
-            if self._count >= self._limit and not is_loop:
-                self._queueing += 1
-                try:
-                    remaining = deadline - time.monotonic()
-                    self._changed.wait_for(lambda: self._count < self._limit or self._closed, max(0.0, remaining))
-                    if self._count >= self._limit or self._closed:
-                        return False
-                finally:
-                    self._queueing -= 1
-            self._count += 1
-            return True
+        if not self._lives:
+            if self._closings:
+                raise ClientClosed("the client is closed")
+            own_thread.check_threads_are_real()
+            loop, decided = new_event_loop(), allocate_lock()
+            decided.acquire()
+            args = (loop, decided.release)
+            threading.Thread(target=self._live, args=args, name="rpcsvc-client", daemon=True).start()
+            decided.acquire()
+        return self._lives[0][0]
 
-    def leave(self) -> None:
-        """Give the place back."""
-        with self._changed:
-            self._count -= 1
-            if self._queueing:
-                self._changed.notify()
-
-    def close(self) -> None:
-        """Send everybody away who waits for a place."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+    def _live(self, loop: asyncio.AbstractEventLoop, decided: Callable[[], None]) -> None:
+        life = (loop, threading.current_thread())
+        self._lives.append(life)
+        is_first = self._lives[0] is life
+        decided()
+        if not is_first:
+            loop.close()
+            return
+        asyncio.set_event_loop(loop)
+        with own_thread.entered():
+            try:
+                if not self._closings:  # else somebody closed it who saw no thread to end
+                    loop.run_forever()
+            finally:
+                loop.close()
+                # In this order: who puts a call into the inbox after this sees the flag, and ends the call itself.
+                self._is_over = True
+                self._end_inbox(ClientClosed("the client is closed"))
+                for answer in self._under_way.values():
+                    answer.set_exception(ClientClosed("the client was closed meanwhile"))
+                self._teller.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def test_any_number_of_calls_is_told_once_each_in_as_few_messages_as_may_be(coun
 
     assert [call_id for message in messages if message for call_id in message.ids] == [str(n) for n in range(count)]
     assert len(messages) == -(-count // MAX_IDS)
+
+
+def test_a_call_without_a_time_out_is_given_up_for_as_long_as_a_message_may_wait() -> None:
+    (message,) = cancels("amq.gen-1", {"7": math.inf, "8": 2.5})
+    cancel = read(message)
+    assert cancel is not None
+    assert MAX_TIMEOUT - 1 < cancel.remaining <= MAX_TIMEOUT
 
 
 def test_the_remaining_time_may_be_left_out() -> None:

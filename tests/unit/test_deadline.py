@@ -55,6 +55,19 @@ def test_a_timeout_that_cannot_be_kept_is_refused_with_the_bounds(timeout: float
         check_timeout(timeout)
 
 
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, -math.inf, MAX_TIMEOUT + 1, 10**400])
+def test_where_there_may_be_none_the_refusal_says_how_none_is_written(timeout: float) -> None:
+    assert check_timeout(math.inf, endless=True) == math.inf
+    with pytest.raises(ConfigurationError, match=r"above 0 and at most 4294967 seconds, not .*; math\.inf is none"):
+        check_timeout(timeout, endless=True)
+
+
+@pytest.mark.parametrize("timeout", [-1, "soon"])
+def test_a_refusal_names_the_option(timeout: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"^connect_timeout must be"):
+        check_timeout(timeout, "connect_timeout")
+
+
 @pytest.mark.parametrize("timeout", [True, "30", None, 1j])
 def test_a_timeout_that_is_no_number_is_refused_with_its_type(timeout: object) -> None:
     with pytest.raises(ConfigurationError, match=f"not {type(timeout).__name__}"):
@@ -62,16 +75,16 @@ def test_a_timeout_that_is_no_number_is_refused_with_its_type(timeout: object) -
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(30.0, "30000"), (0.2, "200"), (0.0001, "1"), (0.0, "1"), (1.0001, "1001")]
+    ("seconds", "text"), [(30.0, "30000"), (0.2, "200"), (0.0001, "1"), (0.0, "1"), (1.0001, "1001"), (math.inf, None)]
 )
-def test_an_expiration_is_in_whole_milliseconds_rounded_up(seconds: float, text: str) -> None:
+def test_an_expiration_is_in_whole_milliseconds_rounded_up(seconds: float, text: str | None) -> None:
     assert expiration_ms(seconds) == text
 
 
 @BOUNDED
 @given(st.floats(min_value=0, max_value=MAX_TIMEOUT, exclude_min=True))
 def test_every_timeout_makes_an_expiration_that_the_broker_takes(timeout: float) -> None:
-    milliseconds = int(expiration_ms(check_timeout(timeout)))
+    milliseconds = int(expiration_ms(check_timeout(timeout)) or 0)
 
     assert 1 <= milliseconds <= 2**32 - 1
     assert milliseconds >= timeout * 1000

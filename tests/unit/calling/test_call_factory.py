@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future
 from typing import Any
 
@@ -81,3 +82,32 @@ def test_large_arguments_do_not_travel_with_other_calls() -> None:
 def test_a_limit_that_is_none_is_refused(most: Any) -> None:
     with pytest.raises(ConfigurationError, match=f'max_request must be "auto" or .*, not {most!r}'):
         ClientOptions(max_request=most)
+
+
+def test_a_calls_time_out_is_the_clients_or_its_own_or_none() -> None:
+    factory = CallFactory(ClientOptions(timeout=math.inf))
+    timeouts = [factory.make("f", (), {}, given, lambda _: Future()).timeout for given in (None, 2, math.inf)]
+    assert timeouts == [math.inf, 2.0, math.inf]
+
+
+def test_a_function_in_the_place_of_a_name_is_refused_with_its_name() -> None:
+    def cube(n: int) -> int:
+        return n**3
+
+    with pytest.raises(EncodingError, match="as text: 'cube', not <function"):
+        CallFactory(ClientOptions()).make(cube, (7,), {}, None, lambda _: Future())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("timeout", -1, "timeout must be above 0 .*not -1; math.inf is none"),
+        ("connect_timeout", math.inf, "connect_timeout must be above 0 and at most"),
+        ("wait_for_server", -0.5, "wait_for_server must be above 0 .*not -0.5"),
+        ("max_in_flight", 0, "max_in_flight must be a whole number of at least 1, not 0"),
+        ("queue", "", "the queue's name is empty"),
+    ],
+)
+def test_an_option_that_is_wrong_is_named_with_what_was_given(option: str, value: Any, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        ClientOptions(**{option: value})

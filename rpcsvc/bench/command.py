@@ -8,10 +8,10 @@ import datetime
 import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._version import __version__
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RpcError
 from ..settings import usable_cpus
 from . import terminal
 from .load import Load, Sweep
@@ -52,20 +52,32 @@ class Stage:
             yield pool
 
 
+@dataclass(slots=True)
+class _Done:
+    """The sweeps that are over, and why some have not all their points."""
+
+    sweeps: list[SweepResult] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
 def bench(load: Load, sweeps: Sequence[Sweep], stage: Stage) -> BenchResult:
     """Measure. Ctrl-C (KeyboardInterrupt) ends it with what there is, once there is something.
 
+    What every sweep is to call is called once before anything is measured. A step of a sweep that fails all the same
+    ends that sweep, and nothing that was measured is lost.
+
     Raises:
-        RpcError: it cannot be measured: no broker, no server, no such function.
+        RpcError: it cannot be measured: no broker, no server, no such function, a payload that cannot travel.
     """
     _check(load, sweeps, stage)
     if stage.serve is not None:
         terminal.say("starting the broker, if none answers, and the pool")
     with a_broker(stage.url, may_start=stage.serve is not None) as broker:
-        done: list[SweepResult] = []
+        done = _Done()
         # First all on the pool that is there, then those that need others.
         here = [sweep for sweep in sweeps if sweep.name != "workers"]
         with stage.pool(broker) as pool:
+            _check_calls(load, here, broker, pool)
             run = _measured(load, broker, pool, "load")
             cut_short = run.interrupted or not all(
                 _sweep(sweep, load, broker, lambda _: contextlib.nullcontext(pool), done) for sweep in here
@@ -75,7 +87,7 @@ def bench(load: Load, sweeps: Sequence[Sweep], stage: Stage) -> BenchResult:
             cut_short = not all(
                 _sweep(sweep, load, broker, lambda workers: stage.pool(broker, workers), done) for sweep in there
             )
-        return BenchResult(_facts(broker), run, tuple(done), cut_short)
+        return BenchResult(_facts(broker), run, tuple(done.sweeps), cut_short, tuple(done.failures))
 
 
 def _check(load: Load, sweeps: Sequence[Sweep], stage: Stage) -> None:
@@ -88,9 +100,15 @@ def _check(load: Load, sweeps: Sequence[Sweep], stage: Stage) -> None:
         raise ConfigurationError("a sweep of in-flight is one of a closed loop: without --rate")
 
 
+def _check_calls(load: Load, sweeps: Sequence[Sweep], broker: BrokerHere, pool: Pool) -> None:
+    loads = [load, *(sweep.applied(load, value) for sweep in sweeps for value in sweep.values)]
+    # By what is called: more of the same in flight is the same call.
+    for each in {(each.method, each.payload): each for each in loads}.values():
+        check_call(dataclasses.replace(each, queue=pool.queue), broker.url)
+
+
 def _measured(load: Load, broker: BrokerHere, pool: Pool, label: str) -> RunResult:
     load = dataclasses.replace(load, queue=pool.queue)
-    check_call(load, broker.url)
     with terminal.live_line(load, label) as live:
         return measure(load, broker, pool, live)
 
@@ -100,9 +118,9 @@ def _sweep(
     load: Load,
     broker: BrokerHere,
     pool_for: Callable[[int], contextlib.AbstractContextManager[Pool]],
-    done: list[SweepResult],
+    done: _Done,
 ) -> bool:
-    """Measure each value and add what came out to `done`; False if it was interrupted."""
+    """Measure each value and add to `done` what came out, and why not all of it; False if it was interrupted."""
     points: list[tuple[int, RunResult]] = []
     try:
         for value in sweep.values:
@@ -113,9 +131,12 @@ def _sweep(
             points.append((value, run))
     except KeyboardInterrupt:
         return False
+    except RpcError as error:
+        done.failures.append(f"{sweep.name}={value}: {error}")
+        terminal.say(f"the sweep ends here: {done.failures[-1]}")
     finally:
         if points:
-            done.append(SweepResult(sweep.name, tuple(points)))
+            done.sweeps.append(SweepResult(sweep.name, tuple(points)))
     return True
 
 

@@ -22,6 +22,19 @@ _RIGHT = 36
 _LETTER = 7.7
 """About the width of a letter of a name."""
 _COLOURS = ("#0b5394", "#c2570c", "#3f3f46", "#6b8e23")
+DARK = {
+    "#fff": "#1c1c1f",
+    "#f4f4f5": "#2a2a2e",
+    "#e4e4e7": "#3f3f46",
+    "#71717a": "#8f8f99",
+    "#52525b": "#a1a1aa",
+    "#18181b": "#f4f4f5",
+    "#0b5394": "#6cb2f2",
+    "#c2570c": "#f0883e",
+    "#3f3f46": "#d4d4d8",
+    "#6b8e23": "#a8cf62",
+}
+"""Every colour that a plot is drawn with, and what to show in its place where the page around it is dark."""
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")
 _FONT = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _LABEL_GAP = 15.0

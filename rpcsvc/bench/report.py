@@ -10,38 +10,66 @@ from collections.abc import Sequence
 from html import escape
 
 from .load import TIMES
-from .plot import Axis, Line, draw, fitting_axis, from_zero, named_axis
+from .plot import DARK, Axis, Line, draw, fitting_axis, from_zero, named_axis
 from .results import BenchResult, RunResult, SweepResult
 from .tables import Table, tables
 from .units import rate_text, seconds_text, tick_text
 
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: #18181b;
-  background: #f4f4f5; margin: 0; }
+:root { color-scheme: light dark; --text: #18181b; --quiet: #52525b; --page: #f4f4f5; --card: #fff; --line: #e4e4e7;
+  --edge: #a1a1aa; --mark: #c2570c; }
+body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  color: var(--text); background: var(--page); margin: 0; }
 main { max-width: 1480px; margin: 0 auto; padding: 28px 24px 48px; }
-h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; }
+h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 19px; margin: 36px 0 12px; }
-p { margin: 4px 0; }
-.what { color: #52525b; }
+p { margin: 4px 0; overflow-wrap: anywhere; }
+.what { color: var(--quiet); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 22px 0; }
-.figures div { background: #fff; border: 1px solid #e4e4e7; border-radius: 8px; padding: 10px 14px; }
+.figures div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
 .figures b { display: block; font-size: 25px; font-variant-numeric: tabular-nums; line-height: 1.25;
   white-space: nowrap; }
-.figures span { color: #52525b; font-size: 13px; }
-.note { background: #fff; border: 1px solid #a1a1aa; border-left: 5px solid #c2570c; border-radius: 4px;
+.figures span { color: var(--quiet); font-size: 13px; }
+.note { background: var(--card); border: 1px solid var(--edge); border-left: 5px solid var(--mark); border-radius: 4px;
   padding: 6px 12px; margin: 8px 0; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(640px, 100%), 1fr)); gap: 16px; }
-figure { margin: 0; background: #fff; border: 1px solid #e4e4e7; border-radius: 8px; overflow: hidden; }
+figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 svg { display: block; width: 100%; height: auto; }
 .tables { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; }
-table { border-collapse: collapse; background: #fff; border: 1px solid #e4e4e7; font-variant-numeric: tabular-nums; }
+.tables div { max-width: 100%; overflow-x: auto; }
+table { border-collapse: collapse; background: var(--card); border: 1px solid var(--line);
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0 0 6px; }
-th, td { padding: 5px 14px; text-align: right; border-top: 1px solid #e4e4e7; }
-th { font-weight: 600; color: #52525b; }
+th, td { padding: 5px 14px; text-align: right; border-top: 1px solid var(--line); }
+td { white-space: nowrap; }
+th { font-weight: 600; color: var(--quiet); }
 th:first-child, td:first-child { text-align: left; }
+/* On a telephone a plot is whole and its text larger; a wide table is pushed sideways in its own frame. */
+@media screen and (max-width: 600px) {
+  main { padding: 16px 12px 32px; }
+  h1 { font-size: 22px; }
+  .figures { grid-template-columns: repeat(auto-fit, minmax(125px, 1fr)); gap: 8px; }
+  .figures b { font-size: 20px; }
+  svg [font-size="12"] { font-size: 16px; }
+  svg [font-size="12.5"][font-weight="400"]:not([fill="#52525b"]) { font-size: 15px; }
+  svg [font-size="18"] { font-size: 24px; }
+  th, td { padding: 5px 8px; }
+}
 @media print { body { background: #fff; } figure, table, .figures div { break-inside: avoid; } }
-"""
+/* A plot is light wherever else it is put; what it is drawn with is looked up here and shown otherwise on this page. */
+@media screen and (prefers-color-scheme: dark) {
+  :root { --text: #f4f4f5; --quiet: #a1a1aa; --page: #111113; --card: #1c1c1f; --line: #3f3f46; --edge: #71717a;
+    --mark: #f0883e; }
+  svg { background: var(--card) !important; }
+DARK
+}
+""".replace(
+    "DARK",
+    "\n".join(
+        f'  svg [fill="{light}"] {{ fill: {dark}; }} svg [stroke="{light}"] {{ stroke: {dark}; }}'
+        for light, dark in DARK.items()
+    ),
+)
 
 
 def page(result: BenchResult) -> str:
@@ -51,7 +79,7 @@ def page(result: BenchResult) -> str:
     sections = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="what">{escape(_setting(run))}</p>',
-        *(f'<p class="note">{escape(warning)}</p>' for warning in run.warnings),
+        *(f'<p class="note">{escape(warning)}</p>' for warning in result.warnings),
         _figures(run),
         '<div class="plots">',
         _figure(latency_plot(run)) if run.latency.count else "",
@@ -226,4 +254,4 @@ def _sweep_section(sweep: SweepResult) -> str:
 def _table(table: Table) -> str:
     head = "".join(f"<th>{escape(heading)}</th>" for heading in table.headings)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    return f"<table><caption>{escape(table.caption)}</caption>\n<tr>{head}</tr>\n{body}\n</table>"
+    return f"<div><table><caption>{escape(table.caption)}</caption>\n<tr>{head}</tr>\n{body}\n</table></div>"

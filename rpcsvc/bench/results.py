@@ -185,12 +185,19 @@ class BenchResult:
         run: the measurement of the load as it was given.
         sweeps: what was measured besides.
         interrupted: whether somebody ended it early.
+        failures: why sweeps are not complete, a sentence for each that is not.
     """
 
     facts: Mapping[str, str]
     run: RunResult
     sweeps: tuple[SweepResult, ...] = ()
     interrupted: bool = False
+    failures: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures has to know."""
+        return (*self.run.warnings, *(f"a sweep is not complete: {failure}" for failure in self.failures))
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -198,6 +205,7 @@ class BenchResult:
             "form": FORM,
             "facts": dict(self.facts),
             "interrupted": self.interrupted,
+            "failures": list(self.failures),
             "run": self.run.to_json(),
             "sweeps": [sweep.to_json() for sweep in self.sweeps],
         }

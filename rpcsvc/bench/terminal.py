@@ -67,7 +67,7 @@ def show(result: BenchResult) -> None:
     console.print(f"[bold]{escape(load.title)}[/bold]: {escape(load.shape)}")
     for each in tables(result):
         console.print(_drawn(each))
-    for warning in result.run.warnings:
+    for warning in result.warnings:
         console.print(f"[yellow]note:[/yellow] {escape(warning)}")
 
 

@@ -6,21 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import jsonrpc
-from ..errors import InvalidParams, RemoteError
+from ..errors import RemoteError
 from .answer import ErrorObject, MapResult, encode_response
-from .request import METHOD, read
+from .request import read_body
 
 
 def split(body: bytes) -> list[bytes] | None:
     """The requests that an `rpc.map` of several calls stands for, one by one; None if `body` is no such thing."""
-    message = jsonrpc.parse(body)
-    if not isinstance(message, jsonrpc.Request) or message.method != METHOD:
-        return None
-    try:
-        asked = read(message.args, message.kwargs)
-    except InvalidParams:
-        return None
-    if asked.count == 1:
+    asked = read_body(body)
+    if asked is None or asked.count == 1:
         return None
     return [
         jsonrpc.encode_request(
@@ -51,14 +45,8 @@ def split_with_ids(body: bytes) -> tuple[str, list[tuple[str, bytes]]] | None:
 
     None if `body` is no such thing: without ids the calls have no callers of their own.
     """
-    message = jsonrpc.parse(body)
-    if not isinstance(message, jsonrpc.Request) or message.method != METHOD:
-        return None
-    try:
-        asked = read(message.args, message.kwargs)
-    except InvalidParams:
-        return None
-    if not asked.ids:
+    asked = read_body(body)
+    if asked is None or not asked.ids:
         return None
     return asked.method, [
         (call_id, jsonrpc.encode_request(call_id, asked.method, jsonrpc.encode_params(list(args), {})))

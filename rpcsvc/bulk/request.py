@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import values
+from .. import jsonrpc, values
 from ..errors import InvalidParams
 
 METHOD = "rpc.map"
@@ -57,6 +57,17 @@ def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> MapRequest:
     if not isinstance(ids, list | tuple) or (ids and len(ids) != count) or not all(type(each) is str for each in ids):
         raise InvalidParams(f'{METHOD}: "ids" is an array of strings, one for each call')
     return MapRequest(method, count, columns, rows, ids)
+
+
+def read_body(body: bytes) -> MapRequest | None:
+    """What the `rpc.map` in `body` asks for; None if it is none, or not as it should be."""
+    message = jsonrpc.parse(body)
+    if not isinstance(message, jsonrpc.Request) or message.method != METHOD:
+        return None
+    try:
+        return read(message.args, message.kwargs)
+    except InvalidParams:
+        return None
 
 
 def params(method: str, rows: Sequence[bytes], ids: Sequence[str]) -> bytes:

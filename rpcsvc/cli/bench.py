@@ -137,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
         ]
     if result.interrupted:
         return ExitCode.INTERRUPTED
-    if not result.run.total.succeeded:
+    if result.failures or not result.run.total.succeeded:
         return ExitCode.FAILED
     return ExitCode.OK if all(written) else ExitCode.NOT_PRINTED
 

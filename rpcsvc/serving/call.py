@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ..amqp import Delivery
 from ..bulk.mend import join, split, split_with_ids
-from ..bulk.request import METHOD
+from ..bulk.request import METHOD, read_body
 from ..deadline import Deadline
 from ..workers.handle import Answer, Cancelled, Expired, Lost, Outcome, Work
 from .repair import OneByOne, called, lost_answer, may_try_again
@@ -116,8 +116,8 @@ class Call:
     def _ended(self, outcome: Outcome) -> None:
         counts = self._service.counts
         match outcome:
-            case Answer(body):
-                counts.answered += 1
+            case Answer(body, calls):
+                counts.answered += calls or self._count()
                 self._finish(body)
             case Lost():
                 counts.lost += 1
@@ -129,6 +129,11 @@ class Call:
                 counts.cancelled += 1
                 log.info("%s was cancelled: nobody waits for it any more", called(self.delivery.body))
                 self._finish(None)
+
+    def _count(self) -> int:
+        """How many calls the message is, where the worker does not tell."""
+        packed = self.delivery.type == METHOD and read_body(self.delivery.body)
+        return packed.count if packed else 1
 
     def _mend(self, lost: Lost) -> None:
         """A worker died. The call that was running pays, or is tried again; what can do no harm is computed again."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 
 from .. import jsonrpc
-from ..bulk.request import METHOD, read
+from ..bulk.request import read_body
 from ..deadline import Deadline
 from ..dispatch import failure
-from ..errors import InvalidParams, MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
+from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
 from ..logs import one_line
 from ..workers.forking import Served
 from ..workers.handle import Answer, Lost, Outcome, Work
@@ -119,25 +119,17 @@ def called(body: bytes) -> str:
     """What a request calls, in words for the log. A large one is not looked into for that."""
     if len(body) > _LARGE:
         return f"a call of {len(body)} bytes"
-    match jsonrpc.parse(body):
-        case jsonrpc.Request() as request if request.method == METHOD:
-            return one_line(_called_together(request))
-        case jsonrpc.Request(method=method, id=call_id):
-            return one_line(f"call {call_id} of {method}")
-        case jsonrpc.Batch(members=members):
-            return f"a batch of {len(members)} calls"
-        case _:
-            return "a call"
-
-
-def _called_together(request: jsonrpc.Request) -> str:
-    try:
-        asked = read(request.args, request.kwargs)
-    except InvalidParams:
-        return f"call {request.id} of {METHOD}"
-    if asked.count == 1:
-        return f"call {asked.ids[0] if asked.ids else request.id} of {asked.method}"
-    return f"call {request.id}, which is {asked.count} calls of {asked.method},"
+    message = jsonrpc.parse(body)
+    if isinstance(message, jsonrpc.Batch):
+        return f"a batch of {len(message.members)} calls"
+    if not isinstance(message, jsonrpc.Request):
+        return "a call"
+    asked = read_body(body)
+    if asked is None:
+        return one_line(f"call {message.id} of {message.method}")
+    if asked.count > 1:
+        return one_line(f"call {message.id}, which is {asked.count} calls of {asked.method},")
+    return one_line(f"call {asked.ids[0] if asked.ids else message.id} of {asked.method}")
 
 
 def lost_error(lost: Lost) -> RemoteError:

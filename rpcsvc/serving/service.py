@@ -18,10 +18,10 @@ _UNKNOWN = Served(idempotent=True)
 
 @dataclass(slots=True)
 class ServerCounts:
-    """What happened to deliveries since the start.
+    """What happened since the start, counted in deliveries where nothing else is said.
 
     Attributes:
-        answered: they were computed; a reply was published, or none was wanted.
+        answered: calls that were computed; a reply was published, or none was wanted. A message of many counts each.
         lost: a worker died during them.
         expired: nobody waited for them any more; they did not start.
         cancelled: they were given up; they did not start, or were stopped.

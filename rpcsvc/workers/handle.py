@@ -32,9 +32,15 @@ _JOIN_BELOW = 64 * 1024
 
 @dataclass(slots=True)  # not frozen, which would triple what making one costs
 class Answer:
-    """A worker answered; `body` is the response, or None where the request wants none."""
+    """A worker answered.
+
+    Attributes:
+        body: the response, or None where the request wants none.
+        calls: how many calls the message was; 0 where that is not known any more, because the worker is over the next.
+    """
 
     body: bytes | None
+    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

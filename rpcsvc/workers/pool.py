@@ -227,6 +227,7 @@ class WorkerPool:
         if self._max_calls is not None:
             self._count_calls(worker, self._max_calls)
         if not worker.given:
+            answer.calls = worker.progress.item[0] + 1  # in a message of many the index of the last
             self._make_idle(worker)
         work.end(answer)
 

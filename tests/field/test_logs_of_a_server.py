@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 
 import pytest
@@ -69,3 +70,15 @@ def test_pika_says_nothing_where_only_ours_was_asked_for(own_broker: PrivateBrok
         own_broker.kill()
         wait_until(lambda: "no connection yet" in server.output)
         assert "pika" not in server.output
+
+
+def test_a_server_counts_calls_not_messages(broker: PrivateBroker, queue: str) -> None:
+    with ServerProcess(broker.url, "--workers", "1", "--prefetch", "4", "--queue", queue) as server:
+        with RpcClient(broker.url, queue=queue, timeout=30) as client:
+            assert sum(client.map("fib", range(20), chunksize=10)) == 10945
+            assert client.call("fib", 30) == 832040
+            assert [future.result(30) for future in [client.submit("fib", 10) for _ in range(100)]] == [55] * 100
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        # Calls that are taken out of their message because one before them is slow are computed, and counted, there.
+        assert "answered=121," in server.output

@@ -144,6 +144,26 @@ def test_sweeps_of_a_pool_of_its_own_and_their_report(broker: PrivateBroker, ben
     assert broker.url.rpartition("@")[0] not in text + json.dumps(form), "the password stays secret"
 
 
+def test_a_sweep_is_checked_before_anything_is_measured(broker: PrivateBroker, server: ServerProcess) -> None:
+    process = _start(broker.url, "echo", "1", "--duration", "300", "--sweep", "payload=0,1G")
+    output, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, output) == (ExitCode.USAGE, "")
+    assert "measuring" not in errors
+    assert "the request takes 1073741" in errors
+
+
+def test_a_step_of_a_sweep_that_fails_loses_nothing_that_was_measured(bench: Bench) -> None:
+    code, form, output = bench("--serve", "1", "--sweep", "workers=1,99999,2", *QUICK)
+
+    assert code == ExitCode.FAILED
+    assert form["run"]["calls"]["succeeded"] > 0
+    ((sweep,), (failure,)) = form["sweeps"], form["failures"]
+    assert [point["value"] for point in sweep["points"]] == [1]
+    assert failure.startswith("workers=99999: the pool did not start")
+    assert "a sweep is not complete: workers=99999" in output
+
+
 def test_where_no_broker_answers_there_is_a_private_one_for_that_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

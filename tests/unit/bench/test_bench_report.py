@@ -13,7 +13,19 @@ from xml.etree import ElementTree
 import pytest
 
 from rpcsvc.bench.load import TIMES, Load
-from rpcsvc.bench.plot import HEIGHT, WIDTH, Axis, Line, draw, fitting_axis, from_zero, log_axis, named_axis, round_step
+from rpcsvc.bench.plot import (
+    DARK,
+    HEIGHT,
+    WIDTH,
+    Axis,
+    Line,
+    draw,
+    fitting_axis,
+    from_zero,
+    log_axis,
+    named_axis,
+    round_step,
+)
 from rpcsvc.bench.report import latency_plot, page, sweep_plots, throughput_plot
 from rpcsvc.bench.results import BenchResult, RoleUsage, RunResult, SweepResult
 from rpcsvc.bench.tables import tables
@@ -284,3 +296,21 @@ def test_the_json_form_has_the_promised_fields_and_adds_up() -> None:
     assert [sweep["name"] for sweep in form["sweeps"]] == ["workers", "payload", "in-flight"]
     assert form["sweeps"][0]["points"][1]["value"] == 2
     assert sum(slot["results"] for slot in form["run"]["timeline"]) * 0.1 == pytest.approx(197, abs=1)
+
+
+def test_every_colour_of_a_plot_has_one_for_a_dark_page() -> None:
+    text = page(_result(errors=7, rate=500.0))
+    drawn = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]+)"', text.partition("</style>")[2]))
+
+    assert drawn
+    assert drawn <= DARK.keys()
+    for light, dark in DARK.items():
+        assert f'[fill="{light}"] {{ fill: {dark}; }}' in text
+        assert f'[stroke="{light}"] {{ stroke: {dark}; }}' in text
+
+
+def test_a_wide_table_scrolls_in_a_frame_of_its_own() -> None:
+    text = page(_result())
+
+    assert text.count("<div><table>") == text.count("<table>") > 0
+    assert ".tables div { max-width: 100%; overflow-x: auto; }" in text

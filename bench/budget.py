@@ -67,7 +67,7 @@ def pure_parts() -> None:
         ),
         ("client: wait for the reply, and match it", wait_once),
         ("server: parse the delivery", lambda: parser.feed(delivered)),
-        ("server: frame it for the worker, and read a frame", lambda: reader.feed(frame(CALL, request))),
+        ("server: frame it for the worker, and read a frame", lambda: reader.feed(frame(CALL, 1, request))),
         ("worker: decode, check, fib(30), encode", lambda: dispatch(registry, request)),
         ("server: the frames of the reply", lambda: publisher.publish(queue, response, correlation_id="7")),
         ("server: the ack", lambda: ack(1, 7)),

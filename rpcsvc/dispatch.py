@@ -1,8 +1,9 @@
 """From the body of a request to the body of its response: find the function, check, compute, encode.
 
 `dispatch` never raises, whatever the body, the function or the function's exception do; each failure becomes the error
-response that the caller can tell apart. The one exception is `StopCall`, raised inside a function whose message is
-cancelled: it comes out of everything, so nothing else of the message runs. `dispatch` runs in a worker process.
+response that the caller can tell apart. There are two exceptions, which come out of everything, so that nothing else of
+the message runs: `StopCall`, raised inside a function whose message is cancelled, and `Stray`, in a process that is not
+the worker but a child which a function has forked. `dispatch` runs in a worker process.
 `failure` makes the same kind of response for a request that no worker could finish, and runs in the server process.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, TypeAlias
 
-from . import jsonrpc, values
+from . import jsonrpc, raising, values
 from ._version import __version__
 from .bulk.answer import encode_response
 from .bulk.compute import Progress, compute
@@ -21,6 +22,7 @@ from .bulk.request import METHOD, read
 from .deadline import Clock
 from .errors import (
     EncodingError,
+    InvalidParams,
     InvalidRequest,
     MethodNotFound,
     RemoteError,
@@ -28,7 +30,7 @@ from .errors import (
 )
 from .logs import tell_failed
 from .openrpc import describe
-from .raising import StopCall, function_raised, server_failed
+from .raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 from .registry import Registry
 from .sizes import MAX_BODY
 
@@ -77,6 +79,7 @@ def dispatch(
 
     Raises:
         StopCall: it was raised inside the function: the message is cancelled.
+        Stray: this process is a child that the function has forked.
     """
     message = jsonrpc.parse(body)
     if isinstance(message, jsonrpc.Request) and message.method == METHOD:
@@ -172,7 +175,7 @@ def _guarded(request: jsonrpc.Request, rules: Rules, answer_it: Callable[[], byt
     told: RemoteError
     try:
         answer = answer_it()
-    except StopCall:
+    except (StopCall, Stray):
         raise
     except RemoteError as error:
         told = error
@@ -190,13 +193,22 @@ def _compute(registry: Registry, request: jsonrpc.Request, rules: Rules) -> Any:
     function = registry.get(request.method)
     if function is None:
         return _protocol_method(registry, request)
-    function.check(request.args, request.kwargs)
     try:
-        return function.call(*request.args, **request.kwargs)
+        function.check(request.args, request.kwargs)
+    except InvalidParams as error:
+        stop_if_strayed(error)
+        raise
+    if raising.strayed:
+        raise Stray
+    try:
+        result = function.call(*request.args, **request.kwargs)
     except StopCall:
         raise
     except BaseException as error:
         raise function_raised(request.method, error, send_traceback=rules.send_tracebacks) from None
+    if raising.strayed:
+        raise Stray
+    return result
 
 
 CALLERS: frozenset[CodeType] = frozenset((_compute.__code__, compute.__code__))

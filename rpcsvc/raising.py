@@ -34,8 +34,44 @@ class StopCall(CallCancelled):
     """What a cancel raises inside the function: it ends the whole message, for whose answer nobody waits."""
 
 
+strayed = False
+"""Whether this process is a child that a function has forked: it ends where the function does, and answers nothing.
+
+Set in the child (`workers.own`), and looked at whenever a function has ended."""
+
+
+class Stray(BaseException):
+    """A function has ended in a child that it forked. It comes out of everything, and nothing else is computed.
+
+    Attributes:
+        error: what the function raised; None if it returned.
+    """
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+
+def stop_if_strayed(error: BaseException | None = None) -> None:
+    """Go no further in a child of the worker.
+
+    Args:
+        error: what code of the function has raised; None if it returned.
+
+    Raises:
+        Stray: this process is one.
+    """
+    if strayed:
+        raise Stray(error)
+
+
 def function_raised(method: str, error: BaseException, *, send_traceback: bool) -> RemoteError:
-    """What the caller of `method` gets when it raised `error`."""
+    """What the caller of `method` gets when it raised `error`.
+
+    Raises:
+        Stray: it was raised in a child that the function had forked: no caller gets anything from there.
+    """
+    stop_if_strayed(error)
     if type(error) is SoftLimit:
         return TimeLimitExceeded(f"{method}: {error.message}", data=error.data)
     if type(error) is NoMemory:
@@ -49,7 +85,12 @@ def function_raised(method: str, error: BaseException, *, send_traceback: bool) 
 
 
 def server_failed(error: BaseException) -> InternalError:
-    """What a caller gets when the server itself raised `error`."""
+    """What a caller gets when the server itself raised `error`.
+
+    Raises:
+        Stray: as above.
+    """
+    stop_if_strayed(error)
     return InternalError(f"the server failed: {_qualified_name(type(error))}: {_text(error)}")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .. import jsonrpc
+from .. import jsonrpc, raising
 from ..deadline import Clock
 from ..errors import InvalidParams, RemoteError
 from ..logs import tell_failed
-from ..raising import StopCall, function_raised, server_failed
+from ..raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 from ..registry import Function
 from .answer import ErrorObject, MapResult
 from .request import MapRequest
@@ -34,6 +34,7 @@ def compute(
 
     Raises:
         StopCall: the message is cancelled; no further call is made.
+        Stray: this process is a child that the function has forked; likewise.
     """
     call, check = function.call, function.check
     needs_check = asked.columns is None or not function.accepts(asked.columns)
@@ -46,17 +47,21 @@ def compute(
         try:
             if needs_check:
                 check(args, {})
+                stop_if_strayed()
         except InvalidParams as error:
+            stop_if_strayed(error)
             told = error
-        except StopCall:
+        except (StopCall, Stray):
             raise
         except BaseException as error:  # a class in an annotation may do anything
             told = server_failed(error)
         else:
             try:
                 results.append(call(*args))
+                if raising.strayed:
+                    raise Stray
                 continue
-            except StopCall:
+            except (StopCall, Stray):
                 raise
             except BaseException as error:
                 told = function_raised(function.name, error, send_traceback=send_tracebacks)

@@ -27,7 +27,6 @@ ends. In the middle of an import, which may take for ever, the kernel ends it (o
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -46,12 +45,12 @@ from ..registry import Registry
 from ..streams import fill_closed
 from . import output, worker
 from .interrupts import CANCEL_SIGNAL
-from .loading import SignalState, forking, load_registry, threads_lost_by_a_fork, try_to_load
+from .loading import SignalState, load_registry, threads_lost_by_a_fork, try_to_load
 from .names import CommandLine, name_this_thread
+from .own import Belongings, die_with, fork
 from .progress import Progress
 from .shortage import is_passing
 
-_PR_SET_PDEATHSIG = 1
 _MAX_FDS = 16
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, CANCEL_SIGNAL)
 """Those that the fork server, or a worker before its first call, is not to be ended by."""
@@ -83,7 +82,8 @@ class _ForkServer:
         self._fds: list[int | None] = []
         self._workers: set[int] = set()
         self._wakeup, self._signalled = socket.socketpair()
-        self._signals = SignalState(dict.fromkeys(_SIGNALS, worker.ignore), self._signalled.fileno())
+        self._own = Belongings()
+        self._signals = SignalState(self._own, dict.fromkeys(_SIGNALS, worker.ignore), self._signalled.fileno())
         self._command_line = CommandLine()
         self._target = ""
         self._registry: Registry | None = None
@@ -95,6 +95,9 @@ class _ForkServer:
         """Serve the pool. Returns None when the server is gone, or, in a forked child, what it needs to go on."""
         self._signalled.setblocking(False)
         self._wakeup.setblocking(False)
+        for end in (self._control, self._wakeup, self._signalled):
+            self._own.add(end.close)
+        self._own.hold()
         self._signals.set()
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
@@ -120,7 +123,7 @@ class _ForkServer:
         name_this_thread(f"rpcsvc-w{birth.number + 1}")
         self._command_line.show(f"rpcsvc: {who} of {self._target}")
         output.rename_log(self._log, who)
-        with birth.channel:
+        with birth.channel, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server wants no answer
             worker.serve(birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number))
         sys.exit(0)
 
@@ -196,11 +199,10 @@ class _ForkServer:
     def _look_at_registry(self) -> dict[str, Any]:
         """What it holds, found out in a process that ends: this one stays as it is."""
         ours, theirs = os.pipe()
-        parent = os.getpid()
         pid = self._fork_patiently()
         if pid == 0:
             os.close(ours)
-            self._forget_the_parent(parent)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _, answer = try_to_load(self._target)
             output.flush()
             with open(theirs, "wb") as pipe:
@@ -220,8 +222,7 @@ class _ForkServer:
         """Fork, if need be later; the server waits for a while, and then has this process killed."""
         while True:
             try:
-                with forking():
-                    return os.fork()
+                return fork()
             except OSError as error:
                 if not is_passing(error):
                     raise
@@ -237,11 +238,8 @@ class _ForkServer:
             return None
         channel = socket.socket(fileno=fd)
         channel.setblocking(True)
-        output.flush()
-        parent = os.getpid()
         try:
-            with forking():
-                pid = os.fork()
+            pid = fork()
         except OSError as error:
             if not is_passing(error):
                 raise
@@ -249,17 +247,11 @@ class _ForkServer:
             self._tell({"unborn": number, "why": f"fork: {error}"})
             return None
         if pid == 0:
-            self._forget_the_parent(parent)
             return _Birth(channel, number)
         channel.close()
         self._workers.add(pid)
         self._tell({"spawned": number, "pid": pid})
         return None
-
-    def _forget_the_parent(self, parent: int) -> None:
-        _die_with_the_parent(parent)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._close()
 
     def _close(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -293,14 +285,6 @@ class _ForkServer:
                 self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
-def _die_with_the_parent(parent: int) -> None:
-    """Have the kernel kill this process when the fork server ends, even in the middle of a computation."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended in between
-        os._exit(1)
-
-
 def _other_version(server_version: str) -> str:
     return (
         f"rpcsvc {__version__} is installed here now, and the server that runs is {server_version}:"
@@ -322,7 +306,8 @@ def main(control_fd: int, server_version: str = "an earlier one", server_pid: in
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     control.setblocking(True)
-    _die_with_the_parent(server_pid)
+    if server_pid:
+        die_with(server_pid)
     server = _ForkServer(control, server_version)
     birth = server.run()
     if birth is not None:

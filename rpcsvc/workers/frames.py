@@ -1,14 +1,20 @@
 """The frames on the socket between the server process and one worker. Pure: bytes in, frames out.
 
-A frame is a kind (1 byte), the payload's length (4 bytes, network order), and the payload. A worker takes one call at a
-time and answers in order, so frames need no ids.
+A frame is a kind (1 byte), an id (8 bytes), the payload's length (4 bytes; both in network order), and the payload. The
+id is the number of the message that a frame is about, counted from 1 in each worker; READY is about none, and has 0.
+
+Both ends know which id comes next and take no other: an answer is that of its call, or of none. Functions may fork, and
+may write to whatever descriptors they find; what is not a frame breaks the stream, and then nothing that comes after it
+is one.
 """
 
 from __future__ import annotations
 
 import struct
 
-HEADER = struct.Struct("!BI")
+from ..sizes import MAX_BODY
+
+HEADER = struct.Struct("!BQI")
 
 CALL = 1
 """Server to worker: the body of a request."""
@@ -20,30 +26,38 @@ NO_RESPONSE = 4
 """Worker to server: the request is done and wants no response."""
 FAILED = 5
 """Worker to server, in place of READY: it cannot start, and ends; the payload is the traceback that says why."""
+_MOST = 4 * MAX_BODY
+"""Bytes. No message comes near it."""
+_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED))
 
 
-def frame(kind: int, payload: bytes = b"") -> bytes:
-    """The bytes of one frame."""
-    return HEADER.pack(kind, len(payload)) + payload
+def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
+    """The bytes of one frame about message `number`."""
+    return HEADER.pack(kind, number, len(payload)) + payload
 
 
 class FrameReader:
-    """Cuts a stream of bytes, which may be split anywhere, into frames. A large payload is copied once."""
+    """Cuts a stream of bytes, which may be split anywhere, into frames. A large payload is copied once.
+
+    Attributes:
+        is_broken: whether something came that is no frame; what comes after it is ignored.
+    """
 
     def __init__(self) -> None:
+        self.is_broken = False
         self._head = b""
-        self._kind = 0
+        self._kind = self._number = 0
         self._missing: int | None = None  # of the payload; None within a header
         self._parts: list[memoryview] = []
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Take bytes from the stream; the frames they complete, as (kind, payload)."""
-        frames: list[tuple[int, bytes]] = []
+    def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """Take bytes from the stream; the frames they complete, as (kind, id, payload)."""
+        frames: list[tuple[int, int, bytes]] = []
         position, size = 0, len(data)
-        while position < size:
+        while position < size and not self.is_broken:
             if self._missing is None:
                 position = self._read_header(data, position)
-            if self._missing is not None:
+            if self._missing is not None and not self.is_broken:
                 position = self._read_payload(data, position, frames)
         return frames
 
@@ -51,11 +65,12 @@ class FrameReader:
         end = position + HEADER.size - len(self._head)
         self._head += data[position:end]
         if len(self._head) == HEADER.size:
-            self._kind, self._missing = HEADER.unpack(self._head)
+            self._kind, self._number, self._missing = HEADER.unpack(self._head)
             self._head = b""
+            self.is_broken = self._kind not in _KINDS or self._missing > _MOST
         return end
 
-    def _read_payload(self, data: bytes, position: int, frames: list[tuple[int, bytes]]) -> int:
+    def _read_payload(self, data: bytes, position: int, frames: list[tuple[int, int, bytes]]) -> int:
         assert self._missing is not None
         end = position + self._missing
         if end <= len(data) and not self._parts:
@@ -68,5 +83,5 @@ class FrameReader:
             payload = b"".join(self._parts)
             self._parts.clear()
         self._missing = None
-        frames.append((self._kind, payload))
+        frames.append((self._kind, self._number, payload))
         return end

@@ -2,7 +2,9 @@
 
 A worker's life: starting -> idle <-> busy -> ending -> gone.
 
-Messages are numbered in the order they are given, from 1, on both sides: `Progress` speaks of them by number.
+Messages are numbered in the order they are given, from 1, on both sides: `Progress` speaks of them by number, and every
+frame carries the number of its message. A worker from which anything else comes than the answer that is next is broken
+(some other process writes to its socket): nothing more of it is believed, and it is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ..deadline import Deadline
 from ..supervision import WorkerExit
-from .frames import CALL, FAILED, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .frames import CALL, FAILED, HEADER, READY, RESULT, FrameReader, frame
 from .progress import WorkerProgress
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ class Cause(enum.Enum):
     CANCEL = "its call was cancelled and did not end"
     START = "it did not become ready in time"
     DEAF = "it did not take what it was given"
+    BROKEN = "what came through its socket was not the answer that was next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,10 +229,11 @@ class Worker(asyncio.Protocol):
             self.state = State.BUSY
             self.last_event = time.monotonic()
         self.given.append(work)
+        number = self.answered + len(self.given)
         if len(work.body) <= _JOIN_BELOW:
-            self._transport.write(frame(CALL, work.body))
+            self._transport.write(frame(CALL, number, work.body))
         else:
-            self._transport.writelines((HEADER.pack(CALL, len(work.body)), work.body))
+            self._transport.writelines((HEADER.pack(CALL, number, len(work.body)), work.body))
 
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
@@ -276,18 +280,37 @@ class Worker(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        for kind, payload in self._frames.feed(data):
+        for kind, number, payload in self._frames.feed(data):
+            if not self._is_next(kind, number):
+                self._is_broken()
+                break
             try:
                 if kind == READY:
                     self._owner.became_ready(self)
                 elif kind == FAILED:
                     self.failure = payload.decode(errors="replace")
                 else:
-                    assert kind in (RESULT, NO_RESPONSE)
                     self._owner.answered(self, Answer(payload if kind == RESULT else None))
             except Exception:
                 log.exception("an answer could not be passed on")  # a fault of ours; the ones behind it go on
+        if self._frames.is_broken:
+            self._is_broken()
         self._owner.answered_for_now()
+
+    def _is_next(self, kind: int, number: int) -> bool:
+        """Whether such a frame can come now."""
+        if kind in (READY, FAILED):
+            return number == 0 and not self.was_ready
+        return kind != CALL and number == self.answered + 1 and bool(self.given)
+
+    def _is_broken(self) -> None:
+        """Hear no more of it. Its owner is told that it is disconnected, and has it killed.
+
+        The message that runs ends as one that took its worker down. Those that were computed, and whose answers may
+        still have been on their way, are not believed either.
+        """
+        self.kill = self.kill or Kill(Cause.BROKEN, self.progress.taken)
+        self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.disconnected(self)

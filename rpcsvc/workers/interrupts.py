@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import dispatch
 from ..raising import SoftLimit, StopCall
+from .own import Belongings
 from .progress import WorkerProgress
 
 CANCEL_SIGNAL = signal.SIGUSR2
@@ -38,16 +39,21 @@ _PACKAGE = __name__.partition(".")[0]
 class Interrupts:
     """The signal handlers of a worker.
 
+    Args:
+        progress: the worker's numbers.
+        own: what is the worker's own; its children do not inherit the handlers.
+
     Attributes:
         cancelled: numbers of the messages not to be computed, as far as this worker has heard.
     """
 
-    def __init__(self, progress: WorkerProgress) -> None:
+    def __init__(self, progress: WorkerProgress, own: Belongings) -> None:
         self.cancelled: frozenset[int] = frozenset()
         self._progress = progress
         self._seconds: float | None = None
         self._interrupted: tuple[int, int] | None = None
-        signal.signal(CANCEL_SIGNAL, self._cancel)
+        self._own = own
+        own.handle(CANCEL_SIGNAL, self._cancel)
 
     def call_off(self) -> bool:
         """Whether the message that was taken last is not to be computed. To be asked while `cancelled` holds any."""
@@ -58,7 +64,7 @@ class Interrupts:
 
     def use_alarm(self) -> None:
         """Take SIGALRM. Without soft limits it is the functions' own."""
-        signal.signal(signal.SIGALRM, self._ring)
+        self._own.handle(signal.SIGALRM, self._ring)
 
     def set_alarm(self, seconds: float) -> None:
         """Raise SoftLimit in the function after so many seconds."""

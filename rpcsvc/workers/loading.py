@@ -16,18 +16,16 @@ import signal
 import sys
 import threading
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any, TypeAlias
+from types import ModuleType
+from typing import Any
 
 from ..errors import ConfigurationError
 from ..importing import importing
 from ..names import check_registry
 from ..registry import Registry
-
-Handler: TypeAlias = Callable[[int, FrameType | None], Any]
+from .own import Belongings, Handler, fork, leave_if_strayed
 
 _TIMERS = {
     "ITIMER_REAL": signal.ITIMER_REAL,
@@ -85,13 +83,16 @@ def _registries_of(module: ModuleType) -> str:
 
 
 def try_to_load(target: str) -> tuple[Registry | None, dict[str, Any]]:
-    """Import a registry; with what the server is told of it: its functions, or why there are none."""
+    """Import a registry; with what the server is told of it: its functions, or why there are none.
+
+    The import may fork, and its child come to the end of it: it ends there.
+    """
     try:
         registry = load_registry(target)
-    except WrongTarget as error:
-        return None, {"failed": f"{error}\n"}
-    except BaseException:
-        return None, {"failed": traceback.format_exc()}
+    except BaseException as error:
+        leave_if_strayed(error)
+        return None, {"failed": f"{error}\n" if isinstance(error, WrongTarget) else traceback.format_exc()}
+    leave_if_strayed()
     served = {f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts} for f in registry}
     return registry, {"loaded": served}
 
@@ -100,11 +101,14 @@ class SignalState:
     """The handlers of signals of a process, its wake-up descriptor, and the timers that it has not got.
 
     Args:
+        own: what the process does not share with its children.
         handlers: by the number of the signal.
         wakeup: the descriptor that the interpreter writes to when a signal comes; -1 is none.
     """
 
-    def __init__(self, handlers: Mapping[signal.Signals, Handler], wakeup: int) -> None:
+    def __init__(self, own: Belongings, handlers: Mapping[signal.Signals, Handler], wakeup: int) -> None:
+        self._own = own
+        own.add(lambda: signal.set_wakeup_fd(-1))
         self._handlers = handlers
         self._wakeup = wakeup
 
@@ -113,7 +117,7 @@ class SignalState:
         changed = []
         for number, handler in self._handlers.items():
             # Set in any case: a library in C may have changed what Python believes to know.
-            if signal.signal(number, handler) is not handler:
+            if self._own.handle(number, handler) is not handler:
                 changed.append(f"the handler of {number.name}")
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers) & set(self._handlers)
         changed += [f"{signal.Signals(number).name}, which was blocked" for number in sorted(blocked)]
@@ -133,8 +137,8 @@ def threads_lost_by_a_fork(tasks: Path = Path("/proc/self/task")) -> list[str]:
     """
     if len(_threads(tasks)) < 2:
         return []
-    with contextlib.suppress(OSError), forking():
-        pid = os.fork()
+    with contextlib.suppress(OSError):
+        pid = fork()
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
@@ -155,11 +159,3 @@ def _threads(tasks: Path) -> dict[int, str]:
     except OSError:
         return {thread.native_id or 0: thread.name for thread in threading.enumerate()}
     return found
-
-
-@contextlib.contextmanager
-def forking() -> Iterator[None]:
-    """Fork in here: Python's own warning of threads is not wanted, which `-W error` would make an error of."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield

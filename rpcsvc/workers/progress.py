@@ -125,6 +125,11 @@ class WorkerProgress:
         noted = self._numbers[_CANCELLED:]
         noted[next(place for place, number in enumerate(noted) if number <= over)] = message
 
+    def detach(self) -> None:
+        """Write where nobody reads from now on: this process is not the worker any more, but a child of it."""
+        self._numbers = memoryview(bytearray(self._numbers)).cast("Q")
+        self.item = self._numbers[_ITEM : _ITEM + 1]
+
     def reset(self) -> None:
         """A new worker takes over the number."""
         for place in range(_NUMBERS):

@@ -1,10 +1,14 @@
 """The main loop of a worker process: take a call, compute it, answer; until the server closes the socket.
 
 The worker blocks on its socket, holds no state between calls, and touches no broker.
+
+A function may fork, and its child may come back from it. Only the process that was made as the worker goes on here; any
+other ends at the place where its function did.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
@@ -16,12 +20,13 @@ from collections.abc import Callable
 from types import FrameType
 
 from ..dispatch import Rules, dispatch
-from ..raising import StopCall
+from ..raising import StopCall, Stray
 from ..registry import Registry
 from . import output
 from .frames import CALL, FAILED, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .interrupts import Interrupts
 from .limits import enforce
+from .own import Belongings, leave, leave_if_strayed
 from .progress import WorkerProgress
 from .shortage import EXIT_CODE, is_passing
 
@@ -41,29 +46,36 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, pr
     Raises:
         SystemExit: the worker could not start; the server knows why.
     """
+    own = Belongings.of_this_process()
+    own.add(channel.close)
+    own.add(progress.detach)
     try:
-        registry, interrupts = _start(load, rules, progress)
+        registry, interrupts = _start(load, rules, progress, own)
     except BaseException as error:
+        leave_if_strayed(error)
         output.flush()
-        channel.sendall(frame(FAILED, traceback.format_exc().encode(errors="replace")))
+        channel.sendall(frame(FAILED, 0, traceback.format_exc().encode(errors="replace")))
         raise SystemExit(EXIT_CODE if is_passing(error) else 1) from None
-    channel.sendall(frame(READY))
+    channel.sendall(frame(READY, 0))
     calls = _Calls(channel)
     answers: list[bytes] = []
     size = 0
     while (call := calls.next()) is not None:
         progress.take()
-        if not interrupts.cancelled or not interrupts.call_off():
-            try:
+        response = None
+        try:
+            if not interrupts.cancelled or not interrupts.call_off():
                 response = dispatch(registry, call, rules, progress.item, time.perf_counter)
-            except StopCall:
-                response = None
-        else:
-            response = None
+        except StopCall:
+            pass
+        except Stray as stray:
+            leave(stray.error)
+        if os.getpid() != own.pid:
+            leave(None)  # forked where Python does not see it
         if response is None:
-            answers.append(frame(NO_RESPONSE))
+            answers.append(frame(NO_RESPONSE, calls.number))
         else:
-            answers += (HEADER.pack(RESULT, len(response)), response)
+            answers += (HEADER.pack(RESULT, calls.number, len(response)), response)
             size += len(response)
         # Calls that came together are answered together, but none waits for a slow one behind it.
         if size > _JOIN_BELOW or not calls.has_more() or calls.age() > _WAIT_FOR_MORE:
@@ -79,23 +91,27 @@ def _send(channel: socket.socket, answers: list[bytes], size: int) -> None:
             channel.sendall(each)
 
 
-def _start(load: Callable[[], Registry], rules: Rules, progress: WorkerProgress) -> tuple[Registry, Interrupts]:
-    _leave_signals_to_the_server()
+def _start(
+    load: Callable[[], Registry], rules: Rules, progress: WorkerProgress, own: Belongings
+) -> tuple[Registry, Interrupts]:
+    _leave_signals_to_the_server(own)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _seed_anew()
     registry = load()
     for initialize in registry.worker_inits:
         initialize()
-    _leave_signals_to_the_server()  # all of that may have changed them
-    interrupts = Interrupts(progress)
+    leave_if_strayed()
+    _leave_signals_to_the_server(own)  # all of that may have changed them
+    interrupts = Interrupts(progress, own)
     return enforce(registry, rules, progress, interrupts), interrupts
 
 
-def _leave_signals_to_the_server() -> None:
+def _leave_signals_to_the_server(own: Belongings) -> None:
     # A service manager that stops a whole control group, or Ctrl-C in a terminal, signals every process; only the
     # server acts on it. A handler that does nothing, not SIG_IGN, because programs that a function starts would
     # inherit SIG_IGN and could not be terminated.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, ignore)
+        own.handle(number, ignore)
 
 
 def _seed_anew() -> None:
@@ -109,28 +125,45 @@ def ignore(_signal: int, _frame: FrameType | None) -> None:
     """A handler that does nothing."""
 
 
+class BrokenStream(Exception):
+    """What came through the worker's socket is not the next call: somebody else reads from it or writes to it."""
+
+
 class _Calls:
-    """The calls that come through the socket."""
+    """The calls that come through the socket.
+
+    Attributes:
+        number: that of the call which was taken last; they are counted from 1.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
+        self.number = 0
         self._channel = channel
         self._buffer = memoryview(bytearray(_CHUNK))  # one for all: a new one for each call costs more than the call
         self._frames = FrameReader()
-        self._here: deque[bytes] = deque()
+        self._here: deque[tuple[int, int, bytes]] = deque()
         self._received = 0.0
 
     def next(self) -> bytes | None:
-        """The next call, waiting for it; None at the end of the stream."""
+        """The next call, waiting for it; None at the end of the stream.
+
+        Raises:
+            BrokenStream: what came is not that. It has not been taken, so nothing is lost if this process ends.
+        """
         while not self._here:
             output.flush()
             count = self._channel.recv_into(self._buffer)
             if not count:
                 return None
-            for kind, payload in self._frames.feed(bytes(self._buffer[:count])):
-                assert kind == CALL, f"a server sends calls only, not {kind}"
-                self._here.append(payload)
+            self._here += self._frames.feed(bytes(self._buffer[:count]))
+            if self._frames.is_broken:
+                raise BrokenStream("what came is no frame")
             self._received = time.perf_counter()
-        return self._here.popleft()
+        kind, number, payload = self._here.popleft()
+        if (kind, number) != (CALL, self.number + 1):
+            raise BrokenStream(f"frame {number} of kind {kind} came where call {self.number + 1} was next")
+        self.number = number
+        return payload
 
     def has_more(self) -> bool:
         """Whether another call is here already."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcsvc.workers.frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
-FRAMES = st.lists(st.tuples(st.sampled_from([CALL, READY, RESULT, NO_RESPONSE]), st.binary(max_size=30)), max_size=8)
+NUMBERS = st.integers(0, 2**64 - 1)
+FRAMES = st.lists(
+    st.tuples(st.sampled_from([CALL, READY, RESULT, NO_RESPONSE]), NUMBERS, st.binary(max_size=30)), max_size=8
+)
 
 
 @BOUNDED
 @given(FRAMES, st.data())
 def test_frames_arrive_whole_and_in_order_however_the_stream_is_cut(
-    frames: list[tuple[int, bytes]], data: st.DataObject
+    frames: list[tuple[int, int, bytes]], data: st.DataObject
 ) -> None:
-    stream = b"".join(frame(kind, payload) for kind, payload in frames)
+    stream = b"".join(frame(*each) for each in frames)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=10).map(sorted))
 
     reader = FrameReader()
@@ -29,48 +33,63 @@ def test_frames_arrive_whole_and_in_order_however_the_stream_is_cut(
 
 def test_a_frame_is_announced_by_the_byte_that_completes_it_and_not_before() -> None:
     reader = FrameReader()
-    stream = frame(RESULT, b"832040")
+    stream = frame(RESULT, 7, b"832040")
 
     before = [list(reader.feed(stream[i : i + 1])) for i in range(len(stream) - 1)]
 
     assert before == [[]] * (HEADER.size + 5)
-    assert list(reader.feed(stream[-1:])) == [(RESULT, b"832040")]
+    assert list(reader.feed(stream[-1:])) == [(RESULT, 7, b"832040")]
 
 
 def test_a_payload_is_not_changed_by_what_comes_after_it() -> None:
     reader = FrameReader()
-    ((_, payload),) = reader.feed(frame(RESULT, b"first"))
+    ((_, _, payload),) = reader.feed(frame(RESULT, 1, b"first"))
 
-    list(reader.feed(frame(RESULT, b"other")))
+    list(reader.feed(frame(RESULT, 2, b"other")))
 
     assert payload == b"first"
     assert type(payload) is bytes
 
 
-def test_a_header_is_a_kind_and_a_length_in_network_order() -> None:
-    assert frame(CALL, b"ab") == b"\x01\x00\x00\x00\x02ab"
-    assert frame(READY) == b"\x02\x00\x00\x00\x00"
+def test_a_header_is_a_kind_an_id_and_a_length_in_network_order() -> None:
+    assert frame(CALL, 258, b"ab") == b"\x01" + b"\x00\x00\x00\x00\x00\x00\x01\x02" + b"\x00\x00\x00\x02" + b"ab"
+    assert frame(READY, 0) == b"\x02" + b"\x00" * 12
 
 
 def test_a_large_payload_may_come_in_pieces_of_any_size() -> None:
     payload = bytes(range(256)) * 100
-    stream = frame(RESULT, payload) + frame(RESULT, b"") + frame(RESULT, b"next")
-    for size in (1, 3, 5, 1000, 25_604, 25_605, 25_606, 25_610, len(stream)):
+    stream = frame(RESULT, 1, payload) + frame(RESULT, 2, b"") + frame(RESULT, 3, b"next")
+    for size in (1, 3, 5, 1000, 25_612, 25_613, 25_614, 25_618, len(stream)):
         reader = FrameReader()
         frames = [each for at in range(0, len(stream), size) for each in reader.feed(stream[at : at + size])]
-        assert frames == [(RESULT, payload), (RESULT, b""), (RESULT, b"next")], size
+        assert frames == [(RESULT, 1, payload), (RESULT, 2, b""), (RESULT, 3, b"next")], size
 
 
 @BOUNDED
-@given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6).map(sorted))
-def test_any_bytes_are_frames_that_are_there_or_still_to_come_wherever_they_are_cut(
-    data: bytes, cuts: list[int]
+@given(FRAMES, st.binary(max_size=60), st.data())
+def test_any_bytes_after_a_frame_are_frames_or_still_to_come_or_break_the_stream_wherever_they_are_cut(
+    frames: list[tuple[int, int, bytes]], rubbish: bytes, data: st.DataObject
 ) -> None:
     """The two processes trust each other, but a function may write to whatever descriptors it finds."""
+    stream = b"".join(frame(*each) for each in frames) + rubbish
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6).map(sorted))
     whole, cut = FrameReader(), FrameReader()
     arrived = []
-    for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
-        arrived += cut.feed(data[start:end])
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        arrived += cut.feed(stream[start:end])
 
-    assert arrived == whole.feed(data)
-    assert sum(HEADER.size + len(payload) for _, payload in arrived) <= len(data)
+    assert arrived == whole.feed(stream)
+    assert arrived[: len(frames)] == frames
+    assert cut.is_broken == whole.is_broken
+    assert sum(HEADER.size + len(payload) for _, _, payload in arrived) <= len(stream)
+
+
+@pytest.mark.parametrize("rubbish", [b"\x00" * 13, b"Traceback (most", frame(9, 1, b""), HEADER.pack(RESULT, 1, 2**31)])
+def test_what_is_no_frame_breaks_the_stream_and_what_comes_after_it_is_not_read(rubbish: bytes) -> None:
+    reader = FrameReader()
+
+    arrived = reader.feed(frame(RESULT, 1, b"good") + rubbish + frame(RESULT, 2, b"wrong"))
+
+    assert arrived == [(RESULT, 1, b"good")]
+    assert reader.is_broken
+    assert reader.feed(frame(RESULT, 2, b"wrong")) == []

@@ -15,6 +15,7 @@ from rpcsvc.raising import StopCall
 from rpcsvc.registry import Registry
 from rpcsvc.workers.interrupts import Interrupts, call_function, in_function
 from rpcsvc.workers.limits import enforce
+from rpcsvc.workers.own import Belongings
 from rpcsvc.workers.progress import Progress
 
 SEEN: list[bool] = []
@@ -77,7 +78,7 @@ def test_so_is_a_function_that_has_limits(registry: Registry, monkeypatch: pytes
     __import__("os").close(fd)
     progress = numbers.of(0)
     rules = Rules(time_limit=9, soft_time_limit=5, memory_limit=2**30)
-    limited = enforce(registry, rules, progress, Interrupts(progress))
+    limited = enforce(registry, rules, progress, Interrupts(progress, Belongings()))
     assert ask(limited, "function") == [True, True]
 
 

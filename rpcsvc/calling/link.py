@@ -39,7 +39,7 @@ from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
 from .opening import Connector
 from .packing import Pack, Packer
-from .publishing import MOST_SENT, CallPublisher
+from .publishing import CallPublisher
 from .session import Session
 from .unsent import Unsent
 
@@ -47,6 +47,8 @@ _TICK = 0.001
 """Seconds that a timer is set late, so that it never comes before what it is for."""
 WATCH_FROM, WATCH_UP_TO = 0.15, 0.5
 """Seconds between looks at the queue while calls wait and nothing comes; they grow while all is well."""
+MOST_SENT = 3
+"""How often a call is sent, the first time included, when connections are lost while it waits."""
 
 
 class CallLink:

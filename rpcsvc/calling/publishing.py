@@ -25,8 +25,8 @@ from .session import SENT_AGAIN, Session
 
 Sent = TypeVar("Sent")
 
-MOST_SENT = 3
-"""How often a call is sent, the first time included, when connections are lost while it waits."""
+_MOST_TRIES = 2
+"""How often a request is published on one connection when its channel ends for a reason that says nothing about it."""
 
 
 class CallPublisher:
@@ -110,24 +110,27 @@ class CallPublisher:
         task.add_done_callback(self._in_turn.discard)
 
     async def _have_confirmed(self, call: PendingCall, body: bytes, session: Session) -> None:
-        try:
-            async with session.expendable.turn() as channel:
-                remaining = call.deadline - now()
-                if remaining <= 0 or not self._awaits(call) or session is not self._connector.current:
-                    return
+        for _ in range(_MOST_TRIES):
+            try:
+                await self._publish_alone(call, body, session)
+                return
+            except MessageTooLarge as refused:
+                error: RpcError = RequestTooLarge(refused.size, refused.limit)
+                break
+            except RpcError as lost:
+                if session.connection.lost.done():
+                    return  # what waits is sent again on the next one
+                error = lost
+                if not isinstance(lost, ConnectionLost):
+                    break
+        self._end(call.call_id, error)
+
+    async def _publish_alone(self, call: PendingCall, body: bytes, session: Session) -> None:
+        async with session.expendable.turn() as channel:
+            remaining = call.deadline - now()
+            if remaining > 0 and self._awaits(call) and session is self._connector.current:
                 await self._publish_on(channel.publish_confirmed, call, body, session, remaining)
                 session.expendable.proved(len(body))
-        except MessageTooLarge as refused:
-            self._end(call.call_id, RequestTooLarge(refused.size, refused.limit))
-        except ConnectionLost as error:
-            if session.connection.lost.done() or not self._awaits(call):
-                return  # what waits is sent again on the next one
-            if call.sent >= MOST_SENT:
-                self._end(call.call_id, ConnectionLost(f"a channel was lost {call.sent} times over it: {error}"))
-            else:
-                self._again(call)
-        except RpcError as error:
-            self._end(call.call_id, error)
 
     async def close(self) -> None:
         """Publish no more of those that wait for their turn."""

@@ -22,7 +22,7 @@ from .. import jsonrpc
 from ..amqp import Connection, Expendable
 from ..deadline import Deadline
 from ..dispatch import too_large
-from ..errors import AccessRefused, MessageRefused, MessageTooLarge, RemoteError, RpcError
+from ..errors import AccessRefused, InternalError, MessageRefused, MessageTooLarge, RemoteError, RpcError
 from .service import Service
 from .under_way import Key
 
@@ -88,11 +88,13 @@ class LargeReplies:
     Args:
         connection: the session's.
         service: what is served.
+        publish: publishes a small reply on the channel of the consumers.
         ended: called if the broker forbids to answer at all.
     """
 
     connection: Connection
     service: Service
+    publish: Callable[[str, bytes, str | None], None]
     ended: Callable[[RpcError], None]
     expendable: Expendable = field(init=False)
     _sending: dict[LargeReply, asyncio.Task[None]] = field(default_factory=dict)
@@ -137,21 +139,21 @@ class LargeReplies:
             RpcError: the connection went.
         """
         tries_left = _MOST_TRIES
-        while tries_left:
+        while True:
             reply.shrink(self.service.results.most)
             try:
                 await self._publish_once(reply)
                 return
             except MessageTooLarge as refused:
                 log.warning("a reply was refused: %s", refused)
-            except MessageRefused as refused:
-                log.warning("a reply was dropped: %s", refused)
-                return
             except RpcError as error:
                 if isinstance(error, AccessRefused) or self.connection.lost.done():
                     raise
+                log.warning("a reply could not be sent: %s", error)
                 tries_left -= 1
-                log.warning("a reply's channel was closed: %s", error)
+                if not tries_left or isinstance(error, MessageRefused):
+                    self._say_so(reply, error)
+                    return
 
     async def _publish_once(self, reply: LargeReply) -> None:
         async with self.expendable.turn() as channel:
@@ -162,6 +164,11 @@ class LargeReplies:
                 return
             await channel.publish_confirmed(reply.reply_to, reply.response, correlation_id=reply.correlation_id)
             self.expendable.proved(len(reply.response))
+
+    def _say_so(self, reply: LargeReply, error: RpcError) -> None:
+        told = reply.failure(InternalError(f"the result could not be sent: {error}"))
+        if told is not None and len(told) <= self.expendable.surely:
+            self.publish(reply.reply_to, told, reply.correlation_id)
 
     def _remove(self, reply: LargeReply) -> None:
         if reply.key is not None:

@@ -79,7 +79,7 @@ class Session:
         self._direct = DirectReplies(self.connection.url)
         for limit in (self.service.requests, self.service.results):
             limit.connected(self.connection.broker_version)
-        self._large = LargeReplies(self.connection, self.service, self._end)
+        self._large = LargeReplies(self.connection, self.service, self._publish, self._end)
         self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
 
     def _channel_lost(self, reason: RpcError) -> None:

@@ -22,6 +22,7 @@ from rpcsvc import (
     AsyncRpcClient,
     EncodingError,
     FunctionRaised,
+    MessageRefused,
     RequestTooLarge,
     ResultNotEncodable,
     RpcClient,
@@ -185,6 +186,28 @@ def test_calls_that_travel_together_with_results_too_large_together_have_each_th
     assert [len(future.result()) for future in futures] == [size] * 100
 
 
+def test_calls_that_are_taken_out_of_a_message_are_told_each_under_its_own_id(
+    small_broker: PrivateBroker, small_client: RpcClient, limit: int
+) -> None:
+    rows = [[10, 1.5], [limit + 1, 0.0], [limit // 2, 0.0]]  # the first is slow, the others do not wait for it
+    params = {"method": "large_or_slow", "rows": rows, "ids": ["slow", "large", "half"]}
+    request = {"jsonrpc": "2.0", "id": "together", "method": "rpc.map", "params": params}
+    with pika.BlockingConnection(pika.URLParameters(small_broker.url)) as connection:
+        channel = connection.channel()
+        callback_queue = channel.queue_declare("", exclusive=True).method.queue
+        replies: dict[str, bytes] = {}
+        channel.basic_consume(
+            callback_queue, lambda _c, _m, answer, body: replies.update({answer.correlation_id: body}), auto_ack=True
+        )
+        properties = pika.BasicProperties(reply_to=callback_queue, correlation_id="together", type="rpc.map")
+        channel.basic_publish("", "rpc_queue", json.dumps(request).encode(), properties)
+        wait_until(lambda: connection.process_data_events(time_limit=0.1) or len(replies) == 3, within=30)
+    assert len(json.loads(replies["half"])["result"]) == limit // 2
+    assert json.loads(replies["large"])["error"]["code"] == -32001
+    assert json.loads(replies["large"])["error"]["data"]["limit"] == limit
+    assert json.loads(replies["together"])["error"]["code"] == -32001
+
+
 def test_an_error_with_a_huge_message_arrives_cut(small_client: RpcClient) -> None:
     with pytest.raises(FunctionRaised, match="xxx") as caught:
         small_client.call("raise_error", "x" * 500_000)
@@ -320,3 +343,41 @@ def test_direct_reply_to_gets_large_replies_too(broker: PrivateBroker, server: S
         connection.process_data_events(time_limit=20)
         assert len(json.loads(replies[0])["result"]) == size
     assert trace.starts() == {1: 1}
+
+
+# ---- what the broker refuses for another reason -----------------------------------------------------------------
+
+FULL = {"x-max-length": 1, "x-overflow": "reject-publish"}
+
+
+def test_a_large_request_for_a_queue_that_is_full_is_refused_at_once(broker: PrivateBroker, queue: str) -> None:
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue, arguments=FULL)
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(queue, lambda *_: None)  # it takes one and never acks it
+        for _ in range(3):
+            channel.basic_publish("", queue, b"in the way")
+        connection.process_data_events(time_limit=0.5)
+        with RpcClient(broker.url, queue=queue, timeout=20) as client, pytest.raises(MessageRefused, match="full"):
+            client.call("sha256", b"x" * 9 * 2**20)
+
+
+def test_a_large_reply_that_its_callback_queue_does_not_take_is_dropped_once(
+    broker: PrivateBroker, server: ServerProcess, client: RpcClient, trace: Trace
+) -> None:
+    def request(number: int) -> bytes:
+        params = [str(trace), number, 9 * 2**20]
+        return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "trace_large_once", "params": params}).encode()
+
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        callback_queue = channel.queue_declare("", exclusive=True, arguments=FULL).method.queue
+        for number in range(3):
+            properties = pika.BasicProperties(reply_to=callback_queue, correlation_id=str(number))
+            channel.basic_publish("", server.queue, request(number), properties)
+        wait_until(lambda: server.output.count("could not be sent") >= 1, within=20)
+        assert client.call("fib", 30) == 832040
+        wait_until(lambda: channel.queue_declare(server.queue, passive=True).method.message_count == 0)
+    assert trace.starts() == {0: 1, 1: 1, 2: 1}
+    assert "reconnecting" not in server.output

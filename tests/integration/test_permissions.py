@@ -229,29 +229,33 @@ def test_neither_may_enter_another_virtual_host(users: Users, who: str) -> None:
 # ---- too little is said, not suffered
 
 
-def test_a_pool_that_may_not_answer_ends_instead_of_computing_again_and_again(users: Users, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["begun", "begun" * 50_000], ids=["small", "confirmed"])
+def test_a_pool_that_may_not_answer_ends_instead_of_computing_again_and_again(
+    users: Users, tmp_path: Path, text: str
+) -> None:
     users.permit("pool", ".*", "^nothing$", ".*")
-    trace = tmp_path / "trace"
+    trace, queue = tmp_path / "trace", f"mute-{len(text)}"
     try:
         with (
-            ServerProcess(users.urls["pool"], "--workers", "1", "--queue", "mute") as server,
-            RpcClient(users.urls["caller"], queue="mute", timeout=30) as client,
+            ServerProcess(users.urls["pool"], "--workers", "1", "--queue", queue) as server,
+            RpcClient(users.urls["caller"], queue=queue, timeout=30) as client,
         ):
-            future = client.submit("write_then_sleep", str(trace), "begun", 0.0)
+            future = client.submit("write_then_sleep", str(trace), text, 0.0)
             assert server.wait(30) == 6
             assert "refused access" in server.output
-            assert trace.read_text().split() == ["begun"]
+            assert trace.read_text().split() == [text]
             with pytest.raises(RpcError):
                 future.result()
     finally:
         users.restore("pool")
 
 
-def test_a_caller_that_may_not_publish_is_told(users: Users, pool: ServerProcess) -> None:
+@pytest.mark.parametrize("size", [1, 250_000], ids=["small", "confirmed"])
+def test_a_caller_that_may_not_publish_is_told(users: Users, pool: ServerProcess, size: int) -> None:
     users.permit("caller", ".*", "^nothing$", ".*")
     try:
         with RpcClient(users.urls["caller"], timeout=30) as client, pytest.raises(RpcError, match="refused access"):
-            client.call("fib", 30)
+            client.call("sha256", "x" * size)
     finally:
         users.restore("caller")
 

@@ -116,6 +116,13 @@ def trace_large_once(path: str, number: int, size: int) -> str:
     return trace_large(path, number, size)
 
 
+@registry.function
+def large_or_slow(size: int, seconds: float) -> str:
+    """Sleep, for no time at all if it is 0, and give so many letters back."""
+    nap(seconds)
+    return "x" * size
+
+
 @registry.function(idempotent=False)
 def trace_large_later(path: str, number: int, size: int, seconds: float) -> str:
     """The same, after a while."""

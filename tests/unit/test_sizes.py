@@ -72,3 +72,7 @@ def test_the_next_connection_tries_again_unless_that_would_cost_the_channel_with
     limit.refused(SMALL - 1)
     limit.connected((3, 10))
     assert limit.most == SMALL - 1
+
+
+def test_it_shows_the_limit_and_what_was_set() -> None:
+    assert repr(BodyLimit()) == "<BodyLimit: 67108864 bytes, auto>"

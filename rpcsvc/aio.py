@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
-from .calling.calls import CallFactory, ClientOptions
+from .calling.calls import DEFAULT_PATIENCE, CallFactory, ClientOptions
 from .calling.link import CallLink
 from .errors import OutOfPlace
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
@@ -34,6 +34,7 @@ class AsyncRpcClient:
         timeout: float | None = DEFAULT_TIMEOUT,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
+        patience: float = DEFAULT_PATIENCE,
         pack: bool = True,
         max_request: Setting = AUTO,
         ssl_context: ssl.SSLContext | None = None,
@@ -41,7 +42,9 @@ class AsyncRpcClient:
         urls = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
         seconds = math.inf if timeout is None else timeout
-        options = ClientOptions(queue, seconds, connect_timeout, wait_for_server, pack=pack, max_request=max_request)
+        options = ClientOptions(
+            queue, seconds, connect_timeout, wait_for_server, pack=pack, max_request=max_request, patience=patience
+        )
         self._calls = CallFactory(options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False

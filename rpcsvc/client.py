@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, cast
 
 from .bulk.request import METHOD
 from .calling import own_thread
-from .calling.calls import DEFAULT_MAX_IN_FLIGHT, CallFactory, ClientOptions
+from .calling.calls import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, CallFactory, ClientOptions
 from .calling.futures import RpcFuture, Waiter
 from .calling.mapping import MapResults
 from .calling.thread import LinkThread
@@ -47,6 +47,9 @@ class RpcClient:
         connect_timeout: seconds to open the connection; with several nodes, for all of them together.
         wait_for_server: seconds a call waits for a server to appear on the queue before it ends with NoServer; by
             default none beyond the moment that tells a missing server from a reconnecting one. `math.inf` is for ever.
+        patience: seconds for which servers that were there within the last minute may be away before calls end with
+            NoServer: a pool that is restarted comes back. The longer of the two holds, and the call's time-out
+            ends both.
         max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
         pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
             message, of a few milliseconds of work at most. Each keeps its own time-out, error and outcome.
@@ -68,6 +71,7 @@ class RpcClient:
         timeout: float | None = DEFAULT_TIMEOUT,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         wait_for_server: float = 0.0,
+        patience: float = DEFAULT_PATIENCE,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
         pack: bool = True,
         max_request: Setting = AUTO,
@@ -77,7 +81,7 @@ class RpcClient:
         del url  # what shows the variables of a traceback would show its password
         seconds = math.inf if timeout is None else timeout
         self._options = ClientOptions(
-            queue, seconds, connect_timeout, wait_for_server, max_in_flight, pack, max_request
+            queue, seconds, connect_timeout, wait_for_server, max_in_flight, pack, max_request, patience
         )
         self._calls = CallFactory(self._options)
         self._closed = False

@@ -21,6 +21,8 @@ from ..sizes import AUTO, BodyLimit, Setting, check_setting
 now = time.monotonic
 """The clock of calls. Not the loop's own: uvloop's stands still within an iteration and counts whole milliseconds."""
 DEFAULT_MAX_IN_FLIGHT = 10_000
+DEFAULT_PATIENCE = 10.0
+"""Seconds without a server after which calls end, where one was there lately."""
 _AROUND = 2048
 """Bytes that suffice for what is around the arguments of a request; a method's name is the largest part of it."""
 _LARGE_ARGUMENTS = 32 * 1024
@@ -52,6 +54,7 @@ class PendingCall:
         body: the whole request, where that has a raw section; None where it is made when the call is sent.
         sent: how many times it was sent.
         pack: the message that it travels in with others; None where it has one of its own.
+        reply_to: the callback queue under which it was sent last; None while it was not, by itself.
     """
 
     call_id: str
@@ -64,6 +67,7 @@ class PendingCall:
     body: bytes | None = None
     sent: int = 0
     pack: PendingCall | None = None
+    reply_to: str | None = None
 
     @property
     def size(self) -> int:
@@ -111,6 +115,7 @@ class ClientOptions:
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     pack: bool = True
     max_request: Setting = AUTO
+    patience: float = DEFAULT_PATIENCE
 
     def __post_init__(self) -> None:
         check_queue(self.queue, declared=False)
@@ -119,6 +124,8 @@ class ClientOptions:
         check_setting("max_request", self.max_request)
         if self.wait_for_server:
             check_timeout(self.wait_for_server, "wait_for_server", endless=True)
+        if self.patience:
+            check_timeout(self.patience, "patience", endless=True)
         if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
             raise ConfigurationError(f"max_in_flight must be a whole number of at least 1, not {self.max_in_flight!r}")
 

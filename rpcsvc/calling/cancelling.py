@@ -1,6 +1,8 @@
 """Telling the servers which calls nobody waits for any more, so that nobody computes for nobody.
 
     given up, timed out --> ids of some milliseconds --> one message --> exchange rpcsvc.control --> every server
+                                  |
+                                  +--no server is there--> kept until one comes, or their time is up
 
 This is a courtesy. Where the exchange does not exist (servers of another make), or the user may not write to it, or the
 broker takes nothing just now, nothing is said, and all else goes on: each call has ended here already.
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -19,6 +21,7 @@ from ..amqp import Channel, Connection
 from ..control import EXCHANGE, cancels
 from ..errors import RpcError
 from .calls import PendingCall, now
+from .given_up import GivenUp
 from .opening import Connector
 from .packing import Pack
 
@@ -31,7 +34,6 @@ _PAUSE = 10.0
 """Seconds of silence after the broker refused a message."""
 _LAST_WORDS = 0.25
 """Seconds that a client that is closed takes for this."""
-_MOST = 100_000
 
 
 class Canceller:
@@ -41,15 +43,21 @@ class Canceller:
         connector: the client's connections.
         is_pending: whether a call still waits for its outcome.
         ended: called with each message of several calls that none of them waits for.
+        is_heard: whether a server may be there, who hears it.
     """
 
     def __init__(
-        self, connector: Connector, is_pending: Callable[[str], bool], ended: Callable[[PendingCall], None]
+        self,
+        connector: Connector,
+        is_pending: Callable[[str], bool],
+        ended: Callable[[PendingCall], None],
+        is_heard: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connector = connector
         self._is_pending = is_pending
         self._ended = ended
-        self._deadlines: dict[str, float] = {}
+        self._is_heard = is_heard
+        self._given_up = GivenUp(now)
         self._packs: dict[str, PendingCall] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -57,23 +65,34 @@ class Canceller:
         self._silent_until = 0.0
 
     def add(self, call: PendingCall) -> None:
-        """Nobody waits any more for a call that was sent on this connection."""
-        if len(self._deadlines) < _MOST:
-            self._deadlines[call.call_id] = call.deadline
+        """Nobody waits any more for a call that was sent."""
+        self._note(call)
         if call.pack is not None:
             self._packs[call.pack.call_id] = call.pack
         self._flush_in(_GATHER)
 
+    def recall(self) -> None:
+        """A server came that may know of nothing: tell it of what was given up before."""
+        self._given_up.recall()
+        if self._given_up:
+            self._flush_in(_GATHER)
+
+    def needs_server(self, *, is_absent: bool) -> bool:
+        """Whether somebody has to look for a server, for want of one that has heard what is told.
+
+        Args:
+            is_absent: whether none is there, as far as that was seen.
+        """
+        return self._given_up.is_keeping if is_absent else self._given_up.is_fresh
+
     def forget(self) -> None:
         """The connection went: its calls are known by another name on the next one."""
-        self._deadlines.clear()
+        self._given_up.forget()
         self._packs.clear()
         self._channel = None
 
-    async def close(self, calls: Iterable[PendingCall]) -> None:
+    async def close(self) -> None:
         """The client is closed: say the last words, as far as that goes quickly."""
-        for call in calls:
-            self.add(call)
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
@@ -83,6 +102,14 @@ class Canceller:
             async with asyncio.timeout(_LAST_WORDS):
                 await self._tell()
 
+    def _note(self, call: PendingCall) -> None:
+        session = self._connector.current
+        reply_to = call.reply_to or (None if call.pack is None else call.pack.reply_to)
+        if reply_to is None and session is not None:
+            reply_to = session.callback_queue
+        if reply_to is not None:
+            self._given_up.add(reply_to, call.call_id, call.deadline)
+
     def _flush_in(self, seconds: float) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._flush)
@@ -90,7 +117,7 @@ class Canceller:
     def _flush(self) -> None:
         self._timer = None
         self._look_at_packs()
-        if self._deadlines and self._task is None:
+        if self._given_up and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._tell())
             self._task.add_done_callback(self._told)
         if self._packs:
@@ -104,31 +131,32 @@ class Canceller:
             elif not any(self._is_pending(call.call_id) for call in cast(Pack, pack.outcome).calls):
                 del self._packs[pack_id]
                 self._ended(pack)
-                self._deadlines[pack_id] = pack.deadline
+                self._note(pack)
 
     def _told(self, _: asyncio.Task[None]) -> None:
         self._task = None
-        if self._deadlines:  # they came after its last look
+        if self._given_up:  # they came after its last look
             self._flush_in(_GATHER)
 
     async def _tell(self) -> None:
-        while self._deadlines:
+        while self._given_up:
             session = self._connector.current
-            if session is None or session.connection.blocked or now() < self._silent_until:
-                self._deadlines.clear()
+            if now() < self._silent_until:
+                self._given_up.forget()
+                return
+            if session is None or session.connection.blocked or not self._is_heard():
+                self._given_up.keep()
                 return
             try:
                 if self._channel is None:
                     self._channel = channel = await session.connection.channel()
                     channel.lost.add_done_callback(partial(self._channel_lost, session.connection, channel))
                     continue  # the connection may be another one by now
-                moment = now()
-                deadlines, self._deadlines = self._deadlines, {}
-                left = {call_id: max(0.0, deadline - moment) for call_id, deadline in deadlines.items()}
-                for message in cancels(session.callback_queue, left):
-                    self._channel.publish_to_exchange(EXCHANGE, message)
+                for reply_to, left in self._given_up.take().items():
+                    for message in cancels(reply_to, left):
+                        self._channel.publish_to_exchange(EXCHANGE, message)
             except RpcError:
-                self._deadlines.clear()  # the channel is about to say so too
+                self._given_up.forget()  # the channel is about to say so too
 
     def _channel_lost(self, connection: Connection, channel: Channel, lost: asyncio.Future[RpcError]) -> None:
         if self._channel is channel:
@@ -138,4 +166,4 @@ class Canceller:
             log.debug("servers cannot be told of calls given up: %s", lost.result())
 
     def __repr__(self) -> str:
-        return f"<Canceller: {len(self._deadlines)} to tell of, {len(self._packs)} packs>"
+        return f"<Canceller: {len(self._given_up)} to tell of, {len(self._packs)} packs>"

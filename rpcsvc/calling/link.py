@@ -9,7 +9,7 @@ reply, by its deadline, or by the end of what could answer it.
 
 A call is published only while there is evidence of a server: a reply, or a look at the queue's consumers, in the last
 second. So a call to nobody leaves nothing behind in the queue. While calls wait, the evidence is renewed, and when it
-fails they end with `NoServer`.
+fails for longer than the client's patience they end with `NoServer`. What counts as evidence is `Evidence`'s to say.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from ..pending import PendingCalls, ReplyCounts
 from ..settings import QUEUE_DELETED, BrokerUrls
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
+from .evidence import Evidence
 from .opening import Connector
 from .packing import Pack, Packer
 from .publishing import CallPublisher
-from .session import Session
 from .unsent import Unsent
 
 _TICK = 0.001
@@ -66,15 +66,32 @@ class CallLink:
         self._packer = Packer(self, self.understanding) if options.pack else None
         self._pending: PendingCalls[PendingCall] = PendingCalls()
         self._packs = 0  # of the pending ones: messages of several calls, which are no calls of anybody
+        self._evidence = Evidence(
+            now, patience=options.patience, wait_for_server=options.wait_for_server, appeared=self._server_appeared
+        )
         self._connector = Connector(
-            url, options, calls.limit, delivered=self._delivered, returned=self._returned, lost=self._lost
+            url,
+            options,
+            calls.limit,
+            self._evidence,
+            delivered=self._delivered,
+            returned=self._returned,
+            lost=self._lost,
         )
         self._publisher = CallPublisher(
             self._connector, options.queue, calls.limit, awaits=self.awaits, again=self._send_later, end=self._end
         )
-        self._canceller = Canceller(self._connector, self._pending.__contains__, self._pack_given_up)
+        self._canceller = Canceller(
+            self._connector, self._pending.__contains__, self._pack_given_up, lambda: self._evidence.absence is None
+        )
         self._unsent = Unsent(
-            self._connector, options, publish=self._send_now, end=self._end, queue_was_gone=self._send_lost_again
+            self._connector,
+            options,
+            self._evidence,
+            publish=self._send_now,
+            publish_alone=self._publisher.publish,
+            end=self._end,
+            queue_was_gone=self._send_lost_again,
         )
         self._watcher: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -132,7 +149,6 @@ class CallLink:
     async def close(self) -> None:
         """End the connection, and every call that waits."""
         self._closed = True
-        sent = [call for call in self._pending.values() if call.sent and call.call_id not in self._unsent.calls]
         self._fail_all(ClientClosed("the client was closed while the call waited for its reply"))
         await self._unsent.close()
         await self._publisher.close()
@@ -143,7 +159,7 @@ class CallLink:
             await asyncio.gather(self._watcher, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
-        await self._canceller.close(sent)
+        await self._canceller.close()
         await self._connector.close()
 
     # ---- sending
@@ -151,7 +167,12 @@ class CallLink:
     def _is_ready(self) -> bool:
         """Whether a call can be published now: to a server that is there, and with no other waiting before it."""
         session = self._connector.current
-        return session is not None and not self._unsent.calls and not session.connection.held and session.has_evidence()
+        return (
+            session is not None
+            and not self._unsent.calls
+            and not session.connection.held
+            and self._evidence.lets_send()
+        )
 
     def _send_now(self, call: PendingCall) -> None:
         """Send a call that can be sent: by itself, or with others of this tick."""
@@ -163,12 +184,12 @@ class CallLink:
     def _send_later(self, call: PendingCall) -> None:
         self._unsent.add(call)
 
-    def _send_lost_again(self, session: Session) -> None:
+    def _send_lost_again(self) -> None:
         """The queue was deleted, and calls that lay in it are lost. Which ones nobody knows: all are sent again.
 
         Those that a server holds are answered all the same; then the second answer is a duplicate.
         """
-        session.queue_was_gone = False
+        self._evidence.queue_was_gone = False
         for call_id in list(self._pending.ids()):
             call = self._pending.get(call_id)
             if call is None or self._dissolved(call) or call_id in self._unsent.calls:
@@ -193,19 +214,17 @@ class CallLink:
         with contextlib.suppress(RpcError, TimeoutError):
             async with asyncio.timeout(timeout):
                 session = await self._connector.open()
-                if not session.has_seen_consumers:
-                    await session.look_for_server()
+                if not self._evidence.has_counted:
+                    await session.look()
 
     @property
     def has_seen_workers(self) -> bool:
         """Whether `workers` is what was seen, and no assumption."""
-        session = self._connector.current
-        return session is not None and session.has_seen_consumers
+        return self._connector.current is not None and self._evidence.has_counted
 
     def workers(self) -> int:
-        """How many consumers the queue had at the last look."""
-        session = self._connector.current
-        return session.consumers if session is not None else 1
+        """How many consumers the queue had at the last look that saw some; an assumption where nobody may look."""
+        return self._evidence.consumers
 
     # ---- packing: what `Packer` and `Pack` ask for
 
@@ -255,15 +274,12 @@ class CallLink:
     # ---- what comes back
 
     def _delivered(self, delivery: Delivery) -> None:
-        session = self._connector.current
-        if session is not None:
-            session.saw_server()
         call_id = delivery.correlation_id
         if call_id is None and delivery.type == QUEUE_DELETED:
-            if session is not None:
-                session.lost_evidence()
-                self._send_lost_again(session)
+            self._evidence.lost()
+            self._send_lost_again()
             return
+        self._evidence.answered()
         call = None if call_id is None else self._pending.pop(call_id, answered=True)
         if call is None:
             self._pending.count_dropped(call_id)
@@ -278,10 +294,7 @@ class CallLink:
 
     def _returned(self, returned: Returned) -> None:
         """No queue took a call: it may be sent again, when there is a queue, as far as its patience goes."""
-        session = self._connector.current
-        if session is not None:
-            session.lost_evidence()
-            session.queue_was_gone = True
+        self._evidence.missing()
         call = self._pending.get(returned.correlation_id)
         if call is not None:
             call.sent -= 1  # it came nowhere
@@ -310,46 +323,52 @@ class CallLink:
 
     async def _watch(self) -> None:
         """While calls wait and nothing comes, look whether somebody is there to answer them."""
-        absent_since: float | None = None
         interval = WATCH_FROM
+        evidence = self._evidence
         try:
-            while self._pending:
+            while self._pending or self._canceller.needs_server(is_absent=evidence.absence is not None):
                 await asyncio.sleep(interval)
                 session = self._connector.current
                 if (
                     session is None
                     or self._unsent.is_sending
                     or session.connection.held
-                    or session.has_evidence(interval)
+                    or evidence.lets_send(interval)
                 ):
-                    absent_since, interval = None, WATCH_FROM
+                    interval = WATCH_FROM
                     continue
                 try:
-                    absence = await session.look_for_server(has_calls=True)
+                    await session.look(has_calls=bool(self._pending))
                 except RpcError:
                     continue  # what went is opened again: by whoever sends the calls again, or by the next look
-                if absence is None:
-                    if session.queue_was_gone:
-                        self._send_lost_again(session)
-                    absent_since, interval = None, min(2 * interval, WATCH_UP_TO)
+                if evidence.absence is not None:
+                    self._give_up_impatient(evidence.absence)
+                    interval = evidence.look_in()
                     continue
-                interval = WATCH_FROM
-                absent_since = now() if absent_since is None else absent_since
-                if now() - absent_since >= self._unsent.patience:
-                    self._fail_all(NoServer(self._options.queue, absence))
+                if evidence.queue_was_gone:
+                    self._send_lost_again()
+                interval = min(2 * interval, WATCH_UP_TO)
         finally:
             self._watcher = None
+
+    def _give_up_impatient(self, absence: str) -> None:
+        for call in self._pending.values():
+            if self._evidence.is_over(call.started):
+                self._end(call.call_id, NoServer(self._options.queue, absence))
+
+    def _server_appeared(self) -> None:
+        self._canceller.recall()
 
     # ---- ends
 
     def _given_up(self, call: PendingCall) -> None:
         """Nobody waits for it any more, and it may be with a server."""
-        if call.call_id in self._unsent.calls:
-            self._unsent.discard(call.call_id)
-        elif call.sent:
+        self._unsent.discard(call.call_id)
+        if call.sent:
             self._canceller.add(call)
 
     def _pack_given_up(self, pack: PendingCall) -> None:
+        self._unsent.discard(pack.call_id)
         self._pending.pop(pack.call_id, answered=False)
         self._packs -= 1
 
@@ -377,11 +396,15 @@ class CallLink:
         self._unsent.discard(call_id)
         call = self._pending.pop(call_id, answered=False)
         if call is not None:
+            if call.sent:
+                self._canceller.add(call)
             call.fail(error)
 
     def _fail_all(self, error: RpcError) -> None:
         self._unsent.clear()
         for _, call in self._pending.drain():
+            if call.sent:
+                self._canceller.add(call)
             call.fail(copy.copy(error))  # an exception that is raised in several threads collects all their frames
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from ..settings import BrokerUrl, BrokerUrls
 from ..sizes import BodyLimit
 from .back_off import BackOff
 from .calls import ClientOptions
+from .evidence import Evidence
 from .session import Session
 
 
@@ -29,6 +30,7 @@ class Connector:
         urls: the brokers', a cluster's nodes.
         options: the client's.
         limit: how large a request may be; each connection says.
+        evidence: what is known of the servers.
         delivered: called with each reply.
         returned: called with each call that no queue took.
         lost: called when the current session has ended, when it is no longer `current`.
@@ -39,6 +41,7 @@ class Connector:
         urls: BrokerUrls,
         options: ClientOptions,
         limit: BodyLimit,
+        evidence: Evidence,
         *,
         delivered: Callable[[Delivery], None],
         returned: Callable[[Returned], None],
@@ -47,6 +50,7 @@ class Connector:
         self._turns = Turns(urls)
         self._options = options
         self._limit = limit
+        self._evidence = evidence
         self._delivered = delivered
         self._returned = returned
         self._lost = lost
@@ -95,6 +99,7 @@ class Connector:
     async def _new(self) -> Session:
         session = await self._turns.open(self._open_at, timeout=self._options.connect_timeout)
         self.current = session
+        self._evidence.connected()
         session.lost.add_done_callback(lambda lost: self._ended(session, lost.result()))
         return session
 
@@ -103,6 +108,7 @@ class Connector:
             url,
             self._options.queue,
             self._limit,
+            self._evidence,
             timeout=timeout,
             delivered=self._delivered,
             returned=self._returned,

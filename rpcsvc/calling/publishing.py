@@ -87,6 +87,7 @@ class CallPublisher:
         again = SENT_AGAIN if call.sent else None
         call.sent += 1
         call.pack = None
+        call.reply_to = session.callback_queue
         return publish(
             self._queue,
             body,

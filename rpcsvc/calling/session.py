@@ -1,49 +1,49 @@
-"""One connection of a client with its callback queue, and what is known of the servers behind it."""
+"""One connection of a client with its callback queue, and the looks at the servers' queue through it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Callable
 
 from ..amqp import Channel, Connection, Delivery, Expendable, Returned
 from ..deadline import Deadline
-from ..errors import ConnectionFailed, ConnectionLost, QueueNotFound, RpcError
+from ..errors import AccessRefused, ConnectionFailed, ConnectionLost, QueueMismatch, QueueNotFound, RpcError
 from ..settings import EVENTS, BrokerUrl
 from ..sizes import BodyLimit
-from .calls import now
+from .evidence import Evidence
 
 SENT_AGAIN = "again"
 """The message_id of a call that was sent before, on a connection that was lost: it may have run."""
-EVIDENCE_LASTS = 1.0
-"""Seconds for which a reply, or a look at the queue, is evidence of a server."""
 
 
 class Session:
-    """One connection with its callback queue, and what is known of the servers through it.
+    """One connection with its callback queue, and the looks at the servers' queue through it.
 
     Attributes:
         expendable: for requests that the broker may refuse.
         lost: done when the session cannot be used any more, with the reason as its result.
-        consumers: how many consumers the queue had at the last look that saw one.
-        has_seen_consumers: whether there was such a look.
-        queue_was_gone: whether the queue was seen missing. What lay in it is lost, also if there is one again.
     """
 
     def __init__(
-        self, connection: Connection, channel: Channel, expendable: Expendable, callback_queue: str, queue: str
+        self,
+        connection: Connection,
+        channel: Channel,
+        callback_queue: str,
+        queue: str,
+        *,
+        expendable: Expendable,
+        evidence: Evidence,
     ) -> None:
         self.connection = connection
         self.channel = channel
         self.expendable = expendable
         self.callback_queue = callback_queue
         self._queue = queue
+        self._evidence = evidence
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
-        self.consumers = 1
-        self.has_seen_consumers = False
-        self.queue_was_gone = False
-        self._seen = float("-inf")
-        # A look at a queue that does not exist costs its channel, so looks have a channel of their own.
+        # A look at a queue that does not exist, or that is refused, costs its channel, so looks have one of their own.
         self._looking: Channel | None = None
         self._listening: asyncio.Task[None] | None = None
         channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
@@ -52,24 +52,13 @@ class Session:
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    def saw_server(self) -> None:
-        """Something came from a server just now."""
-        self._seen = now()
-
-    def lost_evidence(self) -> None:
-        """What was known of a server holds no longer."""
-        self._seen = float("-inf")
-
-    def has_evidence(self, within: float = EVIDENCE_LASTS) -> bool:
-        """Whether a server was there in the last `within` seconds."""
-        return now() - self._seen < within
-
     @classmethod
     async def open(
         cls,
         url: BrokerUrl,
         queue: str,
         limit: BodyLimit,
+        evidence: Evidence,
         *,
         timeout: float,
         delivered: Callable[[Delivery], None],
@@ -81,6 +70,7 @@ class Session:
             url: the broker's.
             queue: where the servers listen.
             limit: how large a request may be.
+            evidence: where what is seen of them is noted.
             timeout: seconds to connect.
             delivered: called with each reply.
             returned: called with each call that no queue took.
@@ -113,32 +103,45 @@ class Session:
             raise
         limit.connected(connection.broker_version)
         expendable = Expendable(connection, limit, returned=returned)
-        session = cls(connection, channel, expendable, callback_queue.name, queue)
+        session = cls(connection, channel, callback_queue.name, queue, expendable=expendable, evidence=evidence)
         cancelled.add_done_callback(lambda reason: session._end(reason.result()))
         return session
 
-    async def look_for_server(self, *, has_calls: bool = False) -> str | None:
-        """None if somebody consumes the queue; else what is missing.
+    async def look(self, *, has_calls: bool = False) -> None:
+        """Look whether somebody consumes the queue, and note it in the evidence; not where that is refused.
 
         Args:
-            has_calls: calls of ours went to the queue. If it is empty, somebody took them, and may be a server that
-                finishes them before it stops; the broker puts back what a dead one held.
+            has_calls: calls of ours went to the queue.
+
+        Raises:
+            ConnectionLost: the session can be used no more.
         """
-        try:
-            if self._looking is None or self._looking.lost.done():
-                self._looking = await self.connection.channel()
-            state = await self._looking.declare_queue(self._queue, passive=True)
-        except QueueNotFound:
-            self.queue_was_gone = True
-            self.lost_evidence()
-            return "the queue does not exist"
-        if state.consumers > 0:
-            self.consumers, self.has_seen_consumers = state.consumers, True
-            self.saw_server()
-            if self._listening is None:
-                self._listening = asyncio.get_running_loop().create_task(self._listen())
-            return None
-        return None if has_calls and state.messages == 0 else "nobody consumes the queue"
+        if self.channel.lost.done():
+            raise copy.copy(self.channel.lost.result())
+        if not self._evidence.is_blind:
+            try:
+                if self._looking is None or self._looking.lost.done():
+                    self._looking = await self.connection.channel()
+                state = await self._looking.declare_queue(self._queue, passive=True)
+            except QueueNotFound:
+                self._evidence.missing()
+            except AccessRefused as error:
+                self._refused(error, str(error))
+            except QueueMismatch as error:  # RESOURCE_LOCKED: it is another connection's alone, which takes calls there
+                self._refused(error, None)
+            else:
+                self._evidence.looked(state.messages, state.consumers, has_calls=has_calls)
+        if self._evidence.absence is None and self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
+
+    def _refused(self, error: RpcError, reason: str | None) -> None:
+        if self.connection.lost.done():  # it was no look that was refused
+            raise error
+        self._evidence.refused(reason)
+
+    async def until_returned(self) -> None:
+        """Return when every message that was published and that no queue took has come back: AMQP keeps the order."""
+        await self.channel.prefetch(0)
 
     async def _listen(self) -> None:
         """Have servers tell when the queue was deleted: if it is declared again at once, no look sees that.

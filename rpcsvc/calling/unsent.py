@@ -15,16 +15,11 @@ from collections.abc import Callable
 
 from ..errors import AccessRefused, AuthenticationFailed, ConnectionFailed, ConnectionLost, NoServer, RpcError
 from .back_off import BackOff
-from .calls import ClientOptions, PendingCall, now
+from .calls import ClientOptions, PendingCall
+from .evidence import Evidence
 from .opening import Connector
 from .session import Session
 
-LOOK_EVERY = 0.05
-"""Seconds between looks at a queue that has no server."""
-MIN_PATIENCE = 0.15
-"""Seconds a queue may be without a consumer before that means anything: a server may be reconnecting."""
-RECOVERY = 2.0
-"""Seconds that a server is given to come back, by calls that were sent when the connection or the queue was lost."""
 _FLUSH_EVERY = 100
 """Calls after which those that waited are handed to the network, to see whether it takes more."""
 
@@ -34,12 +29,13 @@ class Unsent:
 
     Attributes:
         calls: by their ids, in their order.
-        patience: seconds that a new call waits for a server.
 
     Args:
         connector: where connections come from.
         options: the client's.
-        publish: publishes a call, or gives it back here.
+        evidence: what is known of the servers.
+        publish: publishes a call, or gives it back here; it may take others of this tick along.
+        publish_alone: the same, at once and by itself.
         end: ends a call with an error.
         queue_was_gone: called when there is a queue again after one was missing: what lay in it has to be added.
     """
@@ -48,19 +44,22 @@ class Unsent:
         self,
         connector: Connector,
         options: ClientOptions,
+        evidence: Evidence,
         *,
         publish: Callable[[PendingCall], None],
+        publish_alone: Callable[[PendingCall], None],
         end: Callable[[str, RpcError], None],
-        queue_was_gone: Callable[[Session], None],
+        queue_was_gone: Callable[[], None],
     ) -> None:
         self._connector = connector
         self._options = options
+        self._evidence = evidence
         self._publish = publish
+        self._publish_alone = publish_alone
         self._end = end
         self._queue_was_gone = queue_was_gone
         self.calls: dict[str, PendingCall] = {}
         self._sender: asyncio.Task[None] | None = None
-        self.patience = max(MIN_PATIENCE, options.wait_for_server)
 
     @property
     def is_sending(self) -> bool:
@@ -90,33 +89,43 @@ class Unsent:
     async def _send(self) -> None:
         """Connect if need be, see that a server is there, and send what waits for that."""
         attempts = BackOff(self._options.connect_timeout)
-        absent_since: float | None = None
+        evidence = self._evidence
         try:
             while self.calls:
                 try:
                     session = await self._connector.open()
                     await session.connection.until_free()
-                    known = session.has_evidence() and not session.channel.lost.done()
-                    absence = None if known else await session.look_for_server()
+                    if not evidence.lets_send() or session.channel.lost.done():
+                        await session.look()
+                    if evidence.absence is not None and evidence.is_blind:
+                        await self._probe(session)
                 except (AuthenticationFailed, AccessRefused):
                     raise  # another attempt would end the same way
                 except (ConnectionFailed, ConnectionLost) as error:
                     await attempts.wait_or_raise(error)
                     continue
                 attempts = BackOff(self._options.connect_timeout)
-                if absence is None:
-                    absent_since = None
-                    if session.queue_was_gone:
-                        self._queue_was_gone(session)
+                if evidence.absence is None:
+                    if evidence.queue_was_gone:
+                        self._queue_was_gone()
                     self._publish_all(session)
                     continue  # a connection lost just now has put them back
-                absent_since = now() if absent_since is None else absent_since
-                self._give_up_impatient(absence, absent_since)
-                await asyncio.sleep(LOOK_EVERY)
+                self._give_up_impatient(evidence.absence)
+                await asyncio.sleep(evidence.look_in())
         except RpcError as error:
             self._fail_all(error)
         finally:
             self._sender = None
+
+    async def _probe(self, session: Session) -> None:
+        """See whether there is a queue again, where nobody may look: by a call that comes back, or not."""
+        if not self.calls:
+            return
+        missing = self._evidence.times_missing
+        self._publish_alone(self.calls.pop(next(iter(self.calls))))
+        await session.until_returned()
+        if self._evidence.times_missing == missing:
+            self._evidence.taken()
 
     def _publish_all(self, session: Session) -> None:
         """Publish what waits, as far as the connection takes it."""
@@ -128,12 +137,9 @@ class Unsent:
             if session.connection.held or session.lost.done():
                 break
 
-    def _give_up_impatient(self, absence: str, since: float) -> None:
-        moment = now()
+    def _give_up_impatient(self, absence: str) -> None:
         for call in list(self.calls.values()):
-            # For a call that was sent before there was a server: what took it away may pass, and it comes back.
-            patience = max(self.patience, RECOVERY) if call.sent else self.patience
-            if moment - max(since, call.started) >= patience:
+            if self._evidence.is_over(call.started):
                 self._end(call.call_id, NoServer(self._options.queue, absence))
 
     def _fail_all(self, error: RpcError) -> None:

@@ -174,7 +174,7 @@ def test_calls_go_on_while_their_queue_is_deleted_again_and_again(
 def test_a_queue_that_is_deleted_while_no_server_is_there_ends_the_calls_in_it(
     broker: PrivateBroker, queue: str, gate: Gate
 ) -> None:
-    with RpcClient(broker.url, queue=queue, timeout=40) as client:
+    with RpcClient(broker.url, queue=queue, timeout=40, patience=1.0) as client:
         with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
             waiting = [gate.submit(client, text) for text in "abc"]
             wait_until(lambda: RabbitCtl(broker).queues()[queue] == 3)

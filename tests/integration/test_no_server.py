@@ -10,10 +10,12 @@ import pika
 import pytest
 from processes import ServerProcess
 
-from rpcsvc import AccessRefused, AuthenticationFailed, ConnectionFailed, NoServer, RpcClient
+from rpcsvc import AccessRefused, AuthenticationFailed, ConnectionFailed, NoServer, RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
 
 SOON = 0.5
+LOOKED_TWICE = 0.5
+"""Seconds between two looks at a queue without messages and consumers, which may be one whose leader is away."""
 
 
 @pytest.fixture
@@ -43,12 +45,12 @@ def test_a_call_to_a_queue_without_a_server_says_so_and_leaves_nothing_in_it(
         started = time.monotonic()
         with pytest.raises(NoServer, match="nobody consumes"):
             client.call("fib", 30)
-        assert time.monotonic() - started < SOON
+        assert time.monotonic() - started < LOOKED_TWICE + SOON
     assert idle_queue.queue_declare(queue, passive=True).method.message_count == 0
 
 
 def test_a_call_made_just_after_the_last_server_left_says_so(broker: PrivateBroker, queue: str) -> None:
-    with RpcClient(broker.url, queue=queue) as client:
+    with RpcClient(broker.url, queue=queue, patience=0) as client:
         with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
             assert client.call("fib", 30) == 832040
             server.signal(signal.SIGKILL)
@@ -56,14 +58,37 @@ def test_a_call_made_just_after_the_last_server_left_says_so(broker: PrivateBrok
         started = time.monotonic()
         with pytest.raises(NoServer):
             client.call("fib", 30)
-        assert time.monotonic() - started < SOON
+        assert time.monotonic() - started < LOOKED_TWICE + SOON
+
+
+@pytest.mark.parametrize("options", [{"patience": 1.5}, {"patience": 0.5, "wait_for_server": 1.5}], ids=repr)
+def test_servers_that_were_there_are_waited_for_as_long_as_the_larger_option_says(
+    broker: PrivateBroker, queue: str, options: dict[str, float]
+) -> None:
+    with RpcClient(broker.url, queue=queue, **options) as client:
+        with ServerProcess(broker.url, "--workers", "1", "--queue", queue):
+            assert client.call("fib", 30) == 832040
+        started = time.monotonic()
+        with pytest.raises(NoServer):
+            client.call("fib", 30)
+        assert 1.5 <= time.monotonic() - started < 1.5 + LOOKED_TWICE + SOON
+
+
+def test_a_call_that_waits_for_a_server_that_was_there_ends_with_its_time_out_if_that_is_sooner(
+    broker: PrivateBroker, queue: str
+) -> None:
+    with RpcClient(broker.url, queue=queue) as client:
+        with ServerProcess(broker.url, "--workers", "1", "--queue", queue):
+            assert client.call("fib", 30) == 832040
+        with pytest.raises(RpcTimeout):
+            client.call("fib", 30, timeout=0.5)
 
 
 def test_a_running_call_whose_server_is_killed_does_not_wait_for_its_time_out(
     broker: PrivateBroker, queue: str
 ) -> None:
     with (
-        RpcClient(broker.url, queue=queue) as client,
+        RpcClient(broker.url, queue=queue, patience=0.5) as client,
         ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server,
     ):
         running = client.submit("sleep", 60, timeout=60)

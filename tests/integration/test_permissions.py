@@ -219,6 +219,23 @@ def test_whoever_may_call_may_write_to_every_queue_of_the_virtual_host(users: Us
         assert wait_until(lambda: channel.basic_get("not-for-callers")[2]) == b"a surprise"
 
 
+def test_a_caller_that_binds_the_queue_to_the_events_disturbs_nobody(users: Users, pool: ServerProcess) -> None:
+    """The right to look at the queue lets it: what pools tell comes to them as calls that are none."""
+    with (
+        pika.BlockingConnection(pika.URLParameters(users.urls["caller"])) as of_caller,
+        pika.BlockingConnection(pika.URLParameters(users.urls["pool"])) as of_pool,
+        RpcClient(users.urls["caller"], timeout=30) as client,
+    ):
+        assert client.call("fib", 30) == 832040
+        of_caller.channel().queue_bind("rpc_queue", "rpcsvc.events", "#")
+        try:
+            of_pool.channel().basic_publish("rpcsvc.events", "other", b"null", pika.BasicProperties(type="an event"))
+            assert [client.call("fib", 30) for _ in range(5)] == [832040] * 5
+            assert pool.process.poll() is None
+        finally:
+            of_caller.channel().queue_unbind("rpc_queue", "rpcsvc.events", "#")
+
+
 @pytest.mark.parametrize("who", ["pool", "caller"])
 def test_neither_may_enter_another_virtual_host(users: Users, who: str) -> None:
     elsewhere = replace(BrokerUrl.parse(users.urls[who]), vhost="/")

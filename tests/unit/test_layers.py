@@ -25,7 +25,7 @@ FLOORS = {
     4: ["cli.*", "bench.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
-PURE_BESIDES = ["workers.frames", "serving.remembered"]
+PURE_BESIDES = ["workers.frames", "serving.remembered", "calling.evidence", "calling.given_up"]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units")]
 PURE_BESIDES += [f"bench.{name}" for name in ("tables", "plot", "report")]
 

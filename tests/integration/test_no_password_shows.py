@@ -144,7 +144,7 @@ def no_canary(*texts: str) -> None:
 @pytest.fixture(scope="module")
 def pool(url: str) -> Iterator[Program]:
     """A server that says all it can."""
-    with rpcsvc("-v", "serve", REGISTRY, "--workers", "2", url=url) as server:
+    with rpcsvc("-vv", "serve", REGISTRY, "--workers", "2", url=url) as server:
         server.says("ready:")
         yield server
 
@@ -178,7 +178,7 @@ def test_a_server_that_cannot_start_says_nothing_of_it(url: str, fault: str) -> 
     }
     registry = "broken:registry" if fault == "registry" else REGISTRY
     with rpcsvc(
-        "-v", "serve", registry, "--workers", "1", "--connect-timeout", "2", url=wrong[fault].reveal()
+        "-vv", "serve", registry, "--workers", "1", "--connect-timeout", "2", url=wrong[fault].reveal()
     ) as server:
         code, output = server.ended()
     assert code in (4, 6)
@@ -187,7 +187,7 @@ def test_a_server_that_cannot_start_says_nothing_of_it(url: str, fault: str) -> 
 
 @pytest.mark.parametrize("words", [("fib", "30"), ("raise_error", "oh"), ("nowhere",)])
 def test_a_call_from_a_shell_says_nothing_of_it(url: str, pool: Program, words: tuple[str, ...]) -> None:
-    with rpcsvc("-v", "call", *words, url=url) as call:
+    with rpcsvc("-vv", "call", *words, url=url) as call:
         no_canary(call.ended()[1])
 
 
@@ -208,7 +208,7 @@ def test_the_benchmark_says_nothing_of_it(url: str, pool: Program, tmp_path: Pat
     files = [tmp_path / "out.json", tmp_path / "out.html"]
     words = ["--serve", "1", "--clients", "2", "--warm-up", "0.1", "--duration", "2"]
     words += ["--json", str(files[0]), "--report", str(files[1])]
-    with rpcsvc("-v", "bench", "fib", "10", *words, url=url) as bench:
+    with rpcsvc("-vv", "bench", "fib", "10", *words, url=url) as bench:
         seen: set[str] = set()
         while bench.process.poll() is None:
             seen.update(command_lines())
@@ -221,7 +221,7 @@ def test_the_benchmark_says_nothing_of_it(url: str, pool: Program, tmp_path: Pat
 
 
 def test_the_private_broker_and_its_command_say_nothing_of_it(caged: PrivateBroker) -> None:
-    with rpcsvc("-v", "broker", "status", "--dir", str(caged.folder)) as status:
+    with rpcsvc("-vv", "broker", "status", "--dir", str(caged.folder)) as status:
         code, output = status.ended()
     logs = [path.read_text(errors="replace") for path in caged.status().log.parent.iterdir()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import ssl
@@ -20,6 +21,11 @@ from ..errors import (
     TlsFailed,
 )
 from ..settings import BrokerUrl
+
+_SHORT_HERE = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EADDRNOTAVAIL, errno.ENOSPC}
+)
+"""What the system says when it has no more descriptors, memory or ports: nothing is wrong with the broker."""
 
 
 def opening_error(error: BaseException, url: BrokerUrl) -> RpcError:
@@ -65,6 +71,8 @@ def _unreachable(error: OSError | UnicodeError, url: BrokerUrl) -> ConnectionFai
             )
         case socket.gaierror() | UnicodeError():
             return ConnectionFailed(f"{nobody}: no host {url.host!r} is known here ({error}); is its name right?")
+        case OSError() if error.errno in _SHORT_HERE:
+            return ConnectionFailed(f"no connection to {url} for want of something on this machine: {error}")
         case _:
             return ConnectionFailed(f"{nobody}: {error}; is RabbitMQ running there?")
 
@@ -145,6 +153,8 @@ def _closed_by_broker(code: int, text: str) -> RpcError:
             )
         case 405:
             return QueueMismatch(f"the queue belongs to another connection alone: {text}; use another --queue")
+        case 530 if "limit" in text or "channel_max" in text:  # of connections or channels: others may end some
+            return ConnectionLost(f"the broker allows no more for now: {text}")
         case 403 | 530:
             return AccessRefused(f"the broker refused access: {text}")
         case _:

@@ -120,8 +120,12 @@ class Crew:
         """
         self.functions = await self._fork_server.load(self._places, self._progress_fd)
 
-    async def spawn(self) -> None:
-        """Start one more worker; the owner hears when it is ready, or that there was too little of something."""
+    async def spawn(self) -> bool:
+        """Start one more worker; the owner hears when it is ready, or that there was too little of something.
+
+        Returns:
+            Whether it is worth while to start another one now.
+        """
         number = next(number for number in range(self._places) if number not in self.workers)
         worker = Worker(self._worker_owner, self, number, self._progress.of(number))
         worker.progress.reset()
@@ -133,7 +137,7 @@ class Crew:
             if self._stopping:
                 theirs.close()
                 worker.close()
-                return
+                return False
             worker.start_timer = self._loop.call_later(
                 self._until_made, self._is_late, worker, self._start_timeout - self._until_made
             )
@@ -142,6 +146,8 @@ class Crew:
             if not is_passing(error):
                 raise
             self._unborn(number, str(error))
+            return False
+        return True
 
     def has_started(self, worker: Worker) -> None:
         """A worker is ready, if the fork server has said too that it has made it: it may be hanging."""

@@ -40,9 +40,11 @@ from typing import Any, NoReturn
 
 from .._version import __version__
 from ..dispatch import Rules
+from ..errors import describe_exit
 from ..memory import keep_large_blocks
 from ..registry import Registry
 from ..streams import fill_closed
+from ..supervision import WorkerExit
 from . import output, worker
 from .interrupts import CANCEL_SIGNAL
 from .loading import SignalState, load_registry, threads_lost_by_a_fork, try_to_load
@@ -123,8 +125,11 @@ class _ForkServer:
         name_this_thread(f"rpcsvc-w{birth.number + 1}")
         self._command_line.show(f"rpcsvc: {who} of {self._target}")
         output.rename_log(self._log, who)
-        with birth.channel, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server wants no answer
-            worker.serve(birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number))
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server wants no answer
+                worker.serve(birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number))
+        finally:
+            birth.channel.detach()  # open to the very end: a worker without its socket is one that is lost
         sys.exit(0)
 
     def _load_in_worker(self) -> Registry:
@@ -216,7 +221,9 @@ class _ForkServer:
             answer = json.loads(told)
             assert isinstance(answer, dict)
             return answer
-        return {"failed": f"the process that imports it ended: {os.waitstatus_to_exitcode(status)}\n"}
+        exit_ = WorkerExit.from_wait_status(pid, os.waitstatus_to_exitcode(status))
+        how = describe_exit(exit_.exit_code, exit_.signal_number)
+        return {"failed": f"the process that imports it ended before it was done, {how}\n"}
 
     def _fork_patiently(self) -> int:
         """Fork, if need be later; the server waits for a while, and then has this process killed."""

@@ -26,9 +26,11 @@ NO_RESPONSE = 4
 """Worker to server: the request is done and wants no response."""
 FAILED = 5
 """Worker to server, in place of READY: it cannot start, and ends; the payload is the traceback that says why."""
+LACKS = 6
+"""Likewise, for want of something that may be there later."""
 _MOST = 4 * MAX_BODY
 """Bytes. No message comes near it."""
-_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED))
+_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS))
 
 
 def frame(kind: int, number: int, payload: bytes = b"") -> bytes:

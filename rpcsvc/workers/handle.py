@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ..deadline import Deadline
 from ..supervision import WorkerExit
-from .frames import CALL, FAILED, HEADER, READY, RESULT, FrameReader, frame
+from .frames import CALL, FAILED, HEADER, LACKS, READY, RESULT, FrameReader, frame
 from .progress import WorkerProgress
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Worker(asyncio.Protocol):
         worn: whether it is to be replaced.
         leaving: whether it is given no more, and ends when it has answered what it has.
         failure: the traceback of what kept it from starting, if it told; else empty.
+        lacks: whether that was for want of something that may be there later.
         kill: why it is being killed, or None.
         cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
             or None where it was not seen running.
@@ -207,6 +208,7 @@ class Worker(asyncio.Protocol):
         self.last_event = 0.0
         self.was_ready = False
         self.failure = ""
+        self.lacks = False
         self.start_timer: asyncio.TimerHandle | None = None
         self.calls = 0
         self.worn = False
@@ -287,8 +289,8 @@ class Worker(asyncio.Protocol):
             try:
                 if kind == READY:
                     self._owner.became_ready(self)
-                elif kind == FAILED:
-                    self.failure = payload.decode(errors="replace")
+                elif kind in (FAILED, LACKS):
+                    self.failure, self.lacks = payload.decode(errors="replace"), kind == LACKS
                 else:
                     self._owner.answered(self, Answer(payload if kind == RESULT else None))
             except Exception:
@@ -299,7 +301,7 @@ class Worker(asyncio.Protocol):
 
     def _is_next(self, kind: int, number: int) -> bool:
         """Whether such a frame can come now."""
-        if kind in (READY, FAILED):
+        if kind in (READY, FAILED, LACKS):
             return number == 0 and not self.was_ready
         return kind != CALL and number == self.answered + 1 and bool(self.given)
 

@@ -28,7 +28,7 @@ from ..supervision import RESTART_WINDOW, GiveUp, Supervisor, default_max_restar
 from .crew import Crew
 from .forking import Served
 from .handle import Owner, State, Worker
-from .shortage import EXIT_CODE, Shortage, is_passing
+from .shortage import Shortage, is_passing
 from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
@@ -208,11 +208,8 @@ class Lives:
         assert worker.exit is not None
         self._owner.end_work_of([worker])
         self._answered_by_gone += worker.answered
-        if worker.failure:
-            log.error("%s before it was ready:\n%s", worker.exit, worker.failure.rstrip())
-        is_short = not worker.was_ready and worker.exit.exit_code == EXIT_CODE
-        if is_short:
-            self.short(crew, worker.failure.rstrip().rpartition("\n")[2] or str(worker.exit))
+        if worker.lacks:
+            self.short(crew, worker.failure.rstrip().rpartition("\n")[2])
         elif not (worker.leaving and worker.was_ready):
             self.lost += 1
             decision = crew.supervisor.ended(worker.exit, was_ready=worker.was_ready, answered=self._answered)
@@ -221,7 +218,7 @@ class Lives:
                 return
         if crew.retired and not crew.workers:
             self._run(self._end_crew(crew))
-        if not is_short:
+        if not worker.lacks:
             self._fill(crew)
 
     def short(self, crew: Crew, why: str) -> None:
@@ -320,7 +317,8 @@ class Lives:
 
         async def fill() -> None:
             while crew.has_room and not self._is_over and not crew.retired and self._staying_in(crew) < self._size:
-                await crew.spawn()
+                if not await crew.spawn():
+                    return
 
         self._run(fill())
 

@@ -297,6 +297,9 @@ class WorkerPool:
     def _log_end(self, worker: Worker, *, during_a_call: bool) -> None:
         if worker.kill is not None:
             log.warning("%s: %s", worker.exit, worker.kill.cause.value)
+        elif worker.failure:
+            if not worker.lacks:
+                log.error("%s: it could not start\n%s", worker.exit, worker.failure.rstrip())
         elif not worker.leaving:
             log.warning("%s %s", worker.exit, "during a call" if during_a_call else "between calls")
 

@@ -14,8 +14,6 @@ PASSING = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOSPC, errno.ETOOMANYREFS}
 )
 """What the system says when there is too little of something just now."""
-EXIT_CODE = 75
-"""Of a worker that could not start for a shortage: EX_TEMPFAIL of sysexits.h."""
 _FROM, _UP_TO = 0.1, 2.0
 """Seconds until the next attempt, which double."""
 _TELL_EVERY = 60.0

@@ -23,12 +23,12 @@ from ..dispatch import Rules, dispatch
 from ..raising import StopCall, Stray
 from ..registry import Registry
 from . import output
-from .frames import CALL, FAILED, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from .frames import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .interrupts import Interrupts
 from .limits import enforce
 from .own import Belongings, leave, leave_if_strayed
 from .progress import WorkerProgress
-from .shortage import EXIT_CODE, is_passing
+from .shortage import is_passing
 
 _JOIN_BELOW = 64 * 1024
 """Payloads up to this many bytes are copied behind their header, to be sent by one system call."""
@@ -54,8 +54,9 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, pr
     except BaseException as error:
         leave_if_strayed(error)
         output.flush()
-        channel.sendall(frame(FAILED, 0, traceback.format_exc().encode(errors="replace")))
-        raise SystemExit(EXIT_CODE if is_passing(error) else 1) from None
+        kind = LACKS if is_passing(error) else FAILED
+        channel.sendall(frame(kind, 0, traceback.format_exc().encode(errors="replace")))
+        raise SystemExit(1) from None
     channel.sendall(frame(READY, 0))
     calls = _Calls(channel)
     answers: list[bytes] = []

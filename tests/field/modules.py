@@ -59,13 +59,12 @@ def serving(
         cwd=folder,
         command=command,
     )
-    try:
-        with server:
+    with server:
+        try:
             yield server
-    finally:
-        sys.stderr.write(
-            "" if server.process.poll() is None else f"the server ended with {server.process.returncode}\n"
-        )
+        except BaseException:
+            sys.stderr.write(server.output)  # pytest shows it beside the failure
+            raise
 
 
 def ended(server: ServerProcess, within: float = 30.0) -> tuple[int, str]:

@@ -74,14 +74,19 @@ class Pool(WorkerPool):
 
 @asynccontextmanager
 async def pool_of(
-    size: int = 1, *, target: str = REGISTRY, rules: Rules | None = None, care: Care | None = None
+    size: int = 1,
+    *,
+    target: str = REGISTRY,
+    rules: Rules | None = None,
+    care: Care | None = None,
+    start_within: float | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool that runs; at the end no call of it was told twice."""
     reasons: list[str] = []
     pool = Pool(target, size, rules=rules, care=care, gave_up=reasons.append)
     pool.reasons, pool.calls = reasons, []
     try:
-        await pool.start()
+        await pool.start(start_within)
         await until(lambda: len(pool.pids) == size)  # a worker may say that it is ready before its pid is told
         yield pool
         assert [call.outcomes for call in pool.calls if len(call.outcomes) > 1] == []

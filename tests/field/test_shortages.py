@@ -1,0 +1,325 @@
+"""Too little of something, for a while: it is told, and tried again; what runs goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from ctl import RabbitCtl
+from modules import serving, write
+from pools import pool_of
+from processes import COMMAND, ServerProcess, wait_until
+
+from rpcsvc import ConnectionFailed, PoolFailed, RpcClient, WorkerLost
+from rpcsvc.broker import PrivateBroker
+from rpcsvc.cli.exits import ExitCode
+from rpcsvc.workers.lives import Care
+
+NO_ROOT = 54321
+"""A user of no other process: the kernel does not hold root to a number of processes."""
+ROOM = 24
+GREEDY = """
+import os, select, signal, sys, time
+pids, told = [], False
+while not select.select([0], [], [], 0.001)[0]:
+    try:
+        pid = os.fork()
+    except OSError:
+        if not told:
+            print("full", flush=True)
+            told = True
+        continue
+    if pid == 0:
+        time.sleep(1000)
+    pids.append(pid)
+for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+for pid in pids:
+    os.waitpid(pid, 0)
+"""
+FORK_FAILS = """
+import errno
+fork = os.fork
+
+
+def failing() -> int:
+    left = os.path.join({folder!r}, "fails")
+    try:
+        with open(left) as file:
+            number = int(file.read())
+    except FileNotFoundError:
+        return fork()
+    with open(left, "w") as file:
+        file.write(str(number - 1))
+    if number <= 1:
+        os.unlink(left)
+    raise OSError(errno.{code}, os.strerror(errno.{code}))
+
+
+os.fork = failing
+"""
+
+
+@contextmanager
+def limited(process: psutil.Process, what: int, most: int) -> Iterator[None]:
+    """Hold a running process to a limit, for a while."""
+    before = resource.prlimit(process.pid, what)
+    resource.prlimit(process.pid, what, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(process.pid, what, before)
+
+
+def fork_server_of(server: ServerProcess) -> psutil.Process:
+    (found,) = psutil.Process(server.pid).children()
+    return found
+
+
+def as_another_user(most: int) -> tuple[str, ...]:
+    """A program as a user whose processes the kernel counts, up to so many; it may read what root may."""
+    limit = ("prlimit", f"--nproc={most}:{most}")
+    if os.getuid() != 0:
+        return limit
+    reading = "+dac_override,+dac_read_search"
+    user = (f"--reuid={NO_ROOT}", f"--regid={NO_ROOT}", "--clear-groups")
+    return ("setpriv", *user, f"--inh-caps={reading}", f"--ambient-caps={reading}", *limit)
+
+
+def room_for_processes() -> int:
+    """A limit under which a small pool can start."""
+    if os.getuid() == 0:
+        return ROOM
+    own = [process for process in psutil.process_iter() if process.uids().real == os.getuid()]
+    return ROOM + sum(process.num_threads() for process in own)
+
+
+@contextmanager
+def no_room(most: int) -> Iterator[None]:
+    """Somebody takes each process that this user may have, as soon as it is there."""
+    command = [*as_another_user(most), sys.executable, "-c", GREEDY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as greedy:
+        try:
+            assert greedy.stdout is not None
+            assert greedy.stdout.readline() == "full\n"
+            yield
+        finally:
+            greedy.communicate("\n", timeout=20)
+
+
+@pytest.mark.parametrize("code", ["EAGAIN", "ENOMEM"])
+def test_a_fork_that_fails_is_tried_again_and_costs_nobody_else_anything(
+    broker: PrivateBroker, tmp_path: Path, queue: str, code: str
+) -> None:
+    write(tmp_path, "forks", FORK_FAILS.format(folder=str(tmp_path), code=code))
+    with (
+        serving(broker.url, queue, tmp_path, "forks", "--workers", "2") as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        fork_server = fork_server_of(server)
+        (tmp_path / "fails").write_text("4")
+        with pytest.raises(WorkerLost):
+            client.call("die")
+        assert client.call("pid") > 0, "the other worker goes on"
+        wait_until(lambda: len(fork_server.children()) == 2, within=20)
+        assert fork_server_of(server) == fork_server
+        assert "no worker can be started for now: fork: [Errno" in server.output
+        wait_until(lambda: "there is room again" in server.output)
+        assert server.output.count("no worker can be started") == 1
+
+
+def test_a_limit_of_processes_that_is_reached_and_not_any_more(
+    broker: PrivateBroker, tmp_path: Path, queue: str
+) -> None:
+    write(tmp_path, "forks", "")
+    most = room_for_processes()
+    command = (*as_another_user(most), *COMMAND)
+    environ = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with (
+        serving(broker.url, queue, tmp_path, "forks", "--workers", "2", environ=environ, command=command) as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        fork_server = fork_server_of(server)
+        with no_room(most):
+            with pytest.raises(WorkerLost):
+                client.call("die")
+            wait_until(lambda: "Resource temporarily unavailable" in server.output)
+            assert client.call("pid") > 0
+            assert len(fork_server.children()) == 1
+        wait_until(lambda: len(fork_server.children()) == 2, within=20)
+        assert fork_server_of(server) == fork_server
+
+
+@pytest.mark.parametrize("whose", ["server", "fork server"])
+def test_file_descriptors_that_run_out_are_waited_for(
+    broker: PrivateBroker, tmp_path: Path, queue: str, whose: str
+) -> None:
+    write(tmp_path, "files", "")
+    with (
+        serving(broker.url, queue, tmp_path, "files", "--workers", "2") as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        fork_server = fork_server_of(server)
+        process = psutil.Process(server.pid) if whose == "server" else fork_server
+        # A dead worker's descriptor is given back before the next one is asked for.
+        with limited(process, resource.RLIMIT_NOFILE, 3):
+            with pytest.raises(WorkerLost):
+                client.call("die")
+            assert client.call("pid") > 0
+            wait_until(lambda: "no worker can be started for now" in server.output)
+            assert client.call("pid") > 0
+        wait_until(lambda: len(fork_server.children()) == 2, within=20)
+        assert fork_server_of(server) == fork_server
+        wait_until(lambda: "there is room again" in server.output)
+
+
+def test_a_reload_for_which_there_are_too_few_processes_is_made_when_there_are_enough(
+    broker: PrivateBroker, tmp_path: Path, queue: str
+) -> None:
+    write(tmp_path, "again", "")
+    most = room_for_processes()
+    command = (*as_another_user(most), *COMMAND)
+    environ = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with (
+        serving(broker.url, queue, tmp_path, "again", "--workers", "1", environ=environ, command=command) as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        before = client.call("pid")
+        with no_room(most):
+            server.signal(signal.SIGHUP)
+            wait_until(lambda: "no worker can be started for now" in server.output)
+            assert client.call("pid") == before
+        wait_until(lambda: "the registry is reloaded" in server.output, within=30)
+        assert client.call("pid") != before
+
+
+def test_so_is_one_for_which_there_are_too_few_descriptors(broker: PrivateBroker, tmp_path: Path, queue: str) -> None:
+    write(tmp_path, "again", "")
+    with (
+        serving(broker.url, queue, tmp_path, "again", "--workers", "1") as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        before = client.call("pid")
+        with limited(psutil.Process(server.pid), resource.RLIMIT_NOFILE, 3):
+            server.signal(signal.SIGHUP)
+            wait_until(lambda: "no worker can be started for now" in server.output)
+            assert client.call("pid") == before
+        wait_until(lambda: "the registry is reloaded" in server.output, within=30)
+        assert client.call("pid") != before
+
+
+def test_a_worker_that_lacks_something_while_it_starts_has_not_failed(
+    broker: PrivateBroker, tmp_path: Path, queue: str
+) -> None:
+    write(
+        tmp_path,
+        "starts",
+        f"""
+import errno
+
+
+@registry.worker_init
+def opens() -> None:
+    tries = len(os.listdir({str(tmp_path / "tries")!r}))
+    open({str(tmp_path / "tries")!r} + f"/{{os.getpid()}}", "w").close()
+    if tries < 7:
+        raise OSError(errno.EMFILE, "Too many open files")
+""",
+    )
+    (tmp_path / "tries").mkdir()
+    with (
+        serving(broker.url, queue, tmp_path, "starts", "--workers", "1") as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        assert client.call("pid") > 0
+        assert "no worker can be started for now: OSError: [Errno 24] Too many open files" in server.output
+
+
+def test_a_shortage_that_does_not_pass_ends_the_start_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "never_forks", FORK_FAILS.format(folder=str(tmp_path), code="EAGAIN"))
+    (tmp_path / "fails").write_text("1000000")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    async def main() -> None:
+        async with pool_of(1, target="never_forks:registry", start_within=3.0):
+            raise AssertionError("it has started")
+
+    with pytest.raises(PoolFailed, match=r"workers are not ready after 3 s; fork: \[Errno 11\]"):
+        asyncio.run(main())
+
+
+def test_a_client_without_a_free_descriptor_says_so_and_has_one_later(broker: PrivateBroker) -> None:
+    code = f"""
+import resource
+from rpcsvc import ConnectionFailed, RpcClient
+RpcClient({broker.url!r}, queue="q").close()
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+try:
+    RpcClient({broker.url!r}, queue="q", connect_timeout=0.5)
+except ConnectionFailed as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+RpcClient({broker.url!r}, queue="q").close()
+print("again")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "Too many open files" in done.stdout, done.stderr
+    assert "is RabbitMQ running" not in done.stdout
+    assert done.stdout.endswith("again\n"), done.stderr
+
+
+class TestLimitsOfTheBroker:
+    def test_a_limit_of_connections_is_waited_for(self, own_broker: PrivateBroker, tmp_path: Path, queue: str) -> None:
+        ctl = RabbitCtl(own_broker)
+        write(tmp_path, "limits", "")
+        with serving(own_broker.url, queue, tmp_path, "limits", "--workers", "1") as server:
+            ctl("set_vhost_limits", "-p", "/", '{"max-connections": 0}')
+            with pytest.raises(ConnectionFailed, match="limit"):
+                RpcClient(own_broker.url, queue=queue, connect_timeout=0.5)
+            ctl.close_all_connections()
+            wait_until(lambda: "limit" in server.output)
+            ctl("clear_vhost_limits", "-p", "/")
+            with RpcClient(own_broker.url, queue=queue, timeout=20, wait_for_server=20) as client:
+                assert client.call("pid") > 0
+            assert server.process.poll() is None
+
+    def test_so_is_one_of_channels(self, own_broker: PrivateBroker, tmp_path: Path, queue: str) -> None:
+        ctl = RabbitCtl(own_broker)
+        write(tmp_path, "limits", "")
+        with serving(own_broker.url, queue, tmp_path, "limits", "--workers", "1") as server:
+            ctl("set_user_limits", "rpcsvc", '{"max-channels": 0}')
+            with pytest.raises(ConnectionFailed, match="limit"):
+                RpcClient(own_broker.url, queue=queue, connect_timeout=0.5)
+            ctl.close_all_connections()
+            wait_until(lambda: "limit" in server.output)
+            ctl("clear_user_limits", "rpcsvc", "max-channels")
+            with RpcClient(own_broker.url, queue=queue, timeout=20, wait_for_server=20) as client:
+                assert client.call("pid") > 0
+            assert server.process.poll() is None
+
+    def test_a_server_that_meets_one_at_its_start_ends_as_without_a_broker(
+        self, own_broker: PrivateBroker, tmp_path: Path, queue: str
+    ) -> None:
+        RabbitCtl(own_broker)("set_vhost_limits", "-p", "/", '{"max-connections": 0}')
+        write(tmp_path, "limits", "")
+        options = ("--workers", "1", "--connect-timeout", "1")
+        with serving(own_broker.url, queue, tmp_path, "limits", *options, ready=False) as server:
+            assert server.wait(30) == ExitCode.NO_BROKER
+            assert "limit" in server.output
+
+
+def test_care_gives_a_slow_start_more_time_in_all() -> None:
+    assert Care().load_timeout == 60
+    assert Care(start_timeout=300).load_timeout == 360

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..errors import ClientClosed, OutOfPlace, RpcError, RpcTimeout
+from ..errors import ClientClosed, ConnectionFailed, OutOfPlace, RpcError, RpcTimeout
 from ..loops import new_event_loop
 from ..settings import BrokerUrls
 from . import own_thread
@@ -192,7 +192,7 @@ class LinkThread:
         asked_in = self._round
         try:
             self._started().call_soon_threadsafe(self._take)
-        except (OutOfPlace, ClientClosed) as error:
+        except (OutOfPlace, ClientClosed, ConnectionFailed) as error:
             self._end_inbox(error)
         except RuntimeError:  # the loop was closed in between
             self._end_inbox(ClientClosed("the client is closed"))
@@ -242,12 +242,22 @@ class LinkThread:
             if self._closings:
                 raise ClientClosed("the client is closed")
             own_thread.check_threads_are_real()
-            loop, decided = new_event_loop(), allocate_lock()
+            decided = allocate_lock()
             decided.acquire()
-            args = (loop, decided.release)
-            threading.Thread(target=self._live, args=args, name="rpcsvc-client", daemon=True).start()
+            self._start(decided.release)
             decided.acquire()
         return self._lives[0][0]
+
+    def _start(self, decided: Callable[[], None]) -> None:
+        loop = None
+        try:
+            loop = new_event_loop()
+            args = (loop, decided)
+            threading.Thread(target=self._live, args=args, name="rpcsvc-client", daemon=True).start()
+        except (OSError, RuntimeError) as error:  # no descriptor, no memory; "can't start new thread"
+            if loop is not None:
+                loop.close()
+            raise ConnectionFailed(f"no client for want of something on this machine: {error}") from error
 
     def _live(self, loop: asyncio.AbstractEventLoop, decided: Callable[[], None]) -> None:
         life = (loop, threading.current_thread())

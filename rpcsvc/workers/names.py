@@ -26,9 +26,11 @@ class CommandLine:
 
     def show(self, text: str) -> None:
         """Have this process shown by that text, cut where there is no room for it."""
-        if self._size < 2:
+        if self._size < 3:
             return
-        title = text.encode(errors="replace")[: self._size - 1].ljust(self._size, b"\0")
+        # A last byte that is not NUL tells Linux that this is a text, which ends with the first NUL (as setproctitle(3)
+        # of other systems leaves it), and no longer a list of arguments.
+        title = text.encode(errors="replace")[: self._size - 2].ljust(self._size - 1, b"\0") + b"."
         try:
             with open(self._memory, "r+b", buffering=0) as memory:
                 os.pwrite(memory.fileno(), title, self._start)

@@ -21,7 +21,7 @@ line.show(sys.argv[1]); name_this_thread("a thread of some length")
 name = open("/proc/self/comm").read().strip()
 shown = open("/proc/self/cmdline", "rb").read()
 if pid: os.waitpid(pid, 0)
-print(name, shown.rstrip(b"\\0").decode(errors="replace"), os.environ["HOME"], sep="|", flush=True)
+print(name, shown.removesuffix(b"\\0").decode(errors="replace"), os.environ["HOME"], sep="|", flush=True)
 """
 
 
@@ -72,4 +72,4 @@ def test_the_text_is_cut_to_the_room_there_is(tmp_path: Path) -> None:
     (tmp_path / "cmdline").write_bytes(b"python\0")
     (tmp_path / "mem").write_bytes(b"....python\0....")
     CommandLine(tmp_path).show("rpcsvc: worker 1")
-    assert (tmp_path / "mem").read_bytes() == b"....rpcsvc\0...."
+    assert (tmp_path / "mem").read_bytes() == b"....rpcsv\0....."

@@ -26,9 +26,9 @@ class Limits:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        for seconds in (self.soft, self.hard):
+        for name, seconds in (("the soft time limit", self.soft), ("the time limit", self.hard)):
             if seconds is not None:
-                check_timeout(seconds)
+                check_timeout(seconds, name)
         if self.soft is not None and self.hard is not None and self.soft >= self.hard:
             raise ConfigurationError("a soft time limit must be below the hard one, or it would never come")
         if self.memory is not None and (type(self.memory) is not int or self.memory < MIN_MEMORY_LIMIT):

@@ -6,6 +6,7 @@ Every side checks a queue's name with `check_queue`, so that nobody serves, or c
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 
 from .errors import ConfigurationError, EncodingError
 
@@ -52,6 +53,23 @@ def check_queue(queue: object, *, declared: bool) -> str:
             f"the queue's name {queue!r} begins with {RESERVED!r}, which is for the broker's own; choose another"
         )
     return queue
+
+
+def check_patterns(option: str, patterns: object) -> tuple[str, ...]:
+    """The patterns of names of queues that an option lists.
+
+    Raises:
+        ConfigurationError: it is no list of texts; or one is empty, and no name matches that.
+    """
+    if isinstance(patterns, str | bytes) or not isinstance(patterns, Iterable):
+        raise ConfigurationError(f"{option} is a list of patterns, for instance ['replies.*'], not {patterns!r}")
+    listed = tuple(patterns)
+    for pattern in listed:
+        if not isinstance(pattern, str) or not pattern:
+            raise ConfigurationError(
+                f"{option} lists patterns of names, for instance 'replies.*', and {pattern!r} is none"
+            )
+    return listed
 
 
 def check_method(method: object) -> str:

@@ -7,6 +7,7 @@ import logging
 import random
 import signal
 import ssl
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
@@ -19,6 +20,7 @@ from .errors import (
     ConfigurationError,
     ConnectionFailed,
     ConnectionLost,
+    OutOfPlace,
     PoolFailed,
     QueueMismatch,
     QueueNotFound,
@@ -29,7 +31,7 @@ from .limits import Limits
 from .logs import Outage
 from .loops import new_event_loop
 from .memory import keep_large_blocks
-from .names import check_queue, check_registry
+from .names import check_patterns, check_queue, check_registry
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls, usable_cpus
@@ -124,9 +126,10 @@ class RpcServer:
         self.url = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
         self.queue = check_queue(queue, declared=True)
+        callback_queues = check_patterns("callback_queues", callback_queues)
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
-        self._connect_timeout = check_timeout(connect_timeout)
+        self._connect_timeout = check_timeout(connect_timeout, "connect_timeout")
         self.counts = ServerCounts()
         self._max_request = check_setting("max_request", max_request)
         self._max_result = check_setting("max_result", max_result)
@@ -184,8 +187,14 @@ class RpcServer:
                 raised.
             QueueMismatch, AccessRefused: the queue cannot be used as it is, or replies not be sent.
             PoolFailed: workers cannot be kept running.
+            OutOfPlace: this is not the main thread.
         """
         refuse_server(self.registry)
+        if threading.current_thread() is not threading.main_thread():
+            raise OutOfPlace(
+                "run() waits for signals, which the main thread alone gets; in another one, serve with "
+                "asyncio.run(server.serve())"
+            )
         keep_large_blocks()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self._run_with_signals(ready))

@@ -14,6 +14,7 @@ the first answer nobody knows which they are. A chunk that was sent ahead all th
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from _queue import SimpleQueue  # the real one, also where `queue` has been patched
 from collections import deque
@@ -25,7 +26,7 @@ from typing import Any, Literal, Protocol, Self
 from ..bulk.answer import MapAnswer, Understanding, read_answer
 from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
-from ..deadline import check_timeout
+from ..deadline import MAX_TIMEOUT, check_timeout
 from ..errors import ConfigurationError, EncodingError, OutOfPlace, ResultNotEncodable, RpcError, RpcTimeout
 from ..names import check_method
 from . import own_thread
@@ -326,7 +327,9 @@ class MapResults(Iterator[Any]):
         return [rows] if self._single else [list(column) for column in zip(*rows, strict=True)]
 
     def _send(self, columns: list[list[Any]], turns: int = 1) -> _Chunk:
-        timeout = None if self._timeout is None else turns * self._timeout
+        timeout = self._timeout
+        if timeout is not None and timeout != math.inf:
+            timeout = min(turns * timeout, MAX_TIMEOUT)
         try:
             if self._submit_call is not None and self._goes_alone:
                 call = self._submit_call(self._method, *(column[0] for column in columns), timeout=timeout)

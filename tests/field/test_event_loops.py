@@ -14,7 +14,7 @@ import pytest
 from processes import ServerProcess
 from programs import run_program
 
-from rpcsvc import AsyncRpcClient, ClientClosed, OutOfPlace
+from rpcsvc import AsyncRpcClient, ClientClosed, OutOfPlace, RpcServer
 from rpcsvc.broker import PrivateBroker
 
 USES: dict[str, Callable[[AsyncRpcClient], Coroutine[Any, Any, Any]]] = {
@@ -146,3 +146,19 @@ def test_the_threads_of_a_program_may_each_have_one(broker: PrivateBroker, serve
     for thread in threads:
         thread.join()
     assert results == [832040] * 4
+
+
+def test_a_server_that_is_run_beside_the_main_thread_is_told_what_to_do(broker: PrivateBroker, queue: str) -> None:
+    errors: list[str] = []
+
+    def run() -> None:
+        try:
+            RpcServer(url=broker.url, queue=queue).run()
+        except OutOfPlace as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(20)
+    assert len(errors) == 1
+    assert "asyncio.run(server.serve())" in errors[0]

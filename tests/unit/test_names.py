@@ -6,7 +6,7 @@ import pytest
 
 from rpcsvc import AsyncRpcClient, RpcClient, RpcServer
 from rpcsvc.errors import ConfigurationError, EncodingError
-from rpcsvc.names import check_method, check_queue, check_registry
+from rpcsvc.names import check_method, check_patterns, check_queue, check_registry
 
 
 @pytest.mark.parametrize("queue", ["q", "rpc_queue", "prices.eu-1", "größe", "q" * 255, "a b", "ü" * 127, "amqp"])
@@ -41,6 +41,17 @@ def test_a_queue_cannot_be_named_so_on_any_side(queue: object, sentence: str, de
 def test_a_client_checks_the_name_of_its_queue_before_it_connects(client: type, queue: object) -> None:
     with pytest.raises(ConfigurationError, match=r"the queue's name|a queue's name"):
         client("amqp://127.0.0.1:1", queue=queue)
+
+
+@pytest.mark.parametrize("patterns", [(), ["replies.*"], ("a", "b?"), iter(["a"])])
+def test_patterns_are_listed(patterns: object) -> None:
+    assert all(isinstance(each, str) for each in check_patterns("callback_queues", patterns))
+
+
+@pytest.mark.parametrize("patterns", ["replies.*", b"x", 7, None, [""], ["a", 7], [None]])
+def test_what_is_no_list_of_patterns_is_told_by_the_options_name(patterns: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^callback_queues (is a list|lists patterns)"):
+        RpcServer(callback_queues=patterns)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["fib", "bank.balance", "rpc.ping", "größe", "f" * 255, "ü" * 127, "a b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from rpcsvc import jsonrpc
 from rpcsvc.bulk.answer import Understanding
 from rpcsvc.calling.mapping import MapResults
+from rpcsvc.deadline import MAX_TIMEOUT
 from rpcsvc.errors import (
     ClientClosed,
     ConfigurationError,
@@ -597,3 +599,11 @@ def test_no_iterable_is_refused() -> None:
 def test_what_is_no_iterable_is_refused_as_python_does() -> None:
     with pytest.raises(TypeError, match="not iterable"):
         mapped(Servers().submit, 7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [MAX_TIMEOUT, math.inf])
+def test_the_time_of_those_before_it_is_never_longer_than_a_time_out_may_be(timeout: float) -> None:
+    servers = Servers()
+    results = mapped(servers.submit, range(100), chunksize=1, window=6, workers=1, timeout=timeout)
+    assert list(results) == list(range(100))
+    assert {sent.timeout for sent in servers.sent} == {timeout}

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+import pika
 from ctl import run_tool
 
 from rpcsvc.broker import config, install, ports, probe, processes
@@ -118,10 +119,18 @@ class Cluster:
         """What `rabbitmqctl` prints, asked of one node."""
         return run_tool("rabbitmqctl", words, self._layouts[number].folder, self._environment(number))
 
-    def mirror(self, pattern: str) -> None:
-        """Keep a copy of the classic queues whose names match on every node, from now on."""
-        policy = json.dumps({"ha-mode": "all", "ha-sync-mode": "automatic"})
-        self.ctl(0, "set_policy", "--apply-to", "queues", "mirrored", pattern, policy)
+    def copy_everywhere(self, queue: str) -> None:
+        """Have a copy of a queue on every node, before anybody declares it.
+
+        By a policy that mirrors classic queues, as long as there are mirrors; from RabbitMQ 4.0 on as a quorum queue.
+        """
+        if tuple(int(number) for number in self.ctl(0, "version").split(".")[:2]) < (4, 0):
+            policy = json.dumps({"ha-mode": "all", "ha-sync-mode": "automatic"})
+            self.ctl(0, "set_policy", "--apply-to", "queues", "mirrored", f"^{queue}$", policy)
+            return
+        with pika.BlockingConnection(pika.URLParameters(self.urls[0])) as connection:
+            arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": len(self.urls)}
+            connection.channel().queue_declare(queue, durable=True, arguments=arguments)
 
     # ---- how
 
@@ -133,7 +142,11 @@ class Cluster:
         extra = {
             "cluster_formation.peer_discovery_backend": "classic_config",
             "cluster_partition_handling": "ignore",
-            **{f"cluster_formation.classic_config.nodes.{place + 1}": name for place, name in enumerate(self._names)},
+            # Not the others: a node that is new waits a minute for those of its list that do not run.
+            **{
+                f"cluster_formation.classic_config.nodes.{place}": self._names[known]
+                for place, known in enumerate(sorted({0, number}), start=1)
+            },
         }
         layout.config_file.write_text(config.rabbitmq_conf(credentials, credentials.port or 0, extra))
         layout.plugins_file.write_text("[].\n")

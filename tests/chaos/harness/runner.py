@@ -151,6 +151,7 @@ def _perform(
             networks=scenario.networks,
             url_options=scenario.url_options,
             environ=environment(environ),
+            prepare=scenario.prepare,
         ) as stage:
             progress("starting clients")
             crowd = stage.load(scenario.load)

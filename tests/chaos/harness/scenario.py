@@ -32,6 +32,7 @@ class Scenario:
         name: as the command line has it.
         says: one sentence.
         run: does it.
+        prepare: what is done to the broker before the first server starts.
         servers, workers: how many servers, and workers of each.
         server_options: further options of `rpcsvc serve`.
         load: what the clients do.
@@ -50,6 +51,7 @@ class Scenario:
     name: str
     says: str
     run: Callable[[Stage], None]
+    prepare: Callable[[Stage], None] | None = None
     servers: int = 1
     workers: int = 4
     server_options: tuple[str, ...] = ()

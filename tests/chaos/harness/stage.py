@@ -57,6 +57,7 @@ class Stage:
         url_options: str = "",
         seed: int = 0,
         environ: Mapping[str, str],
+        prepare: Callable[[Stage], None] | None = None,
     ) -> None:
         self._broker = broker
         self.queue = f"chaos-{uuid.uuid4().hex[:12]}"
@@ -68,6 +69,7 @@ class Stage:
         self._networks: tuple[Proxy, Proxy] | None = None
         self._wanted = (servers, workers, server_options, networks)
         self._environ = environ
+        self._prepare = prepare
         self._client_url = broker.url + url_options
         self._end = 0.0
         self._crowd: Crowd | None = None
@@ -78,6 +80,8 @@ class Stage:
         with contextlib.ExitStack() as exits:
             exits.callback(self._history.close)
             exits.callback(self._delete_queue)
+            if self._prepare is not None:
+                self._prepare(self)
             url = self._client_url
             if networks:
                 near, far = (exits.enter_context(Proxy("127.0.0.1", self.broker.port)) for _ in range(2))

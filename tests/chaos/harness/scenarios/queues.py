@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pika
+
 from ..checker import Rules
 from ..load import MIX, Load
 from ..scenario import scenario
@@ -30,9 +32,17 @@ def queue_deleted(stage: Stage) -> None:
                 stage.rabbitmqctl.delete_exchange(CONTROL)
 
 
+def _a_queue_that_has_the_timeout(stage: Stage) -> None:
+    """From RabbitMQ 4.3 on only quorum queues know it: they end the consumer, and the channel stays."""
+    if stage.rabbitmqctl.version >= (4, 3):
+        with pika.BlockingConnection(pika.URLParameters(stage.broker.url)) as connection:
+            connection.channel().queue_declare(stage.queue, durable=True, arguments={"x-queue-type": "quorum"})
+
+
 @scenario(
     "consumer-timeout",
-    "the broker closes channels that do not ack for two seconds, and some calls take three",
+    "the broker ends what does not ack for two seconds, a channel or a consumer, and some calls take three",
+    prepare=_a_queue_that_has_the_timeout,
     workers=8,
     load=Load(mix={**MIX, "long": 0.1}, timeouts=(8.0, 12.0)),
     own_broker=True,

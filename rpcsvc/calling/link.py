@@ -187,12 +187,14 @@ class CallLink:
     def _send_lost_again(self) -> None:
         """The queue was deleted, and calls that lay in it are lost. Which ones nobody knows: all are sent again.
 
-        Those that a server holds are answered all the same; then the second answer is a duplicate.
+        Those that a server holds are answered all the same; then the second answer is a duplicate. Messages of several
+        calls go again as they went: a server knows by the id what it holds, and computes no call a second time.
         """
         self._evidence.queue_was_gone = False
         for call_id in list(self._pending.ids()):
             call = self._pending.get(call_id)
-            if call is None or self._dissolved(call) or call_id in self._unsent.calls:
+            assert call is not None
+            if call_id in self._unsent.calls or (call.pack is not None and call.pack.call_id in self._pending):
                 continue
             if call.sent:
                 call.sent = max(1, call.sent - 1)  # no connection ended over it

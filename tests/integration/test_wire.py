@@ -210,7 +210,7 @@ class TestRubbish:
                     channel.basic_publish("", properties.reply_to, text, pika.BasicProperties(correlation_id=id_))
 
             channel.basic_consume(queue, serve, auto_ack=True)
-            with RpcClient(broker.url, queue=queue, timeout=3) as client:
+            with RpcClient(broker.url, queue=queue, timeout=3, pack=False) as client:  # each call is a message
                 futures = [client.submit("fib", 30) for _ in range(3)]
                 stranger = client.submit("fib", 30, timeout=1)
                 while not stranger.done():

@@ -54,6 +54,7 @@ class PendingCall:
         body: the whole request, where that has a raw section; None where it is made when the call is sent.
         sent: how many times it was sent.
         pack: the message that it travels in with others; None where it has one of its own.
+        probe: where its reply goes while it travels as an `rpc.map` of one, so that it is measured; else None.
         reply_to: the callback queue under which it was sent last; None while it was not, by itself.
     """
 
@@ -67,6 +68,7 @@ class PendingCall:
     body: bytes | None = None
     sent: int = 0
     pack: PendingCall | None = None
+    probe: Outcome | None = None
     reply_to: str | None = None
 
     @property

@@ -19,6 +19,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from .. import jsonrpc
@@ -247,7 +248,13 @@ class CallLink:
                 self._unsent.add(call)
 
     def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
-        """Send one message of several calls."""
+        """Send one message of several calls; or of one, which is measured so, and else like any other call."""
+        if len(outcome.calls) == 1:
+            only = cast(PendingCall, outcome.calls[0])
+            # Under its own id: whoever knows the call, to give it up or to answer it again, knows it by that.
+            only.body, only.probe = jsonrpc.encode_request(only.call_id, METHOD, params), outcome
+            self.send_alone(only)
+            return
         pack = PendingCall(self._calls.number(), METHOD, params, False, timeout, started, outcome)
         self._pending.add(pack.call_id, pack)
         self._packs += 1
@@ -289,10 +296,19 @@ class CallLink:
         try:
             result = jsonrpc.decode_response(delivery.body)
         except RpcError as error:
-            call.fail(error)
+            (call if call.probe is None else self._probed(call)).fail(error)
         else:
             self._publisher.reserve.answered(call.method, now() - call.started)
-            call.resolve(result)
+            (call if call.probe is None else self._probed(call)).resolve(result)
+
+    def _probed(self, call: PendingCall) -> PendingCall:
+        """The message in which a call was measured, and which has its reply; the call itself waits again."""
+        assert call.probe is not None
+        message = replace(call, outcome=call.probe, probe=None)
+        call.body = call.probe = None
+        self._pending.add(call.call_id, call)
+        self._packs += 1  # until the message has ended, in a moment
+        return message
 
     def _returned(self, returned: Returned) -> None:
         """No queue took a call: it may be sent again, when there is a queue, as far as its patience goes."""

@@ -76,9 +76,14 @@ def test_a_call_that_ended_while_there_was_no_connection_is_answered_from_what_i
 
 @pytest.mark.parametrize("away", [0.0, 1.5])
 def test_a_call_that_waited_in_the_server_runs_once_too_even_if_it_must_not_run_twice(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path, away: float
+    broker: PrivateBroker, network: Proxy, queue: str, path: Path, away: float
 ) -> None:
-    with ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "8", "--queue", queue):
+    with (
+        ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "8", "--queue", queue),
+        # Unpacked, so that all are with the server at once: what is on its way to it when the connection goes may have
+        # been with another one.
+        RpcClient(broker.url, queue=queue, timeout=30, pack=False) as client,
+    ):
         futures = [client.submit("write_once_then_sleep", str(path), str(n), 0.5 if n == 0 else 0.01) for n in range(8)]
         wait_until(lambda: notes(path))
         network.refuse()
@@ -89,10 +94,13 @@ def test_a_call_that_waited_in_the_server_runs_once_too_even_if_it_must_not_run_
 
 
 def test_what_waited_in_a_server_without_a_connection_is_left_to_the_one_that_takes_it_over(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path
+    broker: PrivateBroker, network: Proxy, queue: str, path: Path
 ) -> None:
     options = ("--workers", "1", "--prefetch", "8", "--queue", queue)
-    with ServerProcess(network.url(broker.url), *options) as first:
+    with (
+        ServerProcess(network.url(broker.url), *options) as first,
+        RpcClient(broker.url, queue=queue, timeout=30, pack=False) as client,  # all are with the first at once
+    ):
         futures = [client.submit("write_then_sleep", str(path), str(n), 1.0 if n == 0 else 0.01) for n in range(8)]
         wait_until(lambda: notes(path))
         with ServerProcess(broker.url, *options):

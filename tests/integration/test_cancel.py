@@ -276,16 +276,13 @@ def cancel_message(caller: RpcClient, **params: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "method": "rpc.cancel", "params": given}).encode()
 
 
-def test_any_program_may_give_up_calls_by_the_documented_message(
-    broker: PrivateBroker, queue: str, control: Any, path: Path
-) -> None:
-    with RpcClient(broker.url, queue=queue, pack=False) as caller:  # a call's id is the message's
-        running = caller.submit("work", str(path), timeout=60)
-        wait_until(lambda: begun(path))
-        control.basic_publish("rpcsvc.control", "", cancel_message(caller, ids=["x", running.call_id]))
-        wait_until(lambda: tidied(path), within=SOON)
-        assert not running.done(), "a cancelled call is not answered"
-        running.cancel()
+def test_any_program_may_give_up_calls_by_the_documented_message(caller: RpcClient, control: Any, path: Path) -> None:
+    running = caller.submit("work", str(path), timeout=60)
+    wait_until(lambda: begun(path))
+    control.basic_publish("rpcsvc.control", "", cancel_message(caller, ids=["x", running.call_id]))
+    wait_until(lambda: tidied(path), within=SOON)
+    assert not running.done(), "a cancelled call is not answered"
+    running.cancel()
 
 
 def hostile(caller: RpcClient) -> list[bytes]:

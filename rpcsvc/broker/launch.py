@@ -30,15 +30,23 @@ from .processes import belongs, started_at
 _STEP = 0.05
 _MAX_OPEN_FILES = 65536
 """Enough for any use of one host; epmd's start takes as long as the limit is high (it closes every number)."""
+_OWN_PORT_WITHIN = 2.0
+"""Seconds that the port which the node had last may take to become free. Then somebody else has it."""
 _EXCERPT = 2000
+_PASSING = ("eaddrinuse", "register/listen error")
+"""What a node prints if its AMQP port or epmd's was taken meanwhile, or if epmd was late: that detaches itself before
+it listens, and on a busy machine the node is there first."""
 _TIME_AND_PROCESS = re.compile(r"^\d{4}-\d\d-\d\d [\d:.+]+ (?=\[)|(?<=\]) <[\d.]+>", re.MULTILINE)
 
 # $0 is the server program, $1 its log, $2 the number of files it may open.
 _DETACH = 'ulimit -n "$2" 2>/dev/null || :; "$0" </dev/null >>"$1" 2>&1 & echo $!'
 
 
-class PortTaken(BrokerStartFailed):
-    """Somebody took the port between the look at it and its use."""
+class BadMoment(BrokerStartFailed):
+    """Somebody took a port between the look at it and its use, or the node's epmd was not up when it was asked.
+
+    The next attempt finds other circumstances: another port for epmd, and a look at the AMQP port.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +62,13 @@ class Launch:
         """Start the node and wait for it; None if `cancelled` began to say so. Whatever was started is left running.
 
         Raises:
-            PortTaken: the port was taken at the last moment.
-            BrokerStartFailed: it ended, or was not ready by the deadline; the sentence ends with its log.
+            BadMoment: another attempt may do.
+            BrokerStartFailed: the port is taken; or it ended, or was not ready by the deadline, and the sentence ends
+                with its log.
         """
         known = read_credentials(self.layout) or Credentials("rpcsvc", secrets.token_urlsafe(24))
+        if known.port is not None and self.port in (None, known.port):
+            self._wait_for_own_port(known.port, deadline)
         port = ports.choose_port(known.port) if self.port is None else self.port
         if not ports.is_free(port):
             raise BrokerStartFailed(
@@ -72,6 +83,12 @@ class Launch:
             return None
         write_running(self.layout, running, epmd_port)
         return running
+
+    def _wait_for_own_port(self, port: int, deadline: Deadline) -> None:
+        """The port that the node had: what was killed may hold it a moment longer than its name."""
+        patience = Deadline.after(min(_OWN_PORT_WITHIN, deadline.remaining))
+        while not ports.is_free(port) and not patience.expired:
+            time.sleep(_STEP)
 
     def _write_files(self, credentials: Credentials, port: int) -> None:
         layout = self.layout
@@ -123,9 +140,7 @@ class Launch:
     def _failure(self, what: str, credentials: Credentials) -> BrokerStartFailed:
         printed = printed_text(self.layout, credentials.password)
         message = f"the private RabbitMQ {what}. From its log, in {self.layout.logs}:\n{excerpt(printed)}"
-        # The AMQP port, or epmd's.
-        taken = "eaddrinuse" in printed or "register/listen error" in printed
-        return PortTaken(message) if taken else BrokerStartFailed(message)
+        return BadMoment(message) if any(words in printed for words in _PASSING) else BrokerStartFailed(message)
 
 
 def printed_text(layout: Layout, password: str) -> str:

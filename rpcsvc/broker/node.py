@@ -29,7 +29,7 @@ from ..signals import stop_signals
 from ..stopping import Ask, StopRequests
 from . import files, install, ports, processes
 from .config import Layout, check_folder
-from .launch import Launch, PortTaken, excerpt, printed_text
+from .launch import BadMoment, Launch, excerpt, printed_text
 
 _ATTEMPTS = 3
 _POLL = 0.1
@@ -273,8 +273,8 @@ class PrivateBroker:
         for left in reversed(range(_ATTEMPTS)):
             try:
                 return launch.attempt(deadline, cancelled)
-            except PortTaken:
-                if self._port is not None or not left:
+            except BadMoment:
+                if not left or deadline.expired:
                     raise
                 self._sweep()
         raise AssertionError("the last attempt returns or raises")

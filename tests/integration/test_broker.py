@@ -22,6 +22,7 @@ import pytest
 from processes import wait_until
 
 from rpcsvc.broker import PrivateBroker, answers
+from rpcsvc.broker.install import find_server
 from rpcsvc.broker.ports import is_free, random_free_port
 from rpcsvc.broker.probe import open_and_close
 from rpcsvc.broker.processes import of_node
@@ -198,6 +199,46 @@ def test_a_second_node_is_killed_and_comes_back_with_its_port_and_data_while_the
     assert not second.status().running
     assert broker.pid == first_pid
     open_and_close(BrokerUrl.parse(broker.url))
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told its port", "not told"])
+def test_it_waits_for_the_port_it_had_which_a_killed_node_may_hold_a_moment_longer(
+    second: PrivateBroker, *, told: bool
+) -> None:
+    if not second.status().running:
+        second.start()
+    port = second.port
+    second.kill()
+    held = socket.create_server(("127.0.0.1", port))
+    letting_go = threading.Timer(0.4, held.close)
+    letting_go.start()
+
+    PrivateBroker(second.folder, port=port if told else None).start()
+
+    letting_go.join()
+    assert second.port == port
+
+
+def test_a_node_whose_epmd_was_late_is_tried_again_on_the_port_it_is_to_have(
+    second: PrivateBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second.stop()
+    (tmp_path / "rabbitmq-env").touch()
+    program = tmp_path / "rabbitmq-server"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'if mkdir "{tmp_path}/tried" 2>/dev/null; then\n'
+        "  echo \"Protocol 'inet_tcp': register/listen error: econnrefused\"; exit 1\n"
+        "fi\n"
+        f'exec "{find_server()}"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("RPCSVC_RABBITMQ_HOME", str(tmp_path))
+
+    PrivateBroker(second.folder, port=second.port).start()
+
+    assert (tmp_path / "tried").exists()
+    open_and_close(BrokerUrl.parse(second.url))
 
 
 def test_two_starters_at_once_start_one_node(second: PrivateBroker) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -95,6 +96,7 @@ class Client:
         self._open: dict[str, Invoked] = {}
         self._numbers = itertools.count(1)
         self._made = 0
+        self._drivers: list[threading.Thread] = []
         options: dict[str, Any] = {
             "queue": plan.queue,
             "timeout": plan.load.timeouts[1],
@@ -121,7 +123,8 @@ class Client:
         for number, (drive, share) in enumerate(drivers):
             chance = random.Random(f"{self._plan.seed} {self._plan.name} {number}")
             target = functools.partial(self._drive, drive, share / self._load.clients, chance)
-            threading.Thread(target=target, name=f"driver-{number}", daemon=True).start()
+            self._drivers.append(threading.Thread(target=target, name=f"driver-{number}", daemon=True))
+            self._drivers[-1].start()
 
     # ---- drivers
 
@@ -251,6 +254,11 @@ class Client:
         """Begin no more calls; wait for those that are open, and say which have no outcome then."""
         self._stopping.set()
         end = now() + self._load.timeouts[1] + PATIENCE
+        # First whoever may be about to begin one: it had looked just before it was to stop.
+        for driver in self._drivers:
+            driver.join(max(0.0, end - now()))
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop).result(max(0.0, end - now()))
         while self._open and now() < end:
             time.sleep(0.02)
         for call in list(self._open):

@@ -71,7 +71,7 @@ def dispatch(
         registry: the functions.
         body: the request.
         rules: what they may do.
-        progress: its first item is set to the index of the call that is running, in an `rpc.map`.
+        progress: its first item is set to the index of the call that is running, in an `rpc.map` or a batch.
         clock: in seconds, for the time that the calls of an `rpc.map` take.
 
     Returns:
@@ -85,13 +85,7 @@ def dispatch(
     if isinstance(message, jsonrpc.Request) and message.method == METHOD:
         return _answer_map(registry, message, rules, [0] if progress is None else progress, clock)
     if isinstance(message, jsonrpc.Batch):
-        responses = [
-            answer for member in message.members if (answer := _answer(registry, member, rules, _inline)) is not None
-        ]
-        if not responses:
-            return None  # a batch of notifications only: section 6
-        whole = jsonrpc.encode_batch(responses)
-        return whole if len(whole) <= rules.max_result else _too_large(None, len(whole), rules)
+        return _answer_batch(registry, message, rules, [0] if progress is None else progress)
     if isinstance(message, jsonrpc.Bare):
         return _answer_bare(registry, message, rules)
     return _answer(registry, message, rules, _as_asked)
@@ -139,6 +133,23 @@ def _answer(
     return None if message.is_notification else answer
 
 
+def _answer_batch(registry: Registry, batch: jsonrpc.Batch, rules: Rules, progress: Progress) -> bytes | None:
+    responses = []
+    for index, member in enumerate(batch.members):
+        progress[0] = index
+        answer = _answer(registry, member, rules, _inline)
+        if answer is not None:
+            responses.append(answer)
+    if not responses:
+        return None  # a batch of notifications only: section 6
+    whole = jsonrpc.encode_batch(responses)
+    if len(whole) <= rules.max_result:
+        return whole
+    told = too_large(len(whole), rules.max_result)
+    tell_failed(f"a batch of {len(batch.members)} calls", told)
+    return jsonrpc.encode_error(None, told)
+
+
 def _answer_map(
     registry: Registry, request: jsonrpc.Request, rules: Rules, progress: Progress, clock: Clock
 ) -> bytes | None:
@@ -148,7 +159,7 @@ def _answer_map(
         if function is None:
             raise _not_found(registry, asked.method)
         outcome = compute(asked, function, progress, clock, send_tracebacks=rules.send_tracebacks)
-        answer = encode_response(request.id, outcome)
+        answer = encode_response(request.id, outcome, lambda index, told: tell_failed(asked.name(index), told))
         if len(answer) > rules.max_result and not function.idempotent:
             raise _too_large_together(len(answer), rules)
         return answer
@@ -184,7 +195,9 @@ def _guarded(request: jsonrpc.Request, rules: Rules, answer_it: Callable[[], byt
     except BaseException as error:
         told = server_failed(error)
     else:
-        return answer if len(answer) <= rules.max_result else _too_large(request.id, len(answer), rules)
+        if len(answer) <= rules.max_result:
+            return answer
+        told = too_large(len(answer), rules.max_result)
     tell_failed(f"call {request.id} of {request.method}", told)
     return jsonrpc.encode_error(request.id, told)
 
@@ -243,7 +256,3 @@ def _too_large_together(size: int, rules: Rules) -> ResultNotEncodable:
         f"the results take {size} bytes together; this server sends at most {rules.max_result}; the calls have run"
     )
     return ResultNotEncodable(sentence, data={"size": size, "limit": rules.max_result, "may_run_again": False})
-
-
-def _too_large(call_id: jsonrpc.RequestId, size: int, rules: Rules) -> bytes:
-    return jsonrpc.encode_error(call_id, too_large(size, rules.max_result))

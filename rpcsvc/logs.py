@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 
 from .deadline import Clock
 from .errors import RemoteError
@@ -22,10 +23,24 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)
 
 
+_seconds: Callable[[], float] | None = None
+
+
+def use_seconds(seconds: Callable[[], float]) -> None:
+    """Have calls that fail in this process told with how long they took.
+
+    Args:
+        seconds: since the process began with its message. Only a call that failed asks for it.
+    """
+    global _seconds  # noqa: PLW0603 as logging itself: set up once for a process, and not handed through each call
+    _seconds = seconds
+
+
 def tell_failed(what: str, error: RemoteError) -> None:
     """Tell of a call that failed in a worker. Whatever a program has made of its logging, this raises nothing."""
     with contextlib.suppress(Exception):
-        log.info("%s failed: %s", one_line(what), one_line(str(error)))
+        took = "" if _seconds is None else f" (after {_seconds():.3g} s)"
+        log.info("%s failed: %s%s", one_line(what), one_line(str(error)), took)
 
 
 class Outage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeAlias
@@ -33,13 +33,21 @@ class MapResult:
     alone: bool
 
 
-def encode_response(call_id: jsonrpc.RequestId, outcome: MapResult) -> bytes:
-    """The body of the response; a result that cannot be carried is an error of its call."""
+def encode_response(
+    call_id: jsonrpc.RequestId, outcome: MapResult, failed: Callable[[int, RemoteError], None] = lambda *_: None
+) -> bytes:
+    """The body of the response; a result that cannot be carried is an error of its call.
+
+    Args:
+        call_id: of the whole.
+        outcome: what came of the calls.
+        failed: told of each result that cannot be carried, with its index.
+    """
     errors = list(outcome.errors)
     try:
         results = values.encode(outcome.results)
     except EncodingError:
-        results = b"[" + b",".join(_encode_each(outcome.results, errors)) + b"]"
+        results = b"[" + b",".join(_encode_each(outcome.results, errors, failed)) + b"]"
     rest = values.encode(
         {
             "errors": [list(each) for each in errors],
@@ -51,12 +59,15 @@ def encode_response(call_id: jsonrpc.RequestId, outcome: MapResult) -> bytes:
     return jsonrpc.wrap_result(call_id, b'{"results":' + results + b"," + rest[1:])
 
 
-def _encode_each(results: Sequence[Any], errors: list[tuple[int, ErrorObject]]) -> Iterator[bytes]:
+def _encode_each(
+    results: Sequence[Any], errors: list[tuple[int, ErrorObject]], failed: Callable[[int, RemoteError], None]
+) -> Iterator[bytes]:
     for index, result in enumerate(results):
         try:
             yield values.encode(result)
         except EncodingError as error:
             told = ResultNotEncodable(f"the result cannot be carried: {error}")
+            failed(index, told)
             errors.append((index, jsonrpc.error_object(told)))
             yield b"null"
 

@@ -65,7 +65,7 @@ def compute(
                 raise
             except BaseException as error:
                 told = function_raised(function.name, error, send_traceback=send_tracebacks)
-        tell_failed(f"call {asked.ids[index] if asked.ids else index} of {function.name}", told)
+        tell_failed(asked.name(index), told)
         errors.append((index, jsonrpc.error_object(told)))
         results.append(None)
     return MapResult(results, errors, clock() - started, not function.idempotent)

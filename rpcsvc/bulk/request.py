@@ -28,6 +28,10 @@ class MapRequest:
     rows: Sequence[Sequence[Any]] | None
     ids: Sequence[str] = ()
 
+    def name(self, index: int) -> str:
+        """One of the calls, for the log."""
+        return f"call {self.ids[index] if self.ids else index} of {self.method}"
+
     def each(self) -> Iterator[Sequence[Any]]:
         """The arguments of each call."""
         if self.rows is not None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from .. import jsonrpc
 from ..amqp import Delivery
 from ..bulk.mend import join, split, split_with_ids
 from ..bulk.request import METHOD, read_body
@@ -132,7 +133,13 @@ class Call:
 
     def _count(self) -> int:
         """How many calls the message is, where the worker does not tell."""
-        packed = self.delivery.type == METHOD and read_body(self.delivery.body)
+        body = self.delivery.body
+        if self.delivery.type != METHOD and body.startswith(b"{"):
+            return 1  # without a further look, as nearly all
+        message = jsonrpc.parse(body)
+        if isinstance(message, jsonrpc.Batch):
+            return len(message.members)
+        packed = read_body(body)
         return packed.count if packed else 1
 
     def _mend(self, lost: Lost) -> None:
@@ -147,11 +154,15 @@ class Call:
         elif may_try_again(lost, self._attempts, served):
             self._submit_again()
         else:
-            self._finish(lost_answer(self.delivery.body, lost))
+            self._finish(lost_answer(self.delivery.body, lost, served))
 
     def _mended(self, answers: list[bytes] | None) -> None:
+        counts = self._service.counts
         if answers is None:
-            self._service.counts.cancelled += 1
+            counts.cancelled += 1
+        else:
+            assert self._repair is not None, "some were computed, and that takes time"
+            counts.answered += self._repair.computed
         self._finish(None if answers is None else join(self.delivery.body, answers))
 
     def _finish(self, response: bytes | None, *, has_run: bool = True) -> None:
@@ -236,10 +247,11 @@ class _Unpacked:
                 response = body
             case Lost():
                 self._attempts += outcome.running
-                if may_try_again(outcome, self._attempts, self._service.served(self._request)):
+                served = self._service.served(self._request)
+                if may_try_again(outcome, self._attempts, served):
                     self._submit()
                     return
-                response = lost_answer(self._request, outcome)
+                response = lost_answer(self._request, outcome, served)
         self._service.under_way.remove(self._key, self)
         if response is not None and not self._pack.session.is_lost:  # else it comes with the message as a whole
             reply_to, call_id = self._key

@@ -23,6 +23,8 @@ from ..amqp import Connection, Expendable
 from ..deadline import Deadline
 from ..dispatch import too_large
 from ..errors import AccessRefused, InternalError, MessageRefused, MessageTooLarge, RemoteError, RpcError
+from ..logs import one_line
+from .repair import called
 from .service import Service
 from .under_way import Key
 
@@ -64,6 +66,11 @@ class LargeReply:
         """What its call is known by."""
         return None if self.correlation_id is None else (self.reply_to, self.correlation_id)
 
+    @property
+    def name(self) -> str:
+        """What was called, in words for the log."""
+        return called(self.request) if self.request is not None else f"call {one_line(str(self.correlation_id))}"
+
     def cancel(self) -> None:
         """Nobody waits for it any more. What was published already is a late reply."""
         self.is_given_up = True
@@ -74,6 +81,7 @@ class LargeReply:
             if self._smaller is None:
                 data = {} if self.may_run_again() else {"may_run_again": False}
                 error = too_large(len(self.response), most, data)
+                log.warning("%s failed: %s", self.name, error)
                 self._smaller = iter((self.failure(error), jsonrpc.encode_error(None, error)))
             self.response = next(self._smaller, None)
 
@@ -145,11 +153,11 @@ class LargeReplies:
                 await self._publish_once(reply)
                 return
             except MessageTooLarge as refused:
-                log.warning("a reply was refused: %s", refused)
+                log.warning("the reply to %s was refused: %s", reply.name, refused)
             except RpcError as error:
                 if isinstance(error, AccessRefused) or self.connection.lost.done():
                     raise
-                log.warning("a reply could not be sent: %s", error)
+                log.warning("the reply to %s could not be sent: %s", reply.name, error)
                 tries_left -= 1
                 if not tries_left or isinstance(error, MessageRefused):
                     self._say_so(reply, error)
@@ -160,7 +168,8 @@ class LargeReplies:
             if reply.is_given_up:
                 return
             if reply.response is None:
-                log.error("a reply was dropped: %d bytes are too few for an error", self.service.results.most)
+                most = self.service.results.most
+                log.error("the reply to %s was dropped: %d bytes are too few for an error", reply.name, most)
                 return
             await channel.publish_confirmed(reply.reply_to, reply.response, correlation_id=reply.correlation_id)
             self.expendable.proved(len(reply.response))

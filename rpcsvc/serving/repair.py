@@ -33,6 +33,9 @@ class OneByOne:
         served: what holds for the function.
         deadline: the message's.
         done: called once with the answers, or with None when nobody waits for them any more.
+
+    Attributes:
+        computed: how many of the calls a worker has answered.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class OneByOne:
         deadline: Deadline | None,
         done: Callable[[list[bytes] | None], None],
     ) -> None:
+        self.computed = 0
         self._pool = pool
         self._requests = requests
         self._served = served
@@ -72,6 +76,7 @@ class OneByOne:
     def _ended(self, index: int, outcome: Outcome) -> None:
         match outcome:
             case Answer(body):
+                self.computed += 1
                 self._answered(index, body)
             case Lost():
                 self._lost(index, outcome)
@@ -83,7 +88,7 @@ class OneByOne:
         if may_try_again(lost, self._attempts[index], self._served):
             self._submit(index)
         else:
-            self._answered(index, lost_answer(self._requests[index], lost))
+            self._answered(index, lost_answer(self._requests[index], lost, self._served))
 
     def _answered(self, index: int, answer: bytes | None) -> None:
         assert answer is not None, "these requests are no notifications"
@@ -108,9 +113,9 @@ def may_try_again(lost: Lost, attempts: int, served: Served) -> bool:
     return served.idempotent and attempts < served.max_attempts and not lost.over_time
 
 
-def lost_answer(body: bytes, lost: Lost) -> bytes | None:
+def lost_answer(body: bytes, lost: Lost, served: Served) -> bytes | None:
     """The response to a request whose worker ended, which the log tells of."""
-    error = lost_error(lost)
+    error = lost_error(lost, served)
     log.warning("%s failed: %s (%s, after %.3g s)", called(body), error, lost.exit, lost.seconds)
     return failure(body, error)
 
@@ -132,10 +137,18 @@ def called(body: bytes) -> str:
     return one_line(f"call {asked.ids[0] if asked.ids else message.id} of {asked.method}")
 
 
-def lost_error(lost: Lost) -> RemoteError:
-    """What the caller of a call gets whose worker ended."""
+def lost_error(lost: Lost, served: Served) -> RemoteError:
+    """What the caller of a call gets whose worker ended.
+
+    Args:
+        lost: how that came.
+        served: what holds for the function.
+    """
     if lost.over_time:
-        return TimeLimitExceeded("the call ran longer than its time limit, and its worker was killed")
+        if served.time_limit is None:  # one of several functions, with different limits
+            return TimeLimitExceeded("the call ran longer than its time limit, and its worker was killed")
+        sentence = f"the call ran longer than its time limit of {served.time_limit:g} s, and its worker was killed"
+        return TimeLimitExceeded(sentence, data={"seconds": served.time_limit, "soft": False})
     if lost.over_memory is not None:
         limit, used = lost.over_memory.limit, lost.over_memory.used
         sentence = f"the call took {used} bytes of memory, more than its limit of {limit}, and its worker was killed"

@@ -72,14 +72,16 @@ class Service:
         return _matches(queue, self.callback_queues)
 
     def served(self, body: bytes) -> Served:
-        """What holds for every function that a body calls."""
+        """What holds for every function that a body calls; a time limit, if no two of them have different ones."""
         functions = self.pool.functions
         called = jsonrpc.methods(body)
         # A bare value calls the default function, whichever that is.
         facts = [functions.get(method, _UNKNOWN) for method in (functions if called is None else called)]
+        time_limits = {fact.time_limit for fact in facts if fact.time_limit is not None}
         return Served(
             idempotent=all(fact.idempotent for fact in facts),
             max_attempts=min((fact.max_attempts for fact in facts), default=1),
+            time_limit=time_limits.pop() if len(time_limits) == 1 else None,
         )
 
 

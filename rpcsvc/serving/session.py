@@ -240,6 +240,7 @@ class Session:
         counts = service.counts
         if len(delivery.body) > service.requests.most:
             counts.refused += 1
+            log.warning("a request of %d bytes was refused: more than %d", len(delivery.body), service.requests.most)
             self.reply(consumer, delivery, _too_large(len(delivery.body), service.requests.most))
             return
         key = None

@@ -66,10 +66,12 @@ class Served:
     Attributes:
         idempotent: whether running it twice for one call does no harm.
         max_attempts: how often a call is tried whose worker dies over it.
+        time_limit: after so many seconds its worker is killed; None is never.
     """
 
     idempotent: bool
     max_attempts: int = 1
+    time_limit: float | None = None
 
 
 class ForkServer:
@@ -227,10 +229,13 @@ class ForkServer:
                 self._events.exited(WorkerExit.from_wait_status(pid, code))
             case {"loaded": dict(functions)}:
                 if not self._loaded.done():
-                    self._loaded.set_result({name: Served(**facts) for name, facts in functions.items()})
+                    self._loaded.set_result({name: self._served(**facts) for name, facts in functions.items()})
             case {"failed": str(text)}:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))
+
+    def _served(self, *, idempotent: bool, max_attempts: int, time_limit: float | None) -> Served:
+        return Served(idempotent, max_attempts, self._rules.time_limit if time_limit is None else time_limit)
 
     def _lost(self) -> None:
         is_loaded = self._loaded.done()

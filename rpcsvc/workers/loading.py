@@ -93,7 +93,10 @@ def try_to_load(target: str) -> tuple[Registry | None, dict[str, Any]]:
         leave_if_strayed(error)
         return None, {"failed": f"{error}\n" if isinstance(error, WrongTarget) else traceback.format_exc()}
     leave_if_strayed()
-    served = {f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts} for f in registry}
+    served = {
+        f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts, "time_limit": f.limits.hard}
+        for f in registry
+    }
     return registry, {"loaded": served}
 
 

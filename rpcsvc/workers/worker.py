@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from types import FrameType
 
+from .. import logs
 from ..dispatch import Rules, dispatch
 from ..raising import StopCall, Stray
 from ..registry import Registry
@@ -59,6 +60,7 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, pr
         raise SystemExit(1) from None
     channel.sendall(frame(READY, 0))
     calls = _Calls(channel)
+    logs.use_seconds(calls.seconds)
     answers: list[bytes] = []
     size = 0
     while (call := calls.next()) is not None:
@@ -79,7 +81,7 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, pr
             answers += (HEADER.pack(RESULT, calls.number, len(response)), response)
             size += len(response)
         # Calls that came together are answered together, but none waits for a slow one behind it.
-        if size > _JOIN_BELOW or not calls.has_more() or calls.age() > _WAIT_FOR_MORE:
+        if not calls.has_more() or calls.age() > _WAIT_FOR_MORE or size > _JOIN_BELOW:
             _send(channel, answers, size)
             answers, size = [], 0
 
@@ -143,7 +145,7 @@ class _Calls:
         self._buffer = memoryview(bytearray(_CHUNK))  # one for all: a new one for each call costs more than the call
         self._frames = FrameReader()
         self._here: deque[tuple[int, int, bytes]] = deque()
-        self._received = 0.0
+        self._received = self._began = 0.0
 
     def next(self) -> bytes | None:
         """The next call, waiting for it; None at the end of the stream.
@@ -159,7 +161,7 @@ class _Calls:
             self._here += self._frames.feed(bytes(self._buffer[:count]))
             if self._frames.is_broken:
                 raise BrokenStream("what came is no frame")
-            self._received = time.perf_counter()
+            self._received = self._began = time.perf_counter()
         kind, number, payload = self._here.popleft()
         if (kind, number) != (CALL, self.number + 1):
             raise BrokenStream(f"frame {number} of kind {kind} came where call {self.number + 1} was next")
@@ -171,5 +173,10 @@ class _Calls:
         return bool(self._here)
 
     def age(self) -> float:
-        """Seconds since the last bytes were received."""
-        return time.perf_counter() - self._received
+        """Seconds since the last bytes were received. To be asked between two calls: the next begins then."""
+        self._began = time.perf_counter()
+        return self._began - self._received
+
+    def seconds(self) -> float:
+        """Seconds since the last call was begun."""
+        return time.perf_counter() - self._began

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from processes import ServerProcess, wait_until
 
-from rpcsvc import RpcClient, TimeLimitExceeded, WorkerLost
+from rpcsvc import FunctionRaised, ResultNotEncodable, RpcClient, TimeLimitExceeded, WorkerLost
 from rpcsvc.broker import PrivateBroker
 
 LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) rpcsvc: ")
@@ -42,7 +43,36 @@ def test_a_call_whose_worker_ended_is_named_with_its_worker_and_its_time(
         r"call \d+ of exit_hard failed: .*exit code 3 .*\(worker process \d+ ended .*, after [\d.e-]+ s\)", line
     )
     assert str(pid) in line
-    assert "longer than its time limit" in _line(one, "of hold_on failed")
+    over_time = _line(one, "of hold_on failed")
+    assert "longer than its time limit of 0.5 s" in over_time
+    assert float(re.search(r"after ([\d.]+) s\)$", over_time)[1]) >= 0.5  # type: ignore[index]
+
+
+def test_a_function_that_raises_is_named_with_the_time_it_took(broker: PrivateBroker, one: ServerProcess) -> None:
+    with RpcClient(broker.url, queue=one.queue, timeout=30) as client:
+        # Given together with slow ones: the time is its own, not theirs.
+        calls = [client.submit("nap", 0.4), client.submit("raise_error", "not this one"), client.submit("nap", 0.01)]
+        with pytest.raises(FunctionRaised):
+            calls[1].result(30)
+    line = _line(one, "of raise_error failed")
+    assert "worker 1: " in line
+    took = re.search(r"not this one \(after ([\d.e-]+) s\)$", line)
+    assert took is not None, line
+    assert float(took[1]) < 0.4
+
+
+def test_a_result_that_cannot_be_sent_is_named(broker: PrivateBroker, queue: str) -> None:
+    with (
+        ServerProcess(broker.url, "--workers", "1", "--queue", queue, "--max-result", "10000") as server,
+        RpcClient(broker.url, queue=queue, timeout=30, pack=False) as client,
+    ):
+        with pytest.raises(ResultNotEncodable):
+            client.call("large", 20_000)
+        line = _line(server, "of large failed")
+        assert re.search(r"call \d+ of large failed: the result takes \d+ bytes; .* 10000 \(after [\d.e-]+ s\)$", line)
+        with pytest.raises(ResultNotEncodable):
+            client.call("return_a_lock")
+        assert "cannot be carried" in _line(server, "of return_a_lock failed")
 
 
 def test_a_cancelled_call_is_named(broker: PrivateBroker, one: ServerProcess) -> None:
@@ -82,3 +112,14 @@ def test_a_server_counts_calls_not_messages(broker: PrivateBroker, queue: str) -
         assert server.wait() == 0
         # Calls that are taken out of their message because one before them is slow are computed, and counted, there.
         assert "answered=121," in server.output
+
+
+def test_a_server_counts_the_calls_whose_message_was_mended(broker: PrivateBroker, queue: str, tmp_path: Path) -> None:
+    with ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server:
+        with RpcClient(broker.url, queue=queue, timeout=30) as client:
+            paths = [str(tmp_path / "trace")] * 10
+            results = list(client.map("trace", paths, range(10), [3] * 10, chunksize=10, return_exceptions=True))
+            assert [number for number, result in enumerate(results) if isinstance(result, WorkerLost)] == [3]
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert "answered=9, lost=1," in server.output

@@ -403,6 +403,46 @@ def test_a_request_whose_worker_died_is_answered_under_its_id(body: bytes, call_
     assert caught.value.signal_number == 9
 
 
+def test_every_call_whose_result_cannot_be_sent_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    registry = serving(lambda n: "x" * 400 if n else object())
+    rules = Rules(max_result=300)
+    long, odd = request_body("7", "f", [1], {}), request_body("8", "f", [0], {})
+    members = {"method": "f", "rows": [[0], [0]], "ids": ["a", "b"]}
+
+    with caplog.at_level("INFO", "rpcsvc"):
+        for body in (long, odd, b"[%b,%b]" % (odd, odd), request_body("9", "rpc.map", [], members)):
+            dispatch(registry, body, rules)
+
+    told = [message.partition(" failed: ") for message in caplog.messages]
+    assert [what for what, _, _ in told] == [
+        "call 7 of f",
+        "call 8 of f",
+        "call 8 of f",
+        "call 8 of f",
+        "a batch of 2 calls",
+        "call a of f",
+        "call b of f",
+        "call 9 of rpc.map",
+    ]
+    assert [("at most 300" in why, "cannot be carried" in why) for _, _, why in told] == [
+        (True, False),
+        *[(False, True)] * 3,
+        (True, False),
+        *[(False, True)] * 2,
+        (True, False),
+    ]
+
+
+def test_the_members_of_a_batch_are_counted_as_they_run() -> None:
+    progress = [0]
+    seen = []
+    registry = serving(lambda: seen.append(progress[0]))
+
+    dispatch(registry, b"[" + b",".join([request_body("1", "f", [], {})] * 3) + b"]", progress=progress)
+
+    assert (seen, progress) == ([0, 1, 2], [2])
+
+
 def test_of_a_batch_whose_worker_died_every_member_that_waits_is_answered() -> None:
     body = b"[%b,7,%b,%b]" % (
         request_body("1", "f", [], {}),

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from rpcsvc.errors import FunctionRaised
-from rpcsvc.logs import Outage, one_line, tell_failed
+from rpcsvc.logs import Outage, one_line, tell_failed, use_seconds
 
 
 class Clock:
@@ -59,6 +59,16 @@ def test_a_call_that_failed_is_told_on_one_line(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO, "rpcsvc"):
         tell_failed("call 7 of fib", FunctionRaised("fib raised ValueError: a\nb"))
     assert caplog.messages == ["call 7 of fib failed: fib raised ValueError: a\\nb"]
+
+
+def test_a_call_that_failed_is_told_with_its_time_where_that_is_known(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rpcsvc.logs._seconds", None)  # as it is put back
+    use_seconds(lambda: 0.51234)
+    with caplog.at_level(logging.INFO, "rpcsvc"):
+        tell_failed("call 7 of fib", FunctionRaised("no"))
+    assert caplog.messages == ["call 7 of fib failed: no (after 0.512 s)"]
 
 
 def test_a_log_that_raises_ends_no_call() -> None:

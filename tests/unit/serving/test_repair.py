@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from rpcsvc import jsonrpc
 from rpcsvc.deadline import Deadline
-from rpcsvc.errors import WorkerLost
-from rpcsvc.serving.repair import OneByOne, called, may_try_again
+from rpcsvc.errors import TimeLimitExceeded, WorkerLost
+from rpcsvc.serving.repair import OneByOne, called, lost_error, may_try_again
+from rpcsvc.serving.service import ServerCounts, Service
 from rpcsvc.supervision import WorkerExit
 from rpcsvc.workers.forking import Served
 from rpcsvc.workers.handle import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
@@ -89,6 +91,40 @@ def test_the_culprit_has_as_many_attempts_as_its_function_and_the_others_too() -
     pool.end(REQUESTS[2], Answer(b"c"))
     assert [work.body for work in pool.works] == [*REQUESTS, REQUESTS[0], REQUESTS[0]]
     assert len(ends) == 1
+
+
+def test_only_what_a_worker_answered_counts_as_computed() -> None:
+    pool, calls, _ = one_by_one()
+    pool.end(REQUESTS[2], Answer(b"c"))
+    pool.end(REQUESTS[0], DIED)
+    assert calls.computed == 1
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "words", "data"),
+    [(0.5, "its time limit of 0.5 s,", {"seconds": 0.5, "soft": False}), (None, "its time limit,", {})],
+)
+def test_whose_time_was_up_is_told_the_limit_where_one_is_known(
+    time_limit: float | None, words: str, data: dict[str, object]
+) -> None:
+    lost = Lost(EXIT, running=True, item=0, over_time=True)
+    error = lost_error(lost, Served(idempotent=True, time_limit=time_limit))
+    assert type(error) is TimeLimitExceeded
+    assert words in str(error)
+    assert error.data == data
+
+
+@pytest.mark.parametrize(
+    ("others", "together"), [({}, None), ({"g": 2.0}, 2.0), ({"g": 2.0, "h": 2.0}, 2.0), ({"g": 2.0, "h": 3.0}, None)]
+)
+def test_a_batch_has_the_time_limit_that_its_functions_do_not_differ_in(
+    others: dict[str, float], together: float | None
+) -> None:
+    facts = {name: Served(idempotent=True, time_limit=limit) for name, limit in {"f": None, **others}.items()}
+    pool = SimpleNamespace(functions=facts)
+    service = Service("queue", 1, cast(WorkerPool, pool), ServerCounts(), ())
+    batch = b"[" + b",".join(jsonrpc.encode_request("1", name, b"[]") for name in facts) + b"]"
+    assert service.served(batch).time_limit == together
 
 
 @pytest.mark.parametrize("outcome", [Expired(), Cancelled()])

@@ -285,13 +285,17 @@ class Lives:
         gc.collect()  # its workers and it know each other; its memory and a file descriptor would stay for a while
 
     async def _new_crew(self) -> Crew:
-        """A crew; where there is too little of something for one, as soon as there is enough."""
+        """A crew; where there is too little of something for one, as soon as there is enough.
+
+        Raises:
+            PoolFailed: it cannot be started, and never will be.
+        """
         while True:
             try:
                 return self._crew()
             except OSError as error:
                 if not is_passing(error):
-                    raise
+                    raise PoolFailed(f"the process that makes the workers cannot be started: {error}") from error
                 await asyncio.sleep(self._shortage.met(str(error), time.monotonic()))
 
     def _crew(self) -> Crew:

@@ -3,8 +3,8 @@
 Nothing stays in a buffer: lines go out as they end, and what is left when a worker has nothing to do goes out then.
 
 What is logged goes to standard error, at the level and in the form of the server's own log, unless the registry sets
-up logging itself. For that the handler is logging's handler of last resort: `basicConfig` and the like, at import or
-later, find a root logger without handlers, as in any program.
+up logging itself. For that the handler is logging's handler of last resort until the first call: `basicConfig` and the
+like, at import or in a `worker_init`, find a root logger without handlers, as in any program.
 """
 
 from __future__ import annotations
@@ -73,6 +73,15 @@ def rename_log(settings: LogSettings, who: str) -> None:
         level = logging.root.level
         set_up_logging(settings, who)
         logging.root.setLevel(level)
+
+
+def settle_logging() -> None:
+    """From now on functions run: if nobody has set up logging so far, this is how it is.
+
+    Else the first `logging.info` of a function would set it up, in Python's own form.
+    """
+    if isinstance(logging.lastResort, _LastResort) and not logging.root.handlers:
+        logging.root.addHandler(logging.lastResort)
 
 
 def buffer_lines() -> None:

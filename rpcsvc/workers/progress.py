@@ -11,12 +11,14 @@ Each number has one writer. A worker counts the messages that it takes; the firs
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import mmap
 import os
 import sys
 import tempfile
 from typing import Self
+
+from ..errors import PoolFailed
 
 MAX_CANCELLED = 16
 """How many messages of one worker may be cancelled at one time: no fewer than it may be given."""
@@ -54,12 +56,26 @@ class Progress:
 
 
 def _memory() -> int:
-    """A descriptor of memory to share. Only where the kernel has none to give it takes a file, and so a folder."""
+    """A descriptor of memory to share. Only where the kernel has none to give it takes a file, and so a folder.
+
+    Raises:
+        PoolFailed: there is no folder for it either.
+        OSError: there is too little of something.
+    """
     if sys.platform == "linux":
-        with contextlib.suppress(NotImplementedError, PermissionError):
+        try:
             return os.memfd_create("rpcsvc-progress")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+                raise
+    try:
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    except FileNotFoundError as error:
+        raise PoolFailed(
+            f"there is no memory to share with the workers: the system has no memfd_create, and for a file: {error};"
+            " name a folder that may be written to: TMPDIR"
+        ) from None
 
 
 class WorkerProgress:

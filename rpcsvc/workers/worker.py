@@ -103,6 +103,7 @@ def _start(
     registry = load()
     for initialize in registry.worker_inits:
         initialize()
+    output.settle_logging()
     leave_if_strayed()
     _leave_signals_to_the_server(own)  # all of that may have changed them
     interrupts = Interrupts(progress, own)

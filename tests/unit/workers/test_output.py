@@ -63,6 +63,16 @@ def test_a_handler_that_another_library_has_put_there_is_left_alone() -> None:
     assert logging.lastResort is None
 
 
+def test_a_functions_first_line_does_not_set_up_logging_in_a_form_of_its_own(
+    bare: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare()
+    output.set_up_logging(LogSettings(logging.INFO, "%(message)s"), "worker 1")
+    output.settle_logging()
+    logging.info("line")
+    assert capsys.readouterr().err == "worker 1: root: line\n"
+
+
 @pytest.mark.parametrize("stream", [None, io.StringIO()])
 def test_a_broken_standard_error_is_nobodys_concern(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None

@@ -21,7 +21,8 @@ The tree:
     │   └── MessageTooLarge                   over a message that is larger than the broker takes
     ├── MessageRefused                        the broker could not put a message into its queue
     ├── QueueNotFound                         the queue does not exist
-    ├── QueueMismatch                         the queue exists with other arguments
+    ├── QueueMismatch                         the queue exists, and cannot be used as it is
+    │   └── QueueLocked                       it is exclusive to another connection
     ├── ClientClosed                          the client was closed before or during the call
     ├── OutOfPlace (RuntimeError)             a client or a future is used where that cannot work
     ├── NoServer                              no queue, or nobody consumes it
@@ -197,7 +198,11 @@ class QueueNotFound(RpcError):
 
 
 class QueueMismatch(RpcError):
-    """The queue exists, declared with other arguments than ours (AMQP 0-9-1 reply code 406)."""
+    """The queue exists, and cannot be used as it is, or not be declared so (AMQP 0-9-1 reply code 406)."""
+
+
+class QueueLocked(QueueMismatch):
+    """The queue is exclusive to another connection (AMQP 0-9-1 reply code 405)."""
 
 
 # ---- the outcome of a call, as the client sees it ---------------------------------------------------------------

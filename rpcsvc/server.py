@@ -32,9 +32,18 @@ from .logs import Outage
 from .loops import new_event_loop
 from .memory import keep_large_blocks
 from .names import check_patterns, check_queue, check_registry
+from .serving.queue import QueueFound
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls, usable_cpus
+from .settings import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_QUEUE,
+    DEFAULT_QUEUE_TYPE,
+    QUEUE_TYPES,
+    BrokerUrl,
+    find_urls,
+    usable_cpus,
+)
 from .signals import stop_signals
 from .sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .stopping import Ask, StopRequests
@@ -46,8 +55,6 @@ from .workers.surroundings import Surroundings
 log = logging.getLogger(__name__)
 
 BUILT_IN = "rpcsvc.functions:registry"
-CALLBACK_QUEUES = ("amq.gen-*", "amq.rabbitmq.reply-to.*")
-"""Where replies may go: names that the broker gives (server-named queues, direct reply-to), which nobody can choose."""
 _LAST_ACKS, _LOOK_EVERY = 1.0, 0.1
 """Seconds."""
 _BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 2.0
@@ -63,10 +70,12 @@ class RpcServer:
         registry: the functions, as MODULE:NAME, because worker processes import it. By default the built-in ones.
         url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
             RPCSVC_URL, then the running private node, then guest at localhost.
-        queue: the queue to serve. It is declared durable, without other arguments.
+        queue: the queue to serve. One that is there is taken as it is; else it is declared durable, as `queue_type`.
+        queue_type: "classic", or "quorum": what the queue is declared as, where it is missing or was deleted.
         workers: how many processes; None takes the CPUs this process may use.
         prefetch: how many deliveries each worker's consumer may hold.
-        callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to.
+        callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to, beside those that
+            only one connection can read.
         max_request, max_result: the largest request and the largest response in bytes. A larger request is refused
             before anybody reads it; of a larger response the caller is told (ResultNotEncodable). "auto" is a little
             under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB. A broker that takes
@@ -102,6 +111,7 @@ class RpcServer:
         *,
         url: str | Sequence[str] | None = None,
         queue: str = DEFAULT_QUEUE,
+        queue_type: str = DEFAULT_QUEUE_TYPE,
         workers: int | None = None,
         prefetch: int = 1,
         callback_queues: Iterable[str] = (),
@@ -127,6 +137,10 @@ class RpcServer:
         del url  # what shows the variables of a traceback would show its password
         self.queue = check_queue(queue, declared=True)
         callback_queues = check_patterns("callback_queues", callback_queues)
+        if queue_type not in QUEUE_TYPES:
+            raise ConfigurationError(f"queue_type must be {' or '.join(map(repr, QUEUE_TYPES))}, not {queue_type!r}")
+        self._queue_type = queue_type
+        self._queue_found: QueueFound | None = None
         self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
         self.prefetch = _within("prefetch", prefetch, 1, 65_535)
         self._connect_timeout = check_timeout(connect_timeout, "connect_timeout")
@@ -151,7 +165,7 @@ class RpcServer:
         self._preload = preload
         threads = max(1, usable_cpus() // self.workers) if blas_threads is None else blas_threads
         self._blas_threads = _within("blas_threads", threads, 1, 10_000)
-        self._callback_queues = (*CALLBACK_QUEUES, *callback_queues)
+        self._callback_queues = tuple(callback_queues)
         self._pool: WorkerPool | None = None
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
@@ -162,6 +176,11 @@ class RpcServer:
     def function_names(self) -> list[str]:
         """What is served; empty before the registry is loaded."""
         return [] if self._pool is None else list(self._pool.functions)
+
+    @property
+    def queue_found(self) -> str:
+        """What is known of the queue: "declared: classic", "found: quorum" and the like; empty before it was seen."""
+        return "" if self._queue_found is None else str(self._queue_found)
 
     @property
     def was_forced(self) -> bool:
@@ -225,7 +244,7 @@ class RpcServer:
                 await self._serve_sessions(ready)
         finally:
             if self._session is not None:
-                await self._session.connection.close()
+                await self._session.close()
             await self._pool.stop(grace=0.0 if self._force else 5.0)
         if self._failure is not None:
             raise self._failure
@@ -238,7 +257,7 @@ class RpcServer:
             self._force = True
             log.warning("stopping at once; calls under way go back to the queue")
             if self._session is not None:
-                self._session.connection.abort()
+                self._session.abort()
         else:
             log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.busy)
         self._stop.set()
@@ -263,7 +282,7 @@ class RpcServer:
 
     def _flush(self) -> None:
         if self._session is not None:
-            self._session.connection.flush()
+            self._session.flush()
 
     def _pool_gave_up(self, reason: str) -> None:
         self._failure = PoolFailed(reason)
@@ -298,6 +317,7 @@ class RpcServer:
             self._pool,
             self.counts,
             self._callback_queues,
+            queue_type=self._queue_type,
             requests=BodyLimit(self._max_request),
             results=BodyLimit(self._max_result),
         )
@@ -338,7 +358,7 @@ class RpcServer:
                     raise self._session.reason  # it may not answer: calls would run again and again
                 outage.begins()
                 log.warning("reconnecting: %s", self._session.reason)
-                self._session.connection.abort()
+                self._session.abort()
                 self._session = None
             else:
                 await self._drain(self._session)
@@ -363,9 +383,10 @@ class RpcServer:
 
     async def _open_session(self, service: Service, turns: Turns, timeout: float) -> None:
         async def attempt(url: BrokerUrl, timeout: float) -> Session:
-            return await Session.open(url, service, consumers=self.workers, timeout=timeout)
+            return await Session.open(url, service, consumers=self.workers, timeout=timeout, known=self._queue_found)
 
         self._session = await turns.open(attempt, timeout=timeout)
+        self._queue_found = self._session.consumers.found
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"

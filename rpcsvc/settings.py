@@ -16,6 +16,10 @@ from .urls import BrokerUrl as BrokerUrl  # noqa: PLC0414 a setting like the oth
 from .urls import BrokerUrls as BrokerUrls  # noqa: PLC0414
 
 DEFAULT_QUEUE = "rpc_queue"
+QUEUE_TYPES = ("classic", "quorum")
+"""What a server can declare its queue as (RabbitMQ's `x-queue-type`)."""
+DEFAULT_QUEUE_TYPE = "classic"
+"""Calls are not kept on disk: their callers send them again."""
 EVENTS = "rpcsvc.events"
 """The topic exchange on which servers say what clients should know. The routing key is the name of the queue."""
 QUEUE_DELETED = "rpcsvc.queue-deleted"

@@ -18,7 +18,7 @@ import pika
 import pika.exceptions
 import pika.spec
 
-from ..errors import RpcError
+from ..errors import ConnectionLost, RpcError
 from . import fastpath
 from .confirms import Confirms
 from .faults import lost_error
@@ -82,16 +82,30 @@ class Channel:
         exclusive: bool = False,
         auto_delete: bool = False,
         passive: bool = False,
+        queue_type: str | None = None,
     ) -> QueueState:
         """Declare a queue, or with `passive` ask for its state; "" has the broker choose a name.
 
+        Args:
+            name: the queue's.
+            durable, exclusive, auto_delete, passive: the bits of AMQP's queue.declare.
+            queue_type: RabbitMQ's argument `x-queue-type`; None leaves it to the virtual host.
+
         Raises:
-            QueueNotFound: passive, and there is none. The channel is lost, as AMQP has it.
+            QueueNotFound: passive, and there is none; or its node is down. The channel is lost, as AMQP has it.
             QueueMismatch: it exists, declared otherwise. Likewise.
+            QueueLocked: it is exclusive to another connection. Likewise.
+            AccessRefused: the user may not. Likewise.
         """
         answer = await self._operation(
             lambda done: self._pika.queue_declare(
-                name, durable=durable, exclusive=exclusive, auto_delete=auto_delete, passive=passive, callback=done
+                name,
+                durable=durable,
+                exclusive=exclusive,
+                auto_delete=auto_delete,
+                passive=passive,
+                arguments=None if queue_type is None else {"x-queue-type": queue_type},
+                callback=done,
             )
         )
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
@@ -139,7 +153,9 @@ class Channel:
         Args:
             queue: whose messages.
             delivered: called with each delivery.
-            cancelled: called when the broker ends the consumer, as it does when the queue is deleted.
+            cancelled: called when the broker ends the consumer, as it does when the queue is deleted. From RabbitMQ
+                4.3 on it does so too when a delivery of a quorum queue was not acked for too long, and delivers that
+                again.
             no_ack: deliveries need no ack.
         """
         tag = f"rpcsvc-{next(self._tags)}"
@@ -278,9 +294,10 @@ class Channel:
         self._pika.add_on_return_callback(on_return)
 
     def close(self) -> None:
-        """Say goodbye on this channel, without waiting for the answer."""
+        """Say goodbye on this channel, without waiting for the answer: what is sent on it from now on, nobody reads."""
         with contextlib.suppress(pika.exceptions.AMQPError):  # it is closing already
             self._pika.close()
+        self._ended(ConnectionLost("the channel was closed"))
 
     # ---- inside
 
@@ -316,6 +333,13 @@ class Channel:
             self._confirms.end(reason)
 
     def _consumer_ended(self, tag: str) -> None:
+        """The broker ended a consumer (Basic.Cancel).
+
+        RabbitMQ 4.3 keeps a consumer that held a delivery for too long, and gives it messages again once it has acked
+        that, unless the client cancels it too. Where the consumer is gone, a cancel changes nothing. (The answer that
+        AMQP has for this, Basic.CancelOk, closes the connection where the queue is gone.)
+        """
+        self._pika._send_method(pika.spec.Basic.Cancel(consumer_tag=tag, nowait=True))
         cancelled = self._forget(tag)
         if cancelled is not None:
             cancelled()

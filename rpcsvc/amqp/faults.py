@@ -15,6 +15,7 @@ from ..errors import (
     ConnectionFailed,
     ConnectionLost,
     MessageTooLarge,
+    QueueLocked,
     QueueMismatch,
     QueueNotFound,
     RpcError,
@@ -152,7 +153,7 @@ def _closed_by_broker(code: int, text: str) -> RpcError:
                 f"a queue of that name exists, declared otherwise: {text}; delete it, or use another --queue"
             )
         case 405:
-            return QueueMismatch(f"the queue belongs to another connection alone: {text}; use another --queue")
+            return QueueLocked(f"the queue belongs to another connection alone: {text}; use another --queue")
         case 530 if "limit" in text or "channel_max" in text:  # of connections or channels: others may end some
             return ConnectionLost(f"the broker allows no more for now: {text}")
         case 403 | 530:

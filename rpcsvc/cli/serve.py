@@ -13,7 +13,7 @@ from ..broker import PrivateBroker, answers
 from ..errors import ConfigurationError, RegistryFailed
 from ..names import check_registry
 from ..server import BUILT_IN, RpcServer
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, find_urls
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, find_urls
 from ..sizes import AUTO
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url
@@ -43,6 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         "--workers", type=int, metavar="N", help="worker processes; by default the CPUs this one may use"
     )
     parser.add_argument("--queue", default=DEFAULT_QUEUE, help="the queue to serve (%(default)s)")
+    parser.add_argument(
+        "--queue-type",
+        choices=QUEUE_TYPES,
+        default=DEFAULT_QUEUE_TYPE,
+        help="what the queue is declared as where it is missing (%(default)s); one that is there is taken as it is",
+    )
     parser.add_argument(
         "--prefetch",
         type=int,
@@ -81,7 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="a further pattern of callback queues that replies may go to, beside the names a broker gives",
+        help="a pattern of callback queues that replies may go to although others may read them",
     )
     parser.add_argument(
         "--time-limit",
@@ -174,6 +180,7 @@ def _serve(options: argparse.Namespace) -> int:
         options.registry,
         url=given_url(options),
         queue=options.queue,
+        queue_type=options.queue_type,
         workers=options.workers,
         prefetch=options.prefetch,
         preload=options.preload == "yes",
@@ -215,7 +222,7 @@ def _size_or_auto(text: str) -> int | Literal["auto"]:
 def _say_ready(server: RpcServer) -> None:
     names = ", ".join(server.function_names)
     workers = "1 worker serves" if server.workers == 1 else f"{server.workers} workers serve"
-    _say(f"ready: {workers} {names} on {server.queue!r} at {server.url}")
+    _say(f"ready: {workers} {names} on {server.queue!r} ({server.queue_found}) at {server.url}")
 
 
 def _say(text: str) -> None:

@@ -66,6 +66,7 @@ class Call:
     _work: Work | None = None
     _repair: OneByOne | None = None
     _unpacked: Sequence[_Unpacked] = ()
+    _earlier: Sequence[tuple[Any, Delivery]] = ()
 
     def __init__(self, service: Service, session: Carrier, consumer: Any, delivery: Delivery, key: Key | None) -> None:
         self._service = service
@@ -103,7 +104,8 @@ class Call:
             self._work.deadline = _PAST
 
     def move(self, session: Carrier, consumer: Any, delivery: Delivery) -> None:
-        """It was delivered again: there it is answered."""
+        """It was delivered again: there it is answered. If that is on the same session, both are acked then."""
+        self._earlier = () if self.session.is_lost else (*self._earlier, (self.consumer, self.delivery))
         self.session, self.consumer, self.delivery = session, consumer, delivery
         if self._work is not None:
             self._work.deadline = self.deadline
@@ -172,6 +174,8 @@ class Call:
             unpacked.drop()
         if not self.session.is_lost:
             self.session.reply(self.consumer, self.delivery, response)
+            for consumer, delivery in self._earlier:
+                self.session.reply(consumer, delivery, None)
             return
         self._service.counts.abandoned += 1
         if self.key is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from ..amqp import Connection, Delivery
 from ..control import EXCHANGE, read
 from ..errors import AccessRefused, DecodingError, QueueMismatch, RpcError
+from .callback_queues import queue_of
 from .service import Service
 
 log = logging.getLogger(__name__)
@@ -65,5 +67,6 @@ def _heard(service: Service, delivery: Delivery) -> None:
         if str(count).rstrip("0") == "1":  # the 1st, the 10th, the 100th …: nobody can fill the log
             log.warning("%d control messages were none; the last: %s", count, error)
         return
-    if given_up is not None and service.may_reply_to(given_up.reply_to):
-        service.under_way.cancel(given_up)
+    queue = None if given_up is None else queue_of(given_up.reply_to)  # calls are known by the queue's name
+    if given_up is not None and queue is not None:
+        service.under_way.cancel(replace(given_up, reply_to=queue))

@@ -56,6 +56,11 @@ class Remembered(Generic[Key, Value]):
         entry = self._drop(key)
         return entry.value if entry is not None and self._clock() < entry.until else None
 
+    def get(self, key: Key) -> Value | None:
+        """What is remembered under `key`; None if there is nothing (any more)."""
+        entry = self._entries.get(key)
+        return entry.value if entry is not None and self._clock() < entry.until else None
+
     def sweep(self) -> None:
         """Forget what has had its time."""
         moment = self._clock()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from .. import jsonrpc
+from ..settings import DEFAULT_QUEUE_TYPE
 from ..sizes import BodyLimit
 from ..workers.forking import Served
 from ..workers.pool import WorkerPool
+from .callback_queues import RefusalLog
 from .under_way import UnderWay
 
 _UNKNOWN = Served(idempotent=True)
@@ -52,10 +52,12 @@ class Service:
         prefetch: how many deliveries each consumer may hold.
         pool: who computes.
         counts: what happened to deliveries, over all sessions.
-        callback_queues: patterns of the queues that replies may go to.
+        callback_queues: patterns of the queues that replies may go to, beside those of callers alone.
+        queue_type: what the queue is declared as where it is missing, "classic" or "quorum".
         requests: the largest body in bytes that is looked into.
         results: the largest body in bytes that is sent.
         under_way: what is computed, over all sessions.
+        refusals: the callback queues that are not answered to, over all sessions.
     """
 
     queue: str
@@ -63,13 +65,11 @@ class Service:
     pool: WorkerPool
     counts: ServerCounts
     callback_queues: tuple[str, ...]
+    queue_type: str = DEFAULT_QUEUE_TYPE
     requests: BodyLimit = field(default_factory=BodyLimit)
     results: BodyLimit = field(default_factory=BodyLimit)
     under_way: UnderWay = field(default_factory=UnderWay)
-
-    def may_reply_to(self, queue: str) -> bool:
-        """Whether replies may go to a queue of that name."""
-        return _matches(queue, self.callback_queues)
+    refusals: RefusalLog = field(default_factory=RefusalLog)
 
     def served(self, body: bytes) -> Served:
         """What holds for every function that a body calls; a time limit, if no two of them have different ones."""
@@ -83,8 +83,3 @@ class Service:
             max_attempts=min((fact.max_attempts for fact in facts), default=1),
             time_limit=time_limits.pop() if len(time_limits) == 1 else None,
         )
-
-
-@lru_cache(maxsize=1024)
-def _matches(queue: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(queue, pattern) for pattern in patterns)

@@ -5,7 +5,7 @@
 Rules: a body is not looked into (only to answer for a worker that died, or for a result that is too large). A delivery
 is acked after its reply was published on the same channel, or confirmed by the broker on another (`LargeReplies`), so
 whatever takes the server away before that gives the delivery to another one. Nothing in here waits for a worker or for
-the broker while others could go on.
+the broker while others could go on. What came from a queue that was deleted (`Consumers`) is answered all the same.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from ..errors import (
     MessageTooLarge,
     OutcomeUnknown,
     QueueMismatch,
-    QueueNotFound,
     RpcError,
 )
 from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from .call import Call
+from .callback_queues import CallbackQueues, Refused
+from .consumers import Consumer, Consumers
 from .control import listen
-from .direct_reply import PREFIX, DirectReplies
 from .large_replies import LargeReplies, LargeReply
+from .queue import QueueFound, examine, find
 from .repair import called
 from .service import Service
 from .under_way import Key
@@ -46,41 +47,39 @@ SENT_AGAIN = "again"
 
 
 @dataclass(slots=True, eq=False)
-class _Consumer:
-    """One consumer: its tag, how many of its deliveries are not acked yet, and its end, once that was asked for."""
-
-    tag: str = ""
-    unacked: int = 0
-    ending: asyncio.Task[None] | None = None
-
-
-@dataclass(slots=True, eq=False)
 class Session:
-    """One connection of the server: its channel, its consumers, the deliveries that came through it."""
+    """One connection of the server: its consumers, and the deliveries that came through them.
+
+    Attributes:
+        service: what is served.
+        connection: the broker's.
+        consumers: they hold the channel for deliveries and replies, which is of this connection unless the queue was
+            deleted meanwhile.
+        reason: why it cannot be used any more; None while it can.
+        draining: whether no more deliveries are taken.
+        unacked: how many deliveries are not acked yet.
+    """
 
     service: Service
     connection: Connection
-    channel: Channel
-    consumers: list[_Consumer] = field(default_factory=list)
+    consumers: Consumers = field(init=False)
     reason: RpcError | None = None
     draining: bool = False
     unacked: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _control: asyncio.Task[None] | None = None
-    _restoring: asyncio.Task[None] | None = None
     _telling: Channel | None = None
-    _direct: DirectReplies = field(init=False)
+    _callbacks: CallbackQueues = field(init=False)
     _large: LargeReplies = field(init=False)
     _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._idle.set()
-        self._direct = DirectReplies(self.connection.url)
+        self._callbacks = CallbackQueues(self.connection, self.service.callback_queues)
         for limit in (self.service.requests, self.service.results):
             limit.connected(self.connection.broker_version)
         self._large = LargeReplies(self.connection, self.service, self._publish, self._end)
-        self.channel.lost.add_done_callback(lambda lost: self._channel_lost(lost.result()))
 
     def _channel_lost(self, reason: RpcError) -> None:
         if isinstance(reason, MessageTooLarge):
@@ -96,16 +95,20 @@ class Session:
         self._lost.set()
         for look in self._looks:
             look.cancel()
+        self._callbacks.close()
 
     @classmethod
-    async def open(cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float) -> Session:
-        """Connect, declare the queue, and start consumers.
+    async def open(
+        cls, url: BrokerUrl, service: Service, *, consumers: int, timeout: float, known: QueueFound | None = None
+    ) -> Session:
+        """Connect, take the queue as it is or declare it, and start consumers.
 
         Args:
             url: the broker's.
             service: what is served.
             consumers: how many.
             timeout: seconds for all of it.
+            known: what an earlier session found out of the queue; None has this one find out.
 
         Raises:
             ConnectionFailed, ConnectionLost, AuthenticationFailed, AccessRefused, QueueMismatch
@@ -115,13 +118,11 @@ class Session:
         connection = await Connection.open(url, role="rpcsvc server", timeout=deadline.remaining)
         try:
             async with asyncio.timeout(deadline.remaining):
-                channel = await _declared(connection, service.queue)
-                await channel.prefetch(service.prefetch)
-                session = cls(service, connection, channel)
-                await session._listen()  # before calls come: none is missed that is given up later
-                await session._open_events()
-                for _ in range(consumers):
-                    await session.consume()
+                found = await find(connection, service.queue, service.queue_type)
+                if not found.declared:
+                    found = known or await examine(connection, service.queue, service.queue_type)
+                session = cls(service, connection)
+                await session._begin(await connection.channel(), found, consumers)
         except TimeoutError:
             connection.abort()
             raise ConnectionFailed(f"the broker at {url} took the connection and then said no more") from None
@@ -130,20 +131,22 @@ class Session:
             raise
         return session
 
-    async def _listen(self) -> None:
+    async def _begin(self, channel: Channel, found: QueueFound, consumers: int) -> None:
+        self.consumers = Consumers(
+            self.connection,
+            channel,
+            found,
+            self.service,
+            delivered=self._delivered,
+            deleted=self._queue_deleted,
+            lost=self._channel_lost,
+            failed=self._end,
+        )
         listening = asyncio.Event()
         self._control = asyncio.ensure_future(listen(self.connection, self.service, listening))
-        await listening.wait()
-
-    async def consume(self) -> None:
-        """Start one more consumer."""
-        consumer = _Consumer()
-        self.consumers.append(consumer)
-        consumer.tag = await self.channel.consume(
-            self.service.queue,
-            partial(self._delivered, consumer),
-            cancelled=partial(self._cancelled, consumer),
-        )
+        await listening.wait()  # before calls come: none is missed that is given up later
+        await self._open_events()
+        await self.consumers.start(consumers)
 
     # ---- a deleted queue
 
@@ -155,56 +158,54 @@ class Session:
         except (AccessRefused, QueueMismatch) as error:
             log.info("clients will not be told if the queue is deleted: %s", error)
 
-    def _cancelled(self, consumer: _Consumer) -> None:
-        """The broker ended a consumer: the queue was deleted. What it was given before can still be answered."""
-        self.consumers.remove(consumer)
-        if self._restoring is None:
-            self._restoring = asyncio.ensure_future(self._restore(len(self.consumers) + 1))
-
-    async def _restore(self, consumers: int) -> None:
-        log.warning("the queue %r was deleted; declaring it again", self.service.queue)
+    def _queue_deleted(self) -> None:
+        service, found = self.service, self.consumers.found
+        log.warning(
+            "the queue %r was deleted; declaring it again as %s%s",
+            service.queue,
+            service.queue_type,
+            "" if found.is_plain else f" ({found}; what arguments it had besides is not known)",
+        )
         if self._telling is not None:
             with contextlib.suppress(RpcError):
-                self._telling.publish_to_exchange(EVENTS, b"null", routing_key=self.service.queue, type=QUEUE_DELETED)
-        try:
-            while len(self.consumers) < consumers and not self.draining:
-                await self.channel.declare_queue(self.service.queue, durable=True)
-                await self.consume()
-        except RpcError as error:
-            self._end(error)
-        finally:
-            self._restoring = None
+                self._telling.publish_to_exchange(EVENTS, b"null", routing_key=service.queue, type=QUEUE_DELETED)
 
     @property
     def is_lost(self) -> bool:
         """Whether nothing can be answered on it any more."""
-        return self.channel.lost.done()
+        return self.consumers.channel.lost.done()
 
     async def wait_until_lost(self) -> None:
         """Return when the session cannot be used any more."""
         await self._lost.wait()
 
     async def drain(self) -> None:
-        """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost.
-
-        With a prefetch count of 1 a busy consumer cannot be given more, so it stays until its call is answered: whoever
-        looks at the queue meanwhile sees that there is still a server.
-        """
+        """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost."""
         self.draining = True
-        if self._restoring is not None:
-            await asyncio.wait((self._restoring,))
-        for consumer in list(self.consumers):
-            if consumer.unacked == 0 or self.service.prefetch > 1:
-                await self._cancel(consumer)
+        await self.consumers.drain()
         answered = asyncio.ensure_future(self._idle.wait())
         lost = asyncio.ensure_future(self._lost.wait())
         await asyncio.wait((answered, lost), return_when=asyncio.FIRST_COMPLETED)
         answered.cancel()
         lost.cancel()
 
+    def flush(self) -> None:
+        """Let what was published and acked in this tick of the loop go out now."""
+        self.consumers.flush()
+
+    def abort(self) -> None:
+        """Drop every connection without a word."""
+        self.consumers.abort()
+        self.connection.abort()
+
+    async def close(self) -> None:
+        """Say goodbye to the broker. Never raises."""
+        await self.consumers.close()
+        await self.connection.close()
+
     # ---- one delivery
 
-    def _delivered(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _delivered(self, consumer: Consumer, delivery: Delivery) -> None:
         consumer.unacked += 1
         self.unacked += 1
         self._idle.clear()
@@ -213,29 +214,37 @@ class Session:
             delivery.correlation_id, delivery.message_id = delivery.message_id, None
         reply_to = delivery.reply_to
         if reply_to is not None:
-            if not self.service.may_reply_to(reply_to):
-                self._refuse(consumer, delivery)
+            queue = self._callbacks.answered.get(reply_to)
+            if queue is None:
+                self._ask(consumer, delivery, reply_to)
                 return
-            if reply_to.startswith(PREFIX) and not self._direct.is_safe(reply_to):
-                look = asyncio.ensure_future(self._look(consumer, delivery, reply_to))
-                self._looks.add(look)
-                look.add_done_callback(self._looks.discard)
-                return
+            delivery.reply_to = queue
         self._accept(consumer, delivery)
 
-    def _refuse(self, consumer: _Consumer, delivery: Delivery) -> None:
-        self.service.counts.refused += 1
-        log.warning("a request was refused: replies may not go to a queue named %.60r", delivery.reply_to)
-        self._finish(consumer, delivery)
+    def _ask(self, consumer: Consumer, delivery: Delivery, reply_to: str) -> None:
+        """The first request with this callback queue: may it be answered there?"""
+        decision = self._callbacks.decide(reply_to)
+        if decision is not None:
+            self._decided(consumer, delivery, decision)
+            return
+        look = asyncio.ensure_future(self._look(consumer, delivery, reply_to))
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
 
-    async def _look(self, consumer: _Consumer, delivery: Delivery, reply_to: str) -> None:
-        """The first request of a caller without a callback queue: a reply to a made-up name would end the session."""
-        if await self._direct.look(reply_to):
-            self._accept(consumer, delivery)
+    async def _look(self, consumer: Consumer, delivery: Delivery, reply_to: str) -> None:
+        with contextlib.suppress(RpcError):  # the connection was lost, and the request is delivered again
+            self._decided(consumer, delivery, await self._callbacks.look(reply_to))
+
+    def _decided(self, consumer: Consumer, delivery: Delivery, decision: str | Refused) -> None:
+        if isinstance(decision, Refused):
+            self.service.counts.refused += 1
+            self.service.refusals.tell(delivery.reply_to or "", decision)
+            self._finish(consumer, delivery)
         else:
-            self._refuse(consumer, delivery)
+            delivery.reply_to = decision
+            self._accept(consumer, delivery)
 
-    def _accept(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _accept(self, consumer: Consumer, delivery: Delivery) -> None:
         service = self.service
         counts = service.counts
         if len(delivery.body) > service.requests.most:
@@ -259,16 +268,13 @@ class Session:
             return
         Call(service, self, consumer, delivery, key).start()
 
-    def _joins(self, key: Key, consumer: _Consumer, delivery: Delivery) -> bool:
+    def _joins(self, key: Key, consumer: Consumer, delivery: Delivery) -> bool:
         """Whether a call that comes again goes on here, or is answered with what came of it meanwhile."""
         under_way = self.service.under_way
         call = under_way.get(key)
         if isinstance(call, Call) and call.delivery.body == delivery.body:
             self.service.counts.joined += 1
-            if call.session.is_lost:
-                call.move(self, consumer, delivery)
-            else:  # its caller sent it again when the queue was deleted; it is about to be answered as it is
-                self._finish(consumer, delivery)
+            call.move(self, consumer, delivery)
             return True
         if isinstance(call, LargeReply) and call.request == delivery.body:
             self.service.counts.joined += 1
@@ -293,22 +299,27 @@ class Session:
         else:
             self._publish(reply_to, response, call_id)
 
-    def _publish(self, reply_to: str, response: bytes, correlation_id: str | None) -> None:
-        try:  # noqa: SIM105 a context manager costs more than the rest, and each reply comes through here
-            self.channel.publish(reply_to, response, correlation_id=correlation_id)
+    def _publish(
+        self, reply_to: str, response: bytes, correlation_id: str | None, channel: Channel | None = None
+    ) -> None:
+        """Publish on the channel that the request came through; if that went with a deleted queue, on the one now."""
+        current = self.consumers.channel
+        try:
+            (channel or current).publish(reply_to, response, correlation_id=correlation_id)
         except RpcError:
-            pass
+            if channel is not None and channel is not current:
+                self._publish(reply_to, response, correlation_id)
 
-    def reply(self, consumer: _Consumer, delivery: Delivery, response: bytes | None) -> None:
+    def reply(self, consumer: Consumer, delivery: Delivery, response: bytes | None) -> None:
         """Publish the reply to a delivery, if one is wanted, then ack it."""
         if response is not None and delivery.reply_to is not None:
             if len(response) > self._large.expendable.surely:
                 self._reply_large(consumer, delivery, delivery.reply_to, response)
                 return
-            self._publish(delivery.reply_to, response, delivery.correlation_id)
+            self._publish(delivery.reply_to, response, delivery.correlation_id, consumer.channel)
         self._finish(consumer, delivery)
 
-    def _reply_large(self, consumer: _Consumer, delivery: Delivery, reply_to: str, response: bytes) -> None:
+    def _reply_large(self, consumer: Consumer, delivery: Delivery, reply_to: str, response: bytes) -> None:
         body = delivery.body
         self._large.send(
             LargeReply(
@@ -322,47 +333,22 @@ class Session:
             )
         )
 
-    def _finish(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _finish(self, consumer: Consumer, delivery: Delivery) -> None:
         if self.draining and consumer.unacked == 1 and self.service.prefetch == 1:
             # First the consumer, then the ack: in the other order the broker would deliver once more.
-            self._cancel(consumer).add_done_callback(lambda _: self._ack(consumer, delivery))
+            self.consumers.cancel(consumer).add_done_callback(lambda _: self._ack(consumer, delivery))
         else:
             self._ack(consumer, delivery)
 
-    def _ack(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _ack(self, consumer: Consumer, delivery: Delivery) -> None:
         try:
-            self.channel.ack(delivery.delivery_tag)
+            consumer.channel.ack(delivery.delivery_tag)
         except RpcError:
-            self.service.counts.abandoned += 1
+            self.service.counts.abandoned += consumer.channel is self.consumers.channel  # else its queue was deleted
         consumer.unacked -= 1
         self.unacked -= 1
         if self.unacked == 0:
             self._idle.set()
-
-    def _cancel(self, consumer: _Consumer) -> asyncio.Task[None]:
-        """End a consumer, once: a delivery may come while that is under way, and pika answers the first time only."""
-
-        async def cancel() -> None:
-            with contextlib.suppress(RpcError):
-                await self.channel.cancel(consumer.tag)
-
-        if consumer.ending is None:
-            consumer.ending = asyncio.ensure_future(cancel())
-        return consumer.ending
-
-
-async def _declared(connection: Connection, queue: str) -> Channel:
-    """A channel on which the queue was declared; who may not do that takes the queue as somebody else made it."""
-    channel = await connection.channel()
-    try:
-        await channel.declare_queue(queue, durable=True)
-    except AccessRefused as refused:
-        channel = await connection.channel()
-        try:
-            await channel.declare_queue(queue, passive=True)
-        except QueueNotFound:
-            raise AccessRefused(f"{refused}; nor did somebody else declare it before") from None
-    return channel
 
 
 def _too_large(size: int, limit: int) -> bytes:

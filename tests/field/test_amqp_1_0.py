@@ -13,6 +13,7 @@ import pika
 import proton
 import pytest
 from processes import ServerProcess, wait_until
+from proton.reactor import ReceiverOption
 from proton.utils import BlockingConnection
 from traces import Trace
 
@@ -140,3 +141,39 @@ def test_a_real_client_is_answered_under_its_message_id(
                 assert "amqp-value section of AMQP 1.0" in json.loads(reply)["error"]["message"]
         finally:
             connection.close()
+
+
+class DirectReplyTo(ReceiverOption):  # type: ignore[misc]  # proton is untyped
+    """A callback queue in name only, as RabbitMQ has it for AMQP 1.0 from 4.2 on."""
+
+    def apply(self, receiver: Any) -> None:
+        capabilities = receiver.source.capabilities
+        capabilities.put_array(False, proton.Data.SYMBOL)
+        capabilities.enter()
+        capabilities.put_symbol(proton.symbol("rabbitmq:volatile-queue"))
+        capabilities.exit()
+        receiver.source.expiry_policy = proton.Terminus.EXPIRE_WITH_LINK
+        receiver.snd_settle_mode = proton.Link.SND_SETTLED
+
+
+def test_a_real_client_is_answered_at_the_address_that_the_broker_gave_it(
+    broker: PrivateBroker, server: ServerProcess, broker_version: tuple[int, ...]
+) -> None:
+    """The address is percent-encoded: `/queues/amq.rabbitmq.reply-to.g1h2…%3D%3D.uvkj…`."""
+    url = BrokerUrl.parse(broker.url)
+    if broker_version < (4, 2):
+        return  # such a broker gives none
+    connection = BlockingConnection(
+        f"amqp://{url.host}:{url.port}", timeout=20, user=url.user, password=url.password, allowed_mechs="PLAIN"
+    )
+    try:
+        receiver = connection.create_receiver(None, credit=10, dynamic=True, options=DirectReplyTo())
+        address = receiver.link.remote_source.address
+        assert address.startswith("/queues/amq.rabbitmq.reply-to.")
+        sender = connection.create_sender(f"/queues/{server.queue}")
+        for number in range(3):
+            sender.send(proton.Message(b"30", id=f"m{number}", reply_to=address, inferred=True))
+            reply = receiver.receive(timeout=20)
+            assert (reply.correlation_id, bytes(reply.body)) == (f"m{number}", b"832040")
+    finally:
+        connection.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,50 @@ def test_with_these_permissions_a_word_to_all_pools_can_be_sent_and_heard(users:
         mouth.confirm_delivery()
         mouth.basic_publish("rpcsvc.control", "", b"stop")
         assert wait_until(lambda: ear.basic_get(queue, auto_ack=True)[2]) == b"stop"
+
+
+def replies(users: Users, queue: str, callback_queue: str, *, exclusive: bool) -> list[bytes]:
+    """What a request brings whose callback queue has that name, when a later one has been answered."""
+    with pika.BlockingConnection(pika.URLParameters(users.urls["admin"])) as connection:
+        channel = connection.channel()
+        channel.queue_declare(callback_queue, exclusive=exclusive, auto_delete=True)
+        later = channel.queue_declare("", exclusive=True).method.queue
+        for reply_to in (callback_queue, later):
+            channel.basic_publish("", queue, b"30", pika.BasicProperties(reply_to=reply_to))
+        wait_until(lambda: channel.basic_get(later, auto_ack=True)[2], within=20)
+        # Of two requests that are answered, the first is mostly answered first.
+        reply = [channel.basic_get(callback_queue, auto_ack=True)[2] for _ in range(3)]
+        channel.queue_delete(callback_queue)
+    return [body for body in reply if body is not None]
+
+
+@pytest.mark.parametrize("name", ["amq_{}", "rpc.reply.{}"])
+def test_with_these_permissions_a_pool_answers_to_the_exclusive_queues_of_libraries(
+    users: Users, pool: ServerProcess, name: str
+) -> None:
+    """And to no queue of such a name that others may read. The pool has one worker, which keeps the order."""
+    assert replies(users, "rpc_queue", name.format(uuid.uuid4()), exclusive=True) == [b"832040"]
+    others = name.format(uuid.uuid4())
+    assert replies(users, "rpc_queue", others, exclusive=False) == []
+    assert f"{others!r}: it is not exclusive" in pool.output
+
+
+def test_a_pool_that_may_not_look_goes_by_names(users: Users) -> None:
+    """RabbitMQ wants a right on a queue for a look from 4.2.6 on; before, everybody may look."""
+    pool_may = r"^(amq\.default|rpcsvc\.events|amq\.gen-.*)$"
+    users.permit("pool", r"^(bare|rpcsvc\..*|amq\.gen-.*)$", pool_may, r"^(bare|rpcsvc\.control|amq\.gen-.*)$")
+    try:
+        with ServerProcess(users.urls["pool"], "--workers", "1", "--queue", "bare") as server:
+            for name in ("amq_{}", "rpc.reply.{}"):
+                assert replies(users, "bare", name.format(uuid.uuid4()), exclusive=True) == [b"832040"]
+            named = str(uuid.uuid4())
+            if replies(users, "bare", named, exclusive=True) == []:
+                assert f"{named!r}: the broker does not let this user look" in server.output
+                assert "--callback-queue" in server.output
+            else:
+                assert "a request was refused" not in server.output
+    finally:
+        users.restore("pool")
 
 
 def test_a_pool_that_may_not_declare_its_queue_takes_one_that_is_there(users: Users) -> None:

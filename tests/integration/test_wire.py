@@ -177,17 +177,17 @@ class TestRubbish:
         assert tutorial.ask(b"30", headers={"a": [1, {"b": None}], "c": "x" * 10_000}) == b"832040"
         assert tutorial.ask(b"30", content_encoding="gzip", message_id="", app_id="x" * 255, user_id=None) == b"832040"
 
-    def test_a_reply_is_not_written_to_a_queue_that_somebody_named(
+    def test_a_reply_is_not_written_to_a_queue_that_others_may_read(
         self, tutorial: TutorialClient, broker: PrivateBroker, queue: str
     ) -> None:
-        tutorial.channel.queue_declare(queue, exclusive=True)
+        tutorial.channel.queue_declare(queue, auto_delete=True)
         tutorial.send(b"30", reply_to=queue)
         assert tutorial.ask(b"30") == b"832040"
         assert tutorial.channel.queue_declare(queue, passive=True).method.message_count == 0
 
     def test_unless_the_server_was_told_to(self, tutorial: TutorialClient, broker: PrivateBroker, queue: str) -> None:
         named = f"replies.{queue}"
-        tutorial.channel.queue_declare(named, exclusive=True)
+        tutorial.channel.queue_declare(named, auto_delete=True)
         with ServerProcess(broker.url, "--workers", "1", "--queue", queue, "--callback-queue", "replies.*"):
             tutorial.channel.basic_publish("", queue, b"30", pika.BasicProperties(reply_to=named))
             replies: list[bytes] = []

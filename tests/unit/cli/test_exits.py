@@ -39,6 +39,7 @@ NUMBERS = {
     "TlsFailed": 6,
     "ConnectionLost": 6,
     "MessageTooLarge": 6,
+    "QueueLocked": 6,
     "QueueMismatch": 6,
     "BrokerError": 6,
     "BrokerNotInstalled": 6,

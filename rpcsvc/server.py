@@ -215,7 +215,7 @@ class RpcServer:
                 "asyncio.run(server.serve())"
             )
         keep_large_blocks()
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_event_loop) as runner:
             runner.run(self._run_with_signals(ready))
 
     async def _run_with_signals(self, ready: Callable[[RpcServer], None] | None) -> None:
@@ -390,6 +390,13 @@ class RpcServer:
 
     def __repr__(self) -> str:
         return f"<RpcServer of {self.registry} on {self.queue!r} at {self.url}: {self._pool!r}, {self.counts}>"
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return new_event_loop()
+    except OSError as error:
+        raise PoolFailed(f"no server for want of something on this machine: {error}") from error
 
 
 def _start_timeout(given: float | None, preload: bool) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from ..deadline import Deadline
 from ..errors import RpcError
 from ..settings import BrokerUrl
+from ..workers.surroundings import interpreter_options
 from .load import Load
 
 _READY_WITHIN = 30.0
@@ -124,8 +125,8 @@ class ClientProcesses:
     # ---- inside
 
     def _spawn(self, number: int) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rpcsvc.bench.client"],
+        process = subprocess.Popen(  # noqa: S603 our own interpreter
+            [sys.executable, *interpreter_options(sys.orig_argv), "-m", "rpcsvc.bench.client"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "RPCSVC_URL": self._url.reveal()},

@@ -21,6 +21,7 @@ from ..broker import PrivateBroker, answers
 from ..errors import ConnectionFailed, PoolFailed, RpcError
 from ..keeper import keep_processes
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls
+from ..workers.surroundings import interpreter_options
 from .resources import find_broker, find_servers
 
 _READY_WITHIN = 60.0
@@ -83,7 +84,7 @@ def a_pool(broker: BrokerHere, *, workers: int, prefetch: int, registry: str, qu
         PoolFailed: it did not come up; the sentence ends with what it printed.
     """
     name = f"rpcsvc-bench-{uuid.uuid4().hex[:8]}" if queue is None else queue
-    command = [sys.executable, "-m", "rpcsvc", "serve", registry, "--queue", name]
+    command = [sys.executable, *interpreter_options(sys.orig_argv), "-m", "rpcsvc", "serve", registry, "--queue", name]
     command += ["--workers", str(workers), "--prefetch", str(prefetch)]
     with tempfile.TemporaryFile("w+") as printed, keep_processes() as mark:
         server = subprocess.Popen(  # noqa: S603 our own interpreter

@@ -323,3 +323,18 @@ class TestLimitsOfTheBroker:
 def test_care_gives_a_slow_start_more_time_in_all() -> None:
     assert Care().load_timeout == 60
     assert Care(start_timeout=300).load_timeout == 360
+
+
+def test_a_server_without_a_free_descriptor_says_so_at_its_start(
+    broker: PrivateBroker, tmp_path: Path, queue: str
+) -> None:
+    write(tmp_path, "files", "")
+    code = (
+        "import resource, sys; from rpcsvc.cli import main, serve; import rpcsvc.server, asyncio, uvloop\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); sys.exit(main(sys.argv[1:]))"
+    )
+    command = (sys.executable, "-c", code)
+    with serving(broker.url, queue, tmp_path, "files", ready=False, command=command) as server:
+        assert server.wait(30) == ExitCode.POOL_FAILED
+        assert "for want of something on this machine: [Errno 24]" in server.output
+        assert "Traceback" not in server.output

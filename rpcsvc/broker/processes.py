@@ -48,10 +48,11 @@ def belongs(pid: int, created: float, folder: Path) -> bool:
 
 def of_node(folder: Path) -> list[psutil.Process]:
     """Every process of the node in `folder` that can be seen to be one."""
-    return _marked(MARK, str(folder))
+    return marked(MARK, str(folder))
 
 
-def _marked(name: str, value: str) -> list[psutil.Process]:
+def marked(name: str, value: str) -> list[psutil.Process]:
+    """Every process, that can be seen to be one, in whose environment the variable `name` has this value."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -74,7 +75,7 @@ def kill_marked(name: str, value: str, *, timeout: float = 10.0) -> list[psutil.
     quiet = 0
     # Two looks that find nothing: in the middle of an exec a process is not seen.
     while quiet < 2 and not deadline.expired:
-        found = _marked(name, value)
+        found = marked(name, value)
         for process in found:
             _kill(process)
         left = [process for process in {*left, *found} if _is_alive(process)]

@@ -253,8 +253,12 @@ class Crew:
             worker.start_over()
             worker.close()
             worker.exit = worker.exit or WorkerExit(worker.pid or 0, None, int(signal.SIGKILL))
-        self._reap([worker.pid for worker in orphans if worker.pid is not None])
+        self._clearing_up = self._loop.create_task(self._clear_up([worker.pid for worker in orphans if worker.pid]))
         self._owner.crew_lost(self, orphans)
+
+    async def _clear_up(self, pids: list[int]) -> None:
+        self._reap(pids)
+        self._reap(list(await self._fork_server.end_what_is_left()))
 
     def _reap(self, pids: list[int], looks: int = _LOOKS_AT_ORPHANS) -> None:
         """Orphans are children of process 1, which in a container is this one: then nobody else reaps them."""

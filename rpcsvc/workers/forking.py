@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from .._version import __version__
 from ..dispatch import Rules
 from ..errors import RegistryFailed, describe_exit
 from ..supervision import WorkerExit
+from .orphans import MARK
 from .output import LogSettings
 from .surroundings import Surroundings
 
@@ -32,6 +34,8 @@ _RUN = (
 )
 _SHORT = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """What passing a descriptor on may want of the system. Not EAGAIN, which says that nobody reads the control socket."""
+_END_WITHIN = 5.0
+"""Seconds."""
 _LAST_BREATH = 0.2
 """Seconds between the end of a process's sockets and its own."""
 _ABOVE_STANDARD = 3
@@ -95,6 +99,7 @@ class ForkServer:
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[dict[str, Served]] = self._loop.create_future()
         self._received = b""
+        self._mark = secrets.token_hex(8)
         self._stopping = self._destroyed = False
         self._control, theirs = socket.socketpair()
         try:
@@ -124,7 +129,7 @@ class ForkServer:
                 stdin=stdin,
                 start_new_session=True,
                 cwd=self._surroundings.folder.to_enter,
-                env=self._surroundings.environment(),
+                env={**self._surroundings.environment(), MARK: self._mark},
             )
         finally:
             os.close(stdin)
@@ -181,7 +186,7 @@ class ForkServer:
         self._loop.call_soon(self._lost)
 
     async def stop(self, timeout: float = 5.0) -> None:
-        """Close the control socket: the fork server kills what is left of its workers, and ends."""
+        """Close the control socket: the fork server kills what is left of its workers and below them, and ends."""
         self._stopping = True
         self._close()
         try:
@@ -189,6 +194,19 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
+        if self._process.returncode:
+            await self.end_what_is_left()
+
+    async def end_what_is_left(self) -> set[int]:
+        """When it has ended otherwise than by itself: kill what its workers' functions have started.
+
+        Returns:
+            The pids of those that may be this process's children now, and then are to be reaped.
+        """
+        from .leftovers import children_of_session, end_marked  # noqa: PLC0415 most servers never need it
+
+        ended = await asyncio.to_thread(end_marked, self._mark, _END_WITHIN)
+        return ended | children_of_session(self.pid)
 
     def _send(self, message: dict[str, Any], *fds: int) -> None:
         data = json.dumps(message).encode() + b"\n"

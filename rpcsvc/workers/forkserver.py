@@ -20,12 +20,14 @@ To the pool:
     {"unborn": 3, "why": "…"}                               for want of something that may be there later
     {"exited": 4711, "code": -9}                            as os.waitstatus_to_exitcode gives it
 
-The end of the control socket means that the server is gone, however it went: every worker is killed, and this process
-ends. In the middle of an import, which may take for ever, the kernel ends it (on Linux).
+The end of the control socket means that the server is gone, however it went: every worker is killed with what its
+functions have started (`orphans`), and this process ends. In the middle of an import, which may take for ever, the
+kernel ends it (on Linux).
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import json
@@ -49,7 +51,8 @@ from . import output, worker
 from .interrupts import CANCEL_SIGNAL
 from .loading import SignalState, load_registry, threads_lost_by_a_fork, try_to_load
 from .names import CommandLine, name_this_thread
-from .own import Belongings, die_with, fork
+from .orphans import Orphans, Zombies, adopt, below, forget_multiprocessings, kill, terminate_multiprocessings
+from .own import Belongings, die_with, fork, outlive_the_parent
 from .progress import Progress
 from .shortage import is_passing
 
@@ -58,6 +61,8 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, CANCEL
 """Those that the fork server, or a worker before its first call, is not to be ended by."""
 _FORK_AGAIN = 0.5
 """Seconds."""
+_END_WITHIN = 3.0
+"""Seconds; less than the server waits for this process's end."""
 _NAMED = 5
 _THREADS = (
     "the import of {target} has left {count} threads running ({names}). Workers are forked from the process that has"
@@ -83,6 +88,7 @@ class _ForkServer:
         self._received = b""
         self._fds: list[int | None] = []
         self._workers: set[int] = set()
+        self._orphans = Orphans()
         self._wakeup, self._signalled = socket.socketpair()
         self._own = Belongings()
         self._signals = SignalState(self._own, dict.fromkeys(_SIGNALS, worker.ignore), self._signalled.fileno())
@@ -101,18 +107,20 @@ class _ForkServer:
             self._own.add(end.close)
         self._own.hold()
         self._signals.set()
+        adopt()
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._wakeup, selectors.EVENT_READ)
             while True:
-                ready = {key.fileobj for key, _ in selector.select()}
+                ready = {key.fileobj for key, _ in selector.select(self._orphans.timeout)}
                 if self._wakeup in ready:
                     self._drain_wakeup()
                     self._reap()
+                elif self._orphans.timeout is not None:
+                    self._orphans.end(self._workers)
                 if self._control in ready:
                     if not self._receive():
-                        self._kill_all()
-                        self._close()
+                        self._end()
                         return None
                     birth = self._obey()
                     if birth is not None:
@@ -121,15 +129,20 @@ class _ForkServer:
     def become_worker(self, birth: _Birth) -> NoReturn:
         """In the forked child."""
         assert self._progress is not None
+        adopt()
+        forget_multiprocessings()
         who = f"worker {birth.number + 1}"
         name_this_thread(f"rpcsvc-w{birth.number + 1}")
         self._command_line.show(f"rpcsvc: {who} of {self._target}")
         output.rename_log(self._log, who)
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server wants no answer
-                worker.serve(birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number))
+                worker.serve(
+                    birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number), Zombies()
+                )
         finally:
             birth.channel.detach()  # open to the very end: a worker without its socket is one that is lost
+        terminate_multiprocessings()
         sys.exit(0)
 
     def _load_in_worker(self) -> Registry:
@@ -182,9 +195,14 @@ class _ForkServer:
         self._command_line.show(f"rpcsvc: fork server of {self._target}")
         output.set_up_logging(self._log, "import")
         if not order["preload"]:
-            self._tell(self._look_at_registry())
+            answer = self._look_at_registry()
+            self._orphans.end(self._workers)  # what the import has started for that look
+            outlive_the_parent()
+            self._tell(answer)
             return
         self._registry, answer = try_to_load(self._target)
+        self._orphans.spare()
+        outlive_the_parent()
         self._tell_of_what_the_import_did()
         name_this_thread("rpcsvc-fork")  # after the import: threads have the name of the one that starts them
         # What is loaded now lives as long as its workers: the collector need not touch, and so copy, those pages.
@@ -268,11 +286,18 @@ class _ForkServer:
     def _signal(self, pid: int, number: int) -> None:
         # A pid in this set is not reaped yet, so it cannot have been given to another process.
         if pid in self._workers:
+            with_it = below(pid) if number == signal.SIGKILL and sys.platform != "linux" else ()
             os.kill(pid, number)
+            kill(with_it)
 
-    def _kill_all(self) -> None:
+    def _end(self) -> None:
+        """End the workers, and what is left of them. What the import has started is asked to end, and has its turn
+        when exit handlers have run, which may wait for it."""
+        self._close()
         for pid in self._workers:
-            os.kill(pid, signal.SIGKILL)
+            self._signal(pid, signal.SIGKILL)
+        self._orphans.end_all(_END_WITHIN)
+        self._orphans.terminate_the_imports()
 
     def _drain_wakeup(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -286,10 +311,17 @@ class _ForkServer:
             except ChildProcessError:
                 return
             if pid == 0:
-                return
+                break
+            self._orphans.reaped(pid)
             if pid in self._workers:
                 self._workers.discard(pid)
                 self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+        self._orphans.end(self._workers)
+
+    def end_the_imports_processes(self) -> None:
+        """The last thing that this process does; nothing in a worker, which is a copy of it."""
+        if os.getpid() == self._own.pid:
+            self._orphans.end_all(_END_WITHIN)
 
 
 def _other_version(server_version: str) -> str:
@@ -316,6 +348,7 @@ def main(control_fd: int, server_version: str = "an earlier one", server_pid: in
     if server_pid:
         die_with(server_pid)
     server = _ForkServer(control, server_version)
+    atexit.register(server.end_the_imports_processes)  # the first to be registered is the last to be called
     birth = server.run()
     if birth is not None:
         server.become_worker(birth)

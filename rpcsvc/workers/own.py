@@ -189,6 +189,12 @@ def leave_if_strayed(error: BaseException | None = None) -> None:
         leave(error)
 
 
+def outlive_the_parent() -> None:
+    """Undo `die_with`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def leave(error: BaseException | None) -> NoReturn:
     """End this process, which is a child that has come back, as a Python program ends; exit handlers are its parent's.
 

@@ -27,6 +27,7 @@ from . import output
 from .frames import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .interrupts import Interrupts
 from .limits import enforce
+from .orphans import Zombies
 from .own import Belongings, leave, leave_if_strayed
 from .progress import WorkerProgress
 from .shortage import is_passing
@@ -38,7 +39,9 @@ _WAIT_FOR_MORE = 0.0005
 """Seconds that an answer may wait for those of the calls that came with its own."""
 
 
-def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, progress: WorkerProgress) -> None:
+def serve(
+    channel: socket.socket, load: Callable[[], Registry], rules: Rules, progress: WorkerProgress, zombies: Zombies
+) -> None:
     """Answer calls until the other end closes.
 
     Args:
@@ -59,7 +62,7 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, pr
         channel.sendall(frame(kind, 0, traceback.format_exc().encode(errors="replace")))
         raise SystemExit(1) from None
     channel.sendall(frame(READY, 0))
-    calls = _Calls(channel)
+    calls = _Calls(channel, zombies)
     logs.use_seconds(calls.seconds)
     answers: list[bytes] = []
     size = 0
@@ -140,8 +143,9 @@ class _Calls:
         number: that of the call which was taken last; they are counted from 1.
     """
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, zombies: Zombies) -> None:
         self.number = 0
+        self._zombies = zombies
         self._channel = channel
         self._buffer = memoryview(bytearray(_CHUNK))  # one for all: a new one for each call costs more than the call
         self._frames = FrameReader()
@@ -156,6 +160,7 @@ class _Calls:
         """
         while not self._here:
             output.flush()
+            self._zombies.look()
             count = self._channel.recv_into(self._buffer)
             if not count:
                 return None

@@ -120,7 +120,7 @@ def fork_in_a_finalizer() -> str:
 class Checked(type):
     def __instancecheck__(cls, _: object) -> bool:
         child = os.fork()
-        return bool(child and status_of(child) == 0)
+        return not child or status_of(child) == 0
 
 
 class Argument(metaclass=Checked):

@@ -154,15 +154,13 @@ def test_a_worker_that_is_stopped_holds_up_nobody_else_and_its_call_goes_to_anot
 def test_a_child_that_a_function_leaves_behind_does_not_hide_the_end_of_its_worker(
     client: RpcClient, server: ServerProcess
 ) -> None:
-    child = client.call("fork_a_daemon")
-    try:
-        parent = psutil.Process(child).parent()
-        assert parent is not None
-        parent.kill()
-        wait_until(lambda: len(worker_pids(server)) == 3 and parent.pid not in worker_pids(server), within=2)
-        assert [client.call("fib", 30) for _ in range(10)] == [832040] * 10
-    finally:
-        os.kill(child, signal.SIGKILL)
+    child = psutil.Process(client.call("fork_a_daemon"))
+    parent = child.parent()
+    assert parent is not None
+    parent.kill()
+    wait_until(lambda: len(worker_pids(server)) == 3 and parent.pid not in worker_pids(server), within=2)
+    assert [client.call("fib", 30) for _ in range(10)] == [832040] * 10
+    wait_until(lambda: not is_alive(child))
 
 
 def test_each_worker_draws_its_own_random_numbers(client: RpcClient) -> None:

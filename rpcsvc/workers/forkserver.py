@@ -65,9 +65,10 @@ _END_WITHIN = 3.0
 """Seconds; less than the server waits for this process's end."""
 _NAMED = 5
 _THREADS = (
-    "the import of {target} has left {count} threads running ({names}). Workers are forked from the process that has"
+    "the import of {target} has left {threads} running ({names}). Workers are forked from the process that has"
     " imported it, and have not got them: a function that needs one, of OpenMP for instance, hangs. Start them in the"
-    " first call or in @registry.worker_init, or have each worker import the registry (--preload no)"
+    " first call or in @registry.worker_init, have each worker import the registry (--preload no), or keep libraries"
+    " to one thread (--blas-threads 1)"
 )
 
 
@@ -217,7 +218,8 @@ class _ForkServer:
         threads = threads_lost_by_a_fork()
         if threads:
             names = ", ".join(threads[:_NAMED]) + (", …" if len(threads) > _NAMED else "")
-            self._tell({"told": _THREADS.format(target=self._target, count=len(threads), names=names)})
+            many = "1 thread" if len(threads) == 1 else f"{len(threads)} threads"
+            self._tell({"told": _THREADS.format(target=self._target, threads=many, names=names)})
 
     def _look_at_registry(self) -> dict[str, Any]:
         """What it holds, found out in a process that ends: this one stays as it is."""

@@ -159,6 +159,8 @@ class ForkServer:
         }
         try:
             self._send(order, progress_fd)
+        except OSError as error:
+            raise RegistryFailed(self._target, f"its process cannot be told to import it: {error}\n") from error
         finally:
             os.close(progress_fd)
         return await self._loaded
@@ -214,7 +216,7 @@ class ForkServer:
             # An order is smaller than the socket's buffer by far, so it goes out whole or not at all.
             socket.send_fds(self._control, [data], fds)
         except OSError as error:
-            if error.errno in _SHORT:
+            if fds and error.errno in _SHORT:
                 raise
             # Gone, or stopped for so long that the buffer is full: either way it serves no more.
             log.error("the fork server takes no orders: %s", error)

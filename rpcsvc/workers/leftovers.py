@@ -7,11 +7,13 @@ environment than its parent's is not found.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
 from ..broker.processes import marked
 from .orphans import MARK, children_of, kill, state_of
+from .shortage import is_passing
 
 _STEP = 0.01
 """Seconds."""
@@ -19,7 +21,9 @@ _STEP = 0.01
 
 def children_of_session(session: int) -> set[int]:
     """The children of this process, zombies among them, that are of a session: none, if it is not process 1."""
-    return {pid for pid in children_of(os.getpid()) if state_of(pid)[1] == session}
+    with contextlib.suppress(OSError):  # too little of something to look
+        return {pid for pid in children_of(os.getpid()) if state_of(pid)[1] == session}
+    return set()
 
 
 def end_marked(mark: str, within: float) -> set[int]:
@@ -30,8 +34,18 @@ def end_marked(mark: str, within: float) -> set[int]:
     """
     found: set[int] = set()
     end = time.monotonic() + within
-    while (left := {process.pid for process in marked(MARK, mark)}) and time.monotonic() < end:
-        found |= left
-        kill(left)
+    while (left := _marked(mark)) != set() and time.monotonic() < end:
+        found |= left or set()
+        kill(left or ())
         time.sleep(_STEP)
     return found
+
+
+def _marked(mark: str) -> set[int] | None:
+    """The processes with this mark; None where there is too little of something to look, for now."""
+    try:
+        return {process.pid for process in marked(MARK, mark)}
+    except OSError as error:
+        if is_passing(error):
+            return None
+        raise

@@ -28,6 +28,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .shortage import is_passing
+
 MARK = "RPCSVC_FORK_SERVER"
 """The variable in the environment of a fork server, and so of all that is below it."""
 _PR_SET_CHILD_SUBREAPER = 36
@@ -46,12 +48,19 @@ def adopt() -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """The children of a process, zombies among them, in the order in which it got them."""
+    """The children of a process, zombies among them, in the order in which it got them.
+
+    Raises:
+        OSError: there is no descriptor to look with, or too little memory, for now.
+    """
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_bytes().split())
-    except OSError:  # no such process, no Linux, or one that is built without these files
+    except OSError as error:
+        if is_passing(error):
+            raise
+        # No such process, no Linux, or one that is built without these files.
         import psutil  # noqa: PLC0415 a worker on Linux does not carry it
 
         with contextlib.suppress(psutil.Error):
@@ -84,15 +93,17 @@ class Orphans:
     def __init__(self) -> None:
         self._of_the_import: set[int] = set()
         self._trackers: dict[int, float] = {}  # when each is killed
+        self._is_blind = False
 
     def spare(self) -> None:
         """Leave alone what is below this process now: the import has started it."""
-        self._of_the_import = below(os.getpid())
+        with contextlib.suppress(OSError):  # an import that has left this process not one descriptor
+            self._of_the_import = below(os.getpid())
 
     @property
     def timeout(self) -> float | None:
         """Seconds until something is to be ended; None says that nothing is."""
-        return _LOOK_AGAIN if self._trackers else None
+        return _LOOK_AGAIN if self._trackers or self._is_blind else None
 
     def reaped(self, pid: int) -> None:
         """A child of this process has ended, and its number may come again."""
@@ -100,13 +111,19 @@ class Orphans:
         self._trackers.pop(pid, None)
 
     def end(self, workers: set[int]) -> bool:
-        """Kill the children of this process that are neither workers nor spared; whether there are any.
+        """Kill the children of this process that are neither workers nor spared; whether there are any, or may be.
 
         Each one's end may bring others, so this is to be called again when one has been reaped.
         """
         if sys.platform != "linux":
             return False
-        left = [pid for pid in children_of(os.getpid()) if pid not in workers and pid not in self._of_the_import]
+        try:
+            children = children_of(os.getpid())
+        except OSError:  # for want of something: then later
+            self._is_blind = True
+            return True
+        self._is_blind = False
+        left = [pid for pid in children if pid not in workers and pid not in self._of_the_import]
         now = time.monotonic()
         for pid in left:
             if pid not in self._trackers and _is_tracker(pid):
@@ -132,7 +149,10 @@ class Orphans:
 
         Trackers of this process's own memory are spared still: they end when it has gone.
         """
-        own = set(children_of(os.getpid())) & self._of_the_import
+        try:
+            own = set(children_of(os.getpid())) & self._of_the_import
+        except OSError:
+            own = set()  # all of them are killed, without having been asked
         self._of_the_import = {pid for pid in own if _is_tracker(pid)}
         for pid in own - self._of_the_import:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -179,7 +199,8 @@ class Zombies:
         self._has_had_children = True
         if zombie is not None and time.monotonic() > self._next_look:
             self._next_look = time.monotonic() + self._EVERY
-            self._reap()
+            with contextlib.suppress(OSError):  # no descriptor to look with: another time
+                self._reap()
 
     def _reap(self) -> None:
         session, known = os.getsid(0), {child.pid for child in _multiprocessings()}

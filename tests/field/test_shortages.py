@@ -17,7 +17,7 @@ import pytest
 from ctl import RabbitCtl
 from modules import serving, write
 from pools import pool_of
-from processes import COMMAND, ServerProcess, wait_until
+from processes import COMMAND, ServerProcess, is_running, wait_until
 
 from rpcsvc import ConnectionFailed, PoolFailed, RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
@@ -156,6 +156,43 @@ def test_a_limit_of_processes_that_is_reached_and_not_any_more(
             assert client.call("pid") > 0
             assert len(fork_server.children()) == 1
         wait_until(lambda: len(fork_server.children()) == 2, within=20)
+        assert fork_server_of(server) == fork_server
+
+
+def test_what_a_dead_workers_function_has_started_ends_when_it_can_be_looked_for(
+    broker: PrivateBroker, tmp_path: Path, queue: str
+) -> None:
+    write(
+        tmp_path,
+        "starts",
+        """
+@registry.function
+def start_and_die() -> None:
+    import subprocess
+    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    with open("child.new", "w") as file:
+        file.write(str(child.pid))
+    os.rename("child.new", "child")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    os._exit(3)
+""",
+    )
+    with (
+        serving(broker.url, queue, tmp_path, "starts", "--workers", "1") as server,
+        RpcClient(broker.url, queue=queue, timeout=20) as client,
+    ):
+        fork_server = fork_server_of(server)
+        call = client.submit("start_and_die")
+        wait_until((tmp_path / "child").exists)
+        child = psutil.Process(int((tmp_path / "child").read_text()))
+        with limited(fork_server, resource.RLIMIT_NOFILE, 3):
+            (tmp_path / "go").touch()
+            with pytest.raises(WorkerLost):
+                call.result(20)
+            wait_until(lambda: "no worker can be started for now" in server.output)
+        wait_until(lambda: not is_running(child))
+        assert client.call("pid") > 0
         assert fork_server_of(server) == fork_server
 
 

@@ -91,13 +91,14 @@ class TestAtTheStart:
             assert time.monotonic() - started < 30
             assert sentence in server.output
 
-    def test_a_server_whose_queue_is_declared_otherwise_ends_at_once(self, broker: PrivateBroker, queue: str) -> None:
+    def test_a_server_whose_queue_is_exclusive_to_somebody_else_ends_at_once(
+        self, broker: PrivateBroker, queue: str
+    ) -> None:
         with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
-            connection.channel().queue_declare(queue, durable=True, arguments={"x-max-length": 5})
+            connection.channel().queue_declare(queue, exclusive=True)
             with ServerProcess(broker.url, "--connect-timeout", "60", "--queue", queue, ready=False) as server:
                 assert server.wait(within=30) == NO_BROKER
-                assert "declared otherwise" in server.output
-            connection.channel().queue_delete(queue)
+                assert "belongs to another connection alone" in server.output
 
     @pytest.mark.parametrize("direction", list(Direction))
     def test_a_connection_that_breaks_in_the_middle_of_the_handshake_is_no_refusal(

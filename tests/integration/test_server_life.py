@@ -134,13 +134,13 @@ def test_a_queue_that_nobody_could_call_is_not_served() -> None:
         assert "the queue's name is empty" in server.output
 
 
-def test_a_queue_that_was_declared_otherwise_ends_the_start_with_a_sentence(broker: PrivateBroker, queue: str) -> None:
+def test_a_queue_that_cannot_be_served_ends_the_start_with_a_sentence(broker: PrivateBroker, queue: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
-        channel.queue_declare(queue, durable=False, auto_delete=False)
+        channel.queue_declare(queue, exclusive=True)
         with ServerProcess(broker.url, "--queue", queue, ready=False) as server:
             assert server.wait() == ExitCode.NO_BROKER
-            assert "declared otherwise" in server.output
+            assert "belongs to another connection alone" in server.output
             assert "Traceback" not in server.output
         channel.queue_delete(queue)
 

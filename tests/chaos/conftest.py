@@ -58,8 +58,8 @@ def network(broker: PrivateBroker) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def server(broker: PrivateBroker, queue: str) -> Iterator[ServerProcess]:
-    """A server with a network that is well."""
+def server(broker: PrivateBroker, queue: str, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server with a network that is well. The files that its calls wait for stay until it has ended."""
     with ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server:
         yield server
         print(server.output)

@@ -192,7 +192,7 @@ def test_ps_tells_server_fork_server_and_workers_apart(broker: PrivateBroker, tm
     write(tmp_path, "heavy", "")
     with serving(broker.url, queue, tmp_path, "heavy", "--workers", "2") as server:
         family = {process.pid for process in server.family()}
-        words = ["ps", "-o", "comm=,args=", "-p", ",".join(map(str, [server.pid, *sorted(family)]))]
+        words = ["ps", "-ww", "-o", "comm=,args=", "-p", ",".join(map(str, [server.pid, *sorted(family)]))]
         shown = [line.split(None, 1) for line in subprocess.check_output(words, text=True).splitlines()]
         assert sorted(line for _, line in shown[1:]) == [
             "rpcsvc: fork server of heavy:registry",

@@ -50,7 +50,7 @@ class Users:
         for words in commands():
             match words:
                 case ["add_user", name]:
-                    password = secrets.token_urlsafe()
+                    password = secrets.token_hex()  # none that looks like an option
                     RabbitCtl(broker)(*words, password)
                     self.urls[name] = replace(admin, user=name, password=password).reveal()
                 case _:

@@ -104,7 +104,7 @@ def test_a_stall_is_in_the_latencies_of_the_calls_that_should_have_started_meanw
         for future in begun:
             future.set_result(1)
 
-    threading.Timer(0.1, stall_then_answer_at_once).start()
+    threading.Timer(0.12, stall_then_answer_at_once).start()  # the clock of the calls starts a little later
 
     tally = _generated(_load(rate=1000.0, arrivals="constant", in_flight=1, duration=0.2), client)
 

@@ -20,7 +20,7 @@ def test_a_client_in_another_language_works_by_what_the_documentation_says(
 ) -> None:
     assert (CLIENT / "node_modules").is_dir(), "`scripts/bootstrap test` installs what it needs, by npm"
     done = subprocess.run(
-        ["node", "--test", f"test/{file}.test.js"],
+        ["node", "--test", "--test-reporter=tap", f"test/{file}.test.js"],
         cwd=CLIENT,
         env={**os.environ, "RPCSVC_URL": broker.url, "RPCSVC_QUEUE": server.queue},
         capture_output=True,

@@ -131,7 +131,7 @@ class Packer:
         waiting, self._waiting = self._waiting, {}
         for (method, _, _), taken in waiting.items():
             sizer = self._sizer(method)
-            if sizer.is_settled or not self.is_understood:
+            if sizer.knows_enough_for(len(taken)) or not self.is_understood:
                 self._send_all(taken, sizer)
             else:
                 sizer.held.append(deque(taken))
@@ -237,6 +237,13 @@ class _MethodSizer(ChunkSizer):
         self.wave = 0
         self.unanswered = 0
         self.timer: Timer | None = None
+
+    def knows_enough_for(self, calls: int) -> bool:
+        """Whether so many calls need no wave: one message may hold them all, as far as is known by now.
+
+        Calls that come one by one teach nothing of larger messages, and are not to be measured each for that.
+        """
+        return self.is_settled or (self.wave > 0 and not self.held and calls <= self.size)
 
     def wants_probe(self, calls: int) -> bool:
         """Whether one of these calls should travel so that its time is measured."""

@@ -175,6 +175,18 @@ def test_a_few_calls_of_a_method_that_is_not_known_go_at_once_and_one_is_measure
     assert carrier.alone == calls[1:]
 
 
+def test_calls_that_come_one_by_one_travel_alone_and_are_measured_now_and_then_only() -> None:
+    carrier = FakeCarrier()
+    packer = Packer(carrier)
+    probes = 0
+    for _ in range(1000):
+        tick(packer, 1)
+        probes += len(carrier.packs)
+        carrier.answer()
+
+    assert 3 <= probes <= 5
+
+
 def test_the_rest_of_a_burst_waits_for_what_the_first_one_took_and_grows_with_what_is_known() -> None:
     carrier = FakeCarrier(workers=2)
     packer = Packer(carrier)

@@ -8,7 +8,8 @@ that would be a socket of ours. So what is missing of the descriptors 0 to 2 is 
 from __future__ import annotations
 
 import asyncio
-import os
+
+from .streams import fill_standard_streams
 
 try:
     import uvloop
@@ -17,30 +18,8 @@ except ImportError:  # pragma: no cover - it is a dependency wherever it exists
 else:
     _fast_event_loop = uvloop.new_event_loop
 
-_STANDARD = 3
-"""Descriptors: input, output, errors."""
-
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """A loop, in a process whose standard streams are open, or stand for nothing from now on."""
     # Without a /dev there may be nothing to fill them with. asyncio's own loop does with any number.
     return _fast_event_loop() if fill_standard_streams() else asyncio.new_event_loop()
-
-
-def fill_standard_streams() -> bool:
-    """Open the null device where a standard stream is closed; whether all are open now.
-
-    Children inherit it, as they would a stream that had been open. `sys.stdin`, `stdout` and `stderr` stay None.
-    """
-    for descriptor in range(_STANDARD):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            try:
-                opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-            except OSError:
-                return False
-            os.set_inheritable(opened, opened < _STANDARD)
-            if opened != descriptor:  # another thread was quicker
-                os.close(opened)
-    return True

@@ -29,6 +29,8 @@ _NARROW = "rpcsvc.narrow"
 """The error handler that writes what an encoding lacks in letters that every encoding has."""
 _IN_ASCII = {0x2026: "...", 0xD7: "x", 0xB5: "u"}
 """What the command's own texts have beside ASCII. The rest becomes backslashes and numbers."""
+_STANDARD = 3
+"""Descriptors: input, output, errors."""
 _PATIENCE = 1.0
 """Seconds for which a descriptor that another process has made non-blocking may take no bytes."""
 
@@ -82,12 +84,28 @@ def prepare() -> None:
 
 def fill_closed() -> list[int]:
     """Open descriptors 0 to 2 where they are closed; which were. They lead nowhere."""
-    closed = [fd for fd in (0, 1, 2) if not _is_open(fd)]
-    for _ in closed:
-        # The lowest free number: else a socket or a file of ours would get it, and what is printed would go there.
-        with contextlib.suppress(FileNotFoundError):  # no /dev here
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    closed = [fd for fd in range(_STANDARD) if not _is_open(fd)]
+    fill_standard_streams()
     return closed
+
+
+def fill_standard_streams() -> bool:
+    """Open the null device where a standard stream is closed; whether all are open now.
+
+    Children inherit it, as they would a stream that had been open. `sys.stdin`, `stdout` and `stderr` stay None.
+    """
+    for descriptor in range(_STANDARD):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            try:
+                opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            except OSError:
+                return False
+            os.set_inheritable(opened, opened < _STANDARD)
+            if opened != descriptor:  # another thread was quicker
+                os.close(opened)
+    return True
 
 
 def finish() -> OSError | None:

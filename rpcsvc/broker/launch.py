@@ -66,7 +66,7 @@ class Launch:
             BrokerStartFailed: the port is taken; or it ended, or was not ready by the deadline, and the sentence ends
                 with its log.
         """
-        known = read_credentials(self.layout) or Credentials("rpcsvc", secrets.token_urlsafe(24))
+        known = read_credentials(self.layout) or Credentials("rpcsvc", secrets.token_hex(24))
         if known.port is not None and self.port in (None, known.port):
             self._wait_for_own_port(known.port, deadline)
         port = ports.choose_port(known.port) if self.port is None else self.port

@@ -23,7 +23,7 @@ from rpcsvc.settings import BrokerUrl
 @pytest.fixture
 def modest(broker: PrivateBroker, queue: str) -> Iterator[str]:
     """The URL of a caller without any right on the queue: RabbitMQ 4.2.6, 4.3 and later refuse it a look."""
-    password = secrets.token_urlsafe()
+    password = secrets.token_hex()
     ctl = RabbitCtl(broker)
     ctl("add_user", queue, password)
     ctl("set_permissions", queue, r"^amq\.gen-.*$", r"^(amq\.default|rpcsvc\.control|amq\.gen-.*)$", r"^amq\.gen-.*$")

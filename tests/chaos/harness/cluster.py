@@ -44,7 +44,7 @@ class Cluster:
         self._names = [f"rpcsvc{number}@localhost" for number in range(size)]
         self._cookie = secrets.token_hex(32)
         self._epmd_port = ports.random_free_port()
-        password = secrets.token_urlsafe(24)
+        password = secrets.token_hex(24)
         self._credentials = [Credentials("rpcsvc", password, ports.random_free_port()) for _ in range(size)]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * size
         self.urls = [each.url(each.port or 0).reveal() for each in self._credentials]

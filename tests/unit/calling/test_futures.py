@@ -389,3 +389,22 @@ def test_in_a_forked_child_a_call_of_the_parent_is_not_waited_for(link: Link) ->
     with pytest.raises(OutOfPlace, match="goes to the parent"):
         future.result()
     assert done.result() == 42
+
+
+def test_a_handler_may_wait_while_the_thread_that_it_interrupted_holds_the_lock_of_an_event(link: Link) -> None:
+    """`wait` holds its event's own lock for an instant; a handler that comes in that instant must not wait for ever."""
+    interrupted, waited_for = link.future(), link.future()
+
+    async def both_end() -> None:
+        with own_thread.entered():
+            interrupted.set_result(1)
+            waited_for.set_result(2)
+        while not waited_for._standard or not waited_for._standard.is_told:
+            await asyncio.sleep(0.01)
+
+    waiter = concurrent.futures._base._AllCompletedWaiter(1, stop_on_exception=False)
+    interrupted._waiters.append(waiter)
+    waited_for._waiters.append(concurrent.futures._base._AllCompletedWaiter(1, stop_on_exception=False))
+    with waiter.event._cond:
+        asyncio.run(asyncio.wait_for(both_end(), 10))
+    assert waiter.event.wait(10)

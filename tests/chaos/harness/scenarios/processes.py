@@ -21,7 +21,9 @@ def kill_workers(stage: Stage) -> None:
     "stop-workers",
     "SIGSTOP of a random worker every two seconds; time limits end what it computes",
     server_options=("--time-limit", "1.5"),
-    # A worker that is stopped while it has nothing to do is noticed by the call that it is given next.
+    # A worker that is stopped while it has nothing to do is noticed by the call that it is given next, after two
+    # seconds. That call may go on to another one that is stopped too, so it needs more than the usual time.
+    load=Load(timeouts=(6.0, 9.0)),
     allowed={"TimeLimitExceeded"},
     calm=3.0,
 )

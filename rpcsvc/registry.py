@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 from .checks import Check, compile_check, misfit
 from .errors import ConfigurationError, InvalidParams, RegistrationError
 from .jsonrpc import RESERVED_PREFIX
-from .limits import NO_LIMITS, Limits
+from .settings.limits import NO_LIMITS, Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 Init = TypeVar("Init", bound=Callable[[], object])

@@ -27,11 +27,9 @@ from .errors import (
     RpcError,
 )
 from .importing import check_is_importable, refuse_server
-from .limits import Limits
 from .logs import Outage
 from .loops import new_event_loop
 from .memory import keep_large_blocks
-from .names import check_patterns, check_queue, check_registry
 from .serving.queue import QueueFound
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
@@ -44,6 +42,8 @@ from .settings import (
     find_urls,
     usable_cpus,
 )
+from .settings.limits import Limits
+from .settings.names import check_patterns, check_queue, check_registry
 from .signals import stop_signals
 from .sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .stopping import Ask, StopRequests

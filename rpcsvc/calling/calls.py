@@ -14,8 +14,8 @@ from .. import jsonrpc
 from ..deadline import check_timeout
 from ..errors import ConfigurationError, RequestTooLarge
 from ..jsonrpc import RESERVED_PREFIX
-from ..names import check_method, check_queue
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..settings.names import check_method, check_queue
 from ..sizes import AUTO, BodyLimit, Setting, check_setting
 
 now = time.monotonic

@@ -28,7 +28,7 @@ from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
 from ..deadline import MAX_TIMEOUT, check_timeout
 from ..errors import ConfigurationError, EncodingError, OutOfPlace, ResultNotEncodable, RpcError, RpcTimeout
-from ..names import check_method
+from ..settings.names import check_method
 from . import own_thread
 
 SLOW = 1.0

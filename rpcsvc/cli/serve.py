@@ -11,9 +11,9 @@ from typing import Literal
 
 from ..broker import PrivateBroker, answers
 from ..errors import ConfigurationError, RegistryFailed
-from ..names import check_registry
 from ..server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, find_urls
+from ..settings.names import check_registry
 from ..sizes import AUTO
 from ..supervision import RESTART_WINDOW
 from .broker_url import add_url, given_url

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..dispatch import Rules
-from ..limits import Limits
 from ..raising import NoMemory
 from ..registry import Function, Registry
+from ..settings.limits import Limits
 from .footprint import Ceiling, private_bytes
 from .interrupts import Interrupts, call_function
 from .progress import WorkerProgress

@@ -23,8 +23,8 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..importing import importing
-from ..names import check_registry
 from ..registry import Registry
+from ..settings.names import check_registry
 from .own import Belongings, Handler, fork, leave_if_strayed
 
 _TIMERS = {

@@ -6,7 +6,7 @@ import pytest
 
 from rpcsvc import AsyncRpcClient, RpcClient, RpcServer
 from rpcsvc.errors import ConfigurationError, EncodingError
-from rpcsvc.names import check_method, check_patterns, check_queue, check_registry
+from rpcsvc.settings.names import check_method, check_patterns, check_queue, check_registry
 
 
 @pytest.mark.parametrize("queue", ["q", "rpc_queue", "prices.eu-1", "größe", "q" * 255, "a b", "ü" * 127, "amqp"])

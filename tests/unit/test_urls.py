@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rpcsvc.errors import ConfigurationError
-from rpcsvc.urls import BrokerUrl, BrokerUrls, TlsOptions
+from rpcsvc.settings.urls import BrokerUrl, BrokerUrls, TlsOptions
 
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 TEXT = st.text(st.characters(codec="utf-8"))

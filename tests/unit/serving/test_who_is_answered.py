@@ -23,7 +23,7 @@ from rpcsvc.serving.callback_queues import (
     Refused,
     queue_of,
 )
-from rpcsvc.urls import BrokerUrl
+from rpcsvc.settings.urls import BrokerUrl
 
 LOCKED, MISSING = QueueLocked("RESOURCE_LOCKED"), QueueNotFound("NOT_FOUND")
 FORBIDDEN = AccessRefused("ACCESS_REFUSED")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rpcsvc.errors import ConfigurationError, FunctionRaised, MemoryLimitExceeded, TimeLimitExceeded
-from rpcsvc.limits import NO_LIMITS, Limits
 from rpcsvc.raising import NoMemory, SoftLimit, function_raised
 from rpcsvc.registry import Registry
+from rpcsvc.settings.limits import NO_LIMITS, Limits
 
 
 def test_a_functions_own_limits_go_before_the_servers() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable
 
-from .errors import ConfigurationError, EncodingError
+from ..errors import ConfigurationError, EncodingError
 
 MOST_BYTES = 255
 """The longest name of a queue, in bytes of UTF-8: AMQP 0-9-1 sends it as a short string (section 4.2.5.3)."""

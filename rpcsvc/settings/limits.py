@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .deadline import check_timeout
-from .errors import ConfigurationError
+from ..deadline import check_timeout
+from ..errors import ConfigurationError
 
 MIN_MEMORY_LIMIT = 2**20
 """Bytes. Less is a slip of the pen: a number of megabytes."""

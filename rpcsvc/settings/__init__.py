@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .errors import ConfigurationError
-from .urls import BrokerUrl as BrokerUrl  # noqa: PLC0414 a setting like the others, to everybody else
-from .urls import BrokerUrls as BrokerUrls  # noqa: PLC0414
+from ..errors import ConfigurationError
+from .urls import BrokerUrl as BrokerUrl
+from .urls import BrokerUrls as BrokerUrls
 
 DEFAULT_QUEUE = "rpc_queue"
 QUEUE_TYPES = ("classic", "quorum")

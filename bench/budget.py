@@ -19,7 +19,7 @@ import pika.spec
 import psutil
 
 from bench.figures import QUEUE, cpu_seconds, pool, say
-from rpcsvc import RpcClient, jsonrpc
+from rpcsvc import RpcClient
 from rpcsvc.amqp.fastpath import FrameParser, Publisher, ack
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.calling.calls import CallFactory, ClientOptions
@@ -28,6 +28,7 @@ from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import registry
 from rpcsvc.keeper import keep_all_processes
 from rpcsvc.pending import PendingCalls
+from rpcsvc.wire import jsonrpc
 from rpcsvc.workers.frames import CALL, FrameReader, frame
 
 ROUNDS = 5

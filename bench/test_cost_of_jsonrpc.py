@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rpcsvc import jsonrpc, values
-from rpcsvc.bulk.answer import MapResult, encode_response, read_answer
-from rpcsvc.bulk.request import METHOD, params, read
+from rpcsvc.wire import jsonrpc, values
+from rpcsvc.wire.many.answer import MapResult, encode_response, read_answer
+from rpcsvc.wire.many.request import METHOD, params, read
 
 IDS = [str(number) for number in range(100)]
 

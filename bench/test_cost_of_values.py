@@ -11,8 +11,8 @@ import orjson
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rpcsvc import values
 from rpcsvc.functions import fib
+from rpcsvc.wire import values
 
 PLAIN: dict[str, Any] = {
     "one int": [30],

@@ -32,9 +32,9 @@ except ModuleNotFoundError as error:
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.digits import abbreviate
 from rpcsvc.keeper import keep_processes
 from rpcsvc.settings import BrokerUrl, BrokerUrls, usable_cpus
+from rpcsvc.wire.digits import abbreviate
 
 WORKERS = max(2, usable_cpus())
 ONE_AT_A_TIME = 2_000

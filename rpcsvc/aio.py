@@ -13,7 +13,7 @@ from .calling.calls import DEFAULT_PATIENCE, CallFactory, ClientOptions
 from .calling.link import CallLink
 from .errors import OutOfPlace
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
-from .sizes import AUTO, Setting
+from .wire.sizes import AUTO, Setting
 
 
 class AsyncRpcClient:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, cast
 
-from .bulk.request import METHOD
 from .calling import own_thread
 from .calling.calls import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, CallFactory, ClientOptions
 from .calling.futures import RpcFuture, Waiter
@@ -22,7 +21,8 @@ from .calling.thread import LinkThread
 from .errors import ClientClosed
 from .pending import ReplyCounts
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
-from .sizes import AUTO, Setting
+from .wire.many.request import METHOD
+from .wire.sizes import AUTO, Setting
 
 
 class RpcClient:

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, TypeAlias
 
-from . import jsonrpc, raising, values
+from . import raising
 from ._version import __version__
-from .bulk.answer import encode_response
 from .bulk.compute import Progress, compute
-from .bulk.request import METHOD, read
 from .deadline import Clock
 from .errors import (
     EncodingError,
@@ -32,7 +30,10 @@ from .logs import tell_failed
 from .openrpc import describe
 from .raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 from .registry import Registry
-from .sizes import MAX_BODY
+from .wire import jsonrpc, values
+from .wire.many.answer import encode_response
+from .wire.many.request import METHOD, read
+from .wire.sizes import MAX_BODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any, TypeVar, overload
 
 from .checks import Check, compile_check, misfit
 from .errors import ConfigurationError, InvalidParams, RegistrationError
-from .jsonrpc import RESERVED_PREFIX
 from .settings.limits import NO_LIMITS, Limits
+from .wire.jsonrpc import RESERVED_PREFIX
 
 F = TypeVar("F", bound=Callable[..., Any])
 Init = TypeVar("Init", bound=Callable[[], object])

@@ -45,9 +45,9 @@ from .settings import (
 from .settings.limits import Limits
 from .settings.names import check_patterns, check_queue, check_registry
 from .signals import stop_signals
-from .sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .stopping import Ask, StopRequests
 from .supervision import RESTART_WINDOW
+from .wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
 from .workers.pool import WorkerPool
 from .workers.surroundings import Surroundings

@@ -13,7 +13,7 @@ from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
 from rpcsvc.keeper import keep_all_processes
 from rpcsvc.settings import BrokerUrl
-from rpcsvc.sizes import broker_default
+from rpcsvc.wire.sizes import broker_default
 
 # A shell that starts the tests in its background has them ignore SIGINT, and with them every process that they start.
 # Some of them send it, as a terminal does; those about an ignored one say so.

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from ..errors import MessageTooLarge
-from ..sizes import LARGE, SMALL, BodyLimit
+from ..wire.sizes import LARGE, SMALL, BodyLimit
 from .channel import Channel
 from .messages import Returned
 

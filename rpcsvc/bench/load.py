@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import values
 from ..deadline import check_timeout
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..wire import values
 
 ARRIVALS = ("poisson", "constant")
 SWEEPS = ("workers", "in-flight", "payload")

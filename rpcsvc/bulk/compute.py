@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .. import jsonrpc, raising
+from .. import raising
 from ..deadline import Clock
 from ..errors import InvalidParams, RemoteError
 from ..logs import tell_failed
 from ..raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 from ..registry import Function
-from .answer import ErrorObject, MapResult
-from .request import MapRequest
+from ..wire import jsonrpc
+from ..wire.many.answer import ErrorObject, MapResult
+from ..wire.many.request import MapRequest
 
 
 class Progress(Protocol):

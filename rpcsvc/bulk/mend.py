@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import jsonrpc
 from ..errors import RemoteError
-from .answer import ErrorObject, MapResult, encode_response
-from .request import read_body
+from ..wire import jsonrpc
+from ..wire.many.answer import ErrorObject, MapResult, encode_response
+from ..wire.many.request import read_body
 
 
 def split(body: bytes) -> list[bytes] | None:

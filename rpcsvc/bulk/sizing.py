@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .answer import MapAnswer
-from .request import MAX_CALLS
+from ..wire.many.answer import MapAnswer
+from ..wire.many.request import MAX_CALLS
 
 _GROWTH = 16
 """How much larger the next message may be than the last, however quick that was."""

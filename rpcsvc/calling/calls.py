@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .. import jsonrpc
 from ..deadline import check_timeout
 from ..errors import ConfigurationError, RequestTooLarge
-from ..jsonrpc import RESERVED_PREFIX
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from ..settings.names import check_method, check_queue
-from ..sizes import AUTO, BodyLimit, Setting, check_setting
+from ..wire import jsonrpc
+from ..wire.jsonrpc import RESERVED_PREFIX
+from ..wire.sizes import AUTO, BodyLimit, Setting, check_setting
 
 now = time.monotonic
 """The clock of calls. Not the loop's own: uvloop's stands still within an iteration and counts whole milliseconds."""

@@ -18,8 +18,8 @@ from functools import partial
 from typing import cast
 
 from ..amqp import Channel, Connection
-from ..control import EXCHANGE, cancels
 from ..errors import RpcError
+from ..wire.control import EXCHANGE, cancels
 from .calls import PendingCall, now
 from .given_up import GivenUp
 from .opening import Connector

@@ -22,10 +22,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-from .. import jsonrpc
 from ..amqp import Delivery, Returned
-from ..bulk.answer import Understanding
-from ..bulk.request import METHOD
 from ..errors import (
     ClientClosed,
     ConnectionLost,
@@ -36,6 +33,9 @@ from ..errors import (
 )
 from ..pending import PendingCalls, ReplyCounts
 from ..settings import QUEUE_DELETED, BrokerUrls
+from ..wire import jsonrpc
+from ..wire.many.answer import Understanding
+from ..wire.many.request import METHOD
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
 from .evidence import Evidence

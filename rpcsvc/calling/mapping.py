@@ -23,12 +23,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
-from ..bulk.answer import MapAnswer, Understanding, read_answer
-from ..bulk.request import MAX_CALLS
 from ..bulk.sizing import ChunkSizer
 from ..deadline import MAX_TIMEOUT, check_timeout
 from ..errors import ConfigurationError, EncodingError, OutOfPlace, ResultNotEncodable, RpcError, RpcTimeout
 from ..settings.names import check_method
+from ..wire.many.answer import MapAnswer, Understanding, read_answer
+from ..wire.many.request import MAX_CALLS
 from . import own_thread
 
 SLOW = 1.0

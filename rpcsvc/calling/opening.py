@@ -16,7 +16,7 @@ from collections.abc import Callable
 from ..amqp import Delivery, Returned, Turns
 from ..errors import AccessRefused, AuthenticationFailed, ClientClosed, ConnectionFailed, RpcError, TlsFailed
 from ..settings import BrokerUrl, BrokerUrls
-from ..sizes import BodyLimit
+from ..wire.sizes import BodyLimit
 from .back_off import BackOff
 from .calls import ClientOptions
 from .evidence import Evidence

@@ -14,10 +14,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from .. import jsonrpc
 from ..deadline import expiration_ms
 from ..errors import ConnectionLost, MessageTooLarge, RequestTooLarge, RpcError
-from ..sizes import BodyLimit
+from ..wire import jsonrpc
+from ..wire.sizes import BodyLimit
 from .calls import PendingCall, now
 from .opening import Connector
 from .reserve import Reserve

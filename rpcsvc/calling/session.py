@@ -11,7 +11,7 @@ from ..amqp import Channel, Connection, Delivery, Expendable, Returned
 from ..deadline import Deadline
 from ..errors import AccessRefused, ConnectionFailed, ConnectionLost, QueueMismatch, QueueNotFound, RpcError
 from ..settings import EVENTS, BrokerUrl
-from ..sizes import BodyLimit
+from ..wire.sizes import BodyLimit
 from .evidence import Evidence
 
 SENT_AGAIN = "again"

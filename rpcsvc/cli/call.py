@@ -11,10 +11,11 @@ import json
 import sys
 from typing import Any
 
-from .. import digits, streams, values
+from .. import streams
 from ..client import RpcClient
 from ..errors import DecodingError, FunctionRaised
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..wire import digits, values
 from .broker_url import add_url, given_url
 from .exits import ExitCode
 from .parsing import Parser

@@ -14,11 +14,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from .. import jsonrpc
 from ..amqp import Delivery
 from ..bulk.mend import join, split, split_with_ids
-from ..bulk.request import METHOD, read_body
 from ..deadline import Deadline
+from ..wire import jsonrpc
+from ..wire.many.request import METHOD, read_body
 from ..workers.handle import Answer, Cancelled, Expired, Lost, Outcome, Work
 from .repair import OneByOne, called, lost_answer, may_try_again
 from .service import Service

@@ -7,8 +7,8 @@ import logging
 from dataclasses import replace
 
 from ..amqp import Connection, Delivery
-from ..control import EXCHANGE, read
 from ..errors import AccessRefused, DecodingError, QueueMismatch, RpcError
+from ..wire.control import EXCHANGE, read
 from .callback_queues import queue_of
 from .service import Service
 

@@ -18,12 +18,12 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from .. import jsonrpc
 from ..amqp import Connection, Expendable
 from ..deadline import Deadline
 from ..dispatch import too_large
 from ..errors import AccessRefused, InternalError, MessageRefused, MessageTooLarge, RemoteError, RpcError
 from ..logs import one_line
+from ..wire import jsonrpc
 from .repair import called
 from .service import Service
 from .under_way import Key

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from .. import jsonrpc
-from ..bulk.request import read_body
 from ..deadline import Deadline
 from ..dispatch import failure
 from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
 from ..logs import one_line
+from ..wire import jsonrpc
+from ..wire.many.request import read_body
 from ..workers.forking import Served
 from ..workers.handle import Answer, Lost, Outcome, Work
 from ..workers.pool import WorkerPool

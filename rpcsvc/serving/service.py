@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .. import jsonrpc
 from ..settings import DEFAULT_QUEUE_TYPE
-from ..sizes import BodyLimit
+from ..wire import jsonrpc
+from ..wire.sizes import BodyLimit
 from ..workers.forking import Served
 from ..workers.pool import WorkerPool
 from .callback_queues import RefusalLog

@@ -16,7 +16,6 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 
-from .. import jsonrpc
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
 from ..dispatch import failure
@@ -30,6 +29,7 @@ from ..errors import (
     RpcError,
 )
 from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
+from ..wire import jsonrpc
 from .call import Call
 from .callback_queues import CallbackQueues, Refused
 from .consumers import Consumer, Consumers

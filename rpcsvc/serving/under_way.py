@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from ..control import Cancel
 from ..deadline import Clock, Deadline
+from ..wire.control import Cancel
 from .remembered import Remembered
 
 Key: TypeAlias = tuple[str, str]

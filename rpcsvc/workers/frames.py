@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 
-from ..sizes import MAX_BODY
+from ..wire.sizes import MAX_BODY
 
 HEADER = struct.Struct("!BQI")
 

@@ -11,7 +11,7 @@ import pytest
 from pools import lines, pool_of, until
 
 from rpcsvc.dispatch import Rules
-from rpcsvc.jsonrpc import encode_batch, encode_params, encode_request
+from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.workers.frames import CALL, NO_RESPONSE, READY, RESULT, frame
 from rpcsvc.workers.handle import Answer, Lost
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rpcsvc.dispatch import Rules
-from rpcsvc.jsonrpc import decode_response, encode_params, encode_request
+from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.workers.handle import Answer, Outcome, Work
 from rpcsvc.workers.lives import Care
 from rpcsvc.workers.pool import WorkerPool

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pools import Pool, lines, pool_of, until
 
-from rpcsvc.jsonrpc import encode_batch, encode_params, encode_request
+from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.workers.handle import Cancelled, Lost
 from rpcsvc.workers.lives import Care
 

@@ -38,10 +38,11 @@ from ctl import RabbitCtl
 from processes import ServerProcess, wait_until
 
 import rpcsvc
-from rpcsvc import RemoteError, errors, values
+from rpcsvc import RemoteError, errors
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode, exit_code
 from rpcsvc.settings import DEFAULT_QUEUE
+from rpcsvc.wire import values
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rpcsvc import values
 from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import RemoteError
-from rpcsvc.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.registry import Registry
+from rpcsvc.wire import values
+from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 
 
 def serving(function: Callable[..., Any], *, default: str | None = None, **options: Any) -> Registry:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.control import MAX_BYTES, MAX_IDS, Cancel, cancels, read
 from rpcsvc.deadline import MAX_TIMEOUT
 from rpcsvc.errors import DecodingError
+from rpcsvc.wire.control import MAX_BYTES, MAX_IDS, Cancel, cancels, read
 
 BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import digits
+from rpcsvc.wire import digits
 
 BOUNDED = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 

@@ -10,7 +10,6 @@ from calling import call, error_of, request_body, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import values
 from rpcsvc.dispatch import Rules, dispatch, failure
 from rpcsvc.errors import (
     FunctionRaised,
@@ -22,8 +21,9 @@ from rpcsvc.errors import (
     WorkerLost,
 )
 from rpcsvc.functions import registry as built_in
-from rpcsvc.jsonrpc import decode_response
 from rpcsvc.registry import Registry
+from rpcsvc.wire import values
+from rpcsvc.wire.jsonrpc import decode_response
 
 BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)

@@ -14,15 +14,15 @@ from damage import damaged
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import jsonrpc, values
-from rpcsvc.bulk.answer import read_answer
 from rpcsvc.bulk.mend import join, split, split_with_ids
-from rpcsvc.bulk.request import METHOD
 from rpcsvc.dispatch import Rules, dispatch, failure
 from rpcsvc.errors import DecodingError, RemoteError, WorkerLost
-from rpcsvc.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.registry import Registry
-from rpcsvc.values.limits import RAW_FROM
+from rpcsvc.wire import jsonrpc, values
+from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
+from rpcsvc.wire.many.answer import read_answer
+from rpcsvc.wire.many.request import METHOD
+from rpcsvc.wire.values.limits import RAW_FROM
 
 BOUNDED = settings(
     max_examples=200,

@@ -20,8 +20,8 @@ from rpcsvc.errors import (
     RemoteError,
     ResultNotEncodable,
 )
-from rpcsvc.jsonrpc import MAX_ERROR_TEXT, decode_response
 from rpcsvc.raising import MAX_TRACEBACK
+from rpcsvc.wire.jsonrpc import MAX_ERROR_TEXT, decode_response
 
 # ---- functions that raise ---------------------------------------------------------------------------------------
 

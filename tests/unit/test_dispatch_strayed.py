@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from rpcsvc import raising
-from rpcsvc.bulk.request import METHOD
 from rpcsvc.dispatch import dispatch
 from rpcsvc.errors import InvalidParams
-from rpcsvc.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.raising import Stray
 from rpcsvc.registry import Registry
+from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
+from rpcsvc.wire.many.request import METHOD
 
 CALLED: list[str] = []
 ERROR = SystemExit(3)

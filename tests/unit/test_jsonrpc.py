@@ -12,7 +12,6 @@ from calling import request_body
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import jsonrpc, values
 from rpcsvc.errors import (
     DecodingError,
     EncodingError,
@@ -23,7 +22,8 @@ from rpcsvc.errors import (
     ParseError,
     RemoteError,
 )
-from rpcsvc.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, parse
+from rpcsvc.wire import jsonrpc, values
+from rpcsvc.wire.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, parse
 
 BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -8,10 +8,10 @@ from typing import Any, Optional
 import orjson
 import pytest
 
-from rpcsvc import values
 from rpcsvc.functions import registry as built_in
 from rpcsvc.openrpc import describe, schema
 from rpcsvc.registry import Registry
+from rpcsvc.wire import values
 
 
 def test_a_function_is_described_with_its_parameters_and_its_result() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rpcsvc.errors import ConfigurationError
-from rpcsvc.sizes import AUTO, MAX_BODY, SMALL, BodyLimit, broker_default, check_setting
+from rpcsvc.wire.sizes import AUTO, MAX_BODY, SMALL, BodyLimit, broker_default, check_setting
 
 MIB = 2**20
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rpcsvc.errors import DecodingError, EncodingError
-from rpcsvc.values import MAX_NESTING, decode, encode, encode_plain, to_jsonable
+from rpcsvc.wire.values import MAX_NESTING, decode, encode, encode_plain, to_jsonable
 
 BOUNDED = settings(
     max_examples=250,

@@ -20,7 +20,7 @@ import pydantic
 import pytest
 
 from rpcsvc.errors import EncodingError
-from rpcsvc.values import decode, encode
+from rpcsvc.wire.values import decode, encode
 
 
 class Colour(enum.Enum):

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rpcsvc.errors import DecodingError, EncodingError
-from rpcsvc.values import MAX_DECIMAL_DIGITS, decode, encode, encode_plain
+from rpcsvc.wire.values import MAX_DECIMAL_DIGITS, decode, encode, encode_plain
 
 BOUNDED = settings(max_examples=300, derandomize=True, deadline=None, database=None)
 TAGS = ["$int", "$float", "$complex", "$decimal", "$bytes", "$bytearray", "$tuple", "$set", "$frozenset", "$dict"]

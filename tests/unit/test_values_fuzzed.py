@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rpcsvc.errors import DecodingError
-from rpcsvc.values import Encoded, decode, encode, encode_parts
+from rpcsvc.wire.values import Encoded, decode, encode, encode_parts
 
 BOUNDED = settings(
     max_examples=400,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rpcsvc.errors import DecodingError, EncodingError
-from rpcsvc.values import MAX_NESTING, Encoded, decode, encode, encode_parts, encode_plain, encoding, to_jsonable
-from rpcsvc.values.limits import RAW_FROM
-from rpcsvc.values.section import Section
+from rpcsvc.wire.values import MAX_NESTING, Encoded, decode, encode, encode_parts, encode_plain, encoding, to_jsonable
+from rpcsvc.wire.values.limits import RAW_FROM
+from rpcsvc.wire.values.section import Section
 
 BOUNDED = settings(
     max_examples=200,

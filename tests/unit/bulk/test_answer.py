@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import jsonrpc
-from rpcsvc.bulk.answer import MapResult, Understanding, encode_response, read_answer
 from rpcsvc.bulk.sizing import ChunkSizer
 from rpcsvc.errors import (
     DecodingError,
@@ -25,6 +23,8 @@ from rpcsvc.errors import (
     RpcTimeout,
     WorkerLost,
 )
+from rpcsvc.wire import jsonrpc
+from rpcsvc.wire.many.answer import MapResult, Understanding, encode_response, read_answer
 
 BOUNDED = settings(max_examples=200, derandomize=True, deadline=None, database=None)
 FAILED = jsonrpc.error_object(FunctionRaised("f raised ValueError: no", data={"type": "ValueError", "message": "no"}))

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from mapped import map_answer, map_body, map_result, serving
 
 from rpcsvc.bulk.compute import compute
-from rpcsvc.bulk.request import METHOD, read
 from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import FunctionRaised, InternalError, InvalidParams, MethodNotFound, ResultNotEncodable
-from rpcsvc.jsonrpc import decode_response, encode_params, encode_request
+from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
+from rpcsvc.wire.many.request import METHOD, read
 
 BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from mapped import map_result, serving
 
-from rpcsvc import jsonrpc, values
-from rpcsvc.bulk.request import MAX_CALLS, METHOD, params, read
 from rpcsvc.errors import EncodingError, InvalidParams
+from rpcsvc.wire import jsonrpc, values
+from rpcsvc.wire.many.request import MAX_CALLS, METHOD, params, read
 
 
 def test_columns_hold_the_values_of_each_argument() -> None:

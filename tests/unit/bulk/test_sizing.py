@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rpcsvc.bulk.answer import MapAnswer
-from rpcsvc.bulk.request import MAX_CALLS
 from rpcsvc.bulk.sizing import ChunkSizer
+from rpcsvc.wire.many.answer import MapAnswer
+from rpcsvc.wire.many.request import MAX_CALLS
 
 BOUNDED = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 

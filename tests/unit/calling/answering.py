@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from rpcsvc import jsonrpc
 from rpcsvc.calling.mapping import MapResults
 from rpcsvc.errors import FunctionRaised
+from rpcsvc.wire import jsonrpc
 
 
 @dataclass(slots=True, eq=False)

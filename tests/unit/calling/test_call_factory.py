@@ -9,9 +9,9 @@ from typing import Any
 import numpy
 import pytest
 
-from rpcsvc import jsonrpc
 from rpcsvc.calling.calls import CallFactory, ClientOptions, PendingCall
 from rpcsvc.errors import ConfigurationError, EncodingError, RequestTooLarge
+from rpcsvc.wire import jsonrpc
 
 LARGE = b"0123456789abcdef" * 2048
 

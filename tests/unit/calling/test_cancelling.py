@@ -10,8 +10,8 @@ from typing import Any, cast
 from rpcsvc.calling.calls import PendingCall, now
 from rpcsvc.calling.cancelling import Canceller
 from rpcsvc.calling.opening import Connector
-from rpcsvc.control import read
 from rpcsvc.errors import ConnectionLost, RpcError
+from rpcsvc.wire.control import read
 
 
 class Broker:

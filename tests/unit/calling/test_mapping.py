@@ -15,8 +15,6 @@ from answering import Servers, mapped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import jsonrpc
-from rpcsvc.bulk.answer import Understanding
 from rpcsvc.calling.mapping import MapResults
 from rpcsvc.deadline import MAX_TIMEOUT
 from rpcsvc.errors import (
@@ -33,6 +31,8 @@ from rpcsvc.errors import (
     RpcTimeout,
     WorkerLost,
 )
+from rpcsvc.wire import jsonrpc
+from rpcsvc.wire.many.answer import Understanding
 
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 

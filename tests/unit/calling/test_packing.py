@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import jsonrpc, values
-from rpcsvc.bulk.request import read
 from rpcsvc.calling.packing import PACK_TARGET, Pack, Packer
 from rpcsvc.errors import (
     DecodingError,
@@ -24,6 +22,8 @@ from rpcsvc.errors import (
     RpcTimeout,
     WorkerLost,
 )
+from rpcsvc.wire import jsonrpc, values
+from rpcsvc.wire.many.request import read
 
 BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 

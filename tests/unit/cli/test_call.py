@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc import values
 from rpcsvc.cli import call
 from rpcsvc.cli.parsing import Parser
 from rpcsvc.settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from rpcsvc.wire import values
 
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)

@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 
-from rpcsvc import jsonrpc
 from rpcsvc.deadline import Deadline
 from rpcsvc.errors import TimeLimitExceeded, WorkerLost
 from rpcsvc.serving.repair import OneByOne, called, lost_error, may_try_again
 from rpcsvc.serving.service import ServerCounts, Service
 from rpcsvc.supervision import WorkerExit
+from rpcsvc.wire import jsonrpc
 from rpcsvc.workers.forking import Served
 from rpcsvc.workers.handle import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
 from rpcsvc.workers.pool import WorkerPool

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.bulk.request import METHOD
 from rpcsvc.dispatch import Rules, dispatch
-from rpcsvc.jsonrpc import decode_response, encode_batch, encode_params, encode_request
 from rpcsvc.raising import StopCall
 from rpcsvc.registry import Registry
+from rpcsvc.wire.jsonrpc import decode_response, encode_batch, encode_params, encode_request
+from rpcsvc.wire.many.request import METHOD
 from rpcsvc.workers.interrupts import Interrupts, call_function, in_function
 from rpcsvc.workers.limits import enforce
 from rpcsvc.workers.own import Belongings

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 MAX_BODY: Final = 64 * 2**20
 """The largest body in bytes, whatever a broker takes."""

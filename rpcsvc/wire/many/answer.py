@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeAlias
 
-from .. import jsonrpc, values
-from ..errors import (
+from ...errors import (
     DecodingError,
     EncodingError,
     InvalidParams,
@@ -18,6 +17,7 @@ from ..errors import (
     RemoteError,
     ResultNotEncodable,
 )
+from .. import jsonrpc, values
 from .request import METHOD
 
 ErrorObject: TypeAlias = dict[str, Any]

@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from ..errors import DecodingError, EncodingError, InvalidRequest, ParseError, RemoteError, remote_error
 from . import values
-from .errors import DecodingError, EncodingError, InvalidRequest, ParseError, RemoteError, remote_error
 
 POSITIONAL = "*"
 """The member that holds positional arguments beside named ones."""

@@ -22,8 +22,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from ...errors import EncodingError
 from ..digits import to_decimal
-from ..errors import EncodingError
 from .limits import ARRAY_DTYPE, BARE_MAX, BARE_MIN, MAX_NESTING, RAW_FROM, TOO_DEEP
 from .refusals import Refusal, array_refusal, refusal, show
 from .section import Encoded

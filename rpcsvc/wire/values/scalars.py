@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from ..errors import DecodingError
+from ...errors import DecodingError
 from .limits import ARRAY_DIMENSIONS, ARRAY_DTYPE
 from .section import Section
 

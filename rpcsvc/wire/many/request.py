@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import InvalidParams
 from .. import jsonrpc, values
-from ..errors import InvalidParams
 
 METHOD = "rpc.map"
 MAX_CALLS = 10_000

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from .deadline import MAX_TIMEOUT
-from .errors import DecodingError
+from ..deadline import MAX_TIMEOUT
+from ..errors import DecodingError
 
 EXCHANGE = "rpcsvc.control"
 CANCEL = "rpc.cancel"

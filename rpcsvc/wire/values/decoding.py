@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from ..errors import DecodingError
+from ...errors import DecodingError
 from .limits import BARE_MAX, BARE_MIN, MAX_DECIMAL_DIGITS, MAX_NESTING
 from .scalars import SCALARS, Scalars, scalars_with
 from .section import NUL, Section

@@ -1,0 +1,1 @@
+"""All that stands on the wire, pure: docs/wire.md as code."""

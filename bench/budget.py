@@ -26,7 +26,7 @@ from rpcsvc.calling.calls import CallFactory, ClientOptions
 from rpcsvc.calling.futures import RpcFuture
 from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import registry
-from rpcsvc.keeper import keep_all_processes
+from rpcsvc.host.keeper import keep_all_processes
 from rpcsvc.pending import PendingCalls
 from rpcsvc.wire import jsonrpc
 from rpcsvc.workers.frames import CALL, FrameReader, frame

@@ -21,7 +21,7 @@ import psutil
 from rpcsvc import AsyncRpcClient, RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.functions import fib
-from rpcsvc.keeper import keep_all_processes
+from rpcsvc.host.keeper import keep_all_processes
 
 QUEUE = "rpcsvc-figures"
 ROUNDS = 5

@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.keeper import keep_processes
+from rpcsvc.host.keeper import keep_processes
 from rpcsvc.settings import BrokerUrl, BrokerUrls, usable_cpus
 from rpcsvc.wire.digits import abbreviate
 

@@ -26,7 +26,7 @@ from .errors import (
     RemoteError,
     ResultNotEncodable,
 )
-from .logs import tell_failed
+from .host.logs import tell_failed
 from .openrpc import describe
 from .raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 from .registry import Registry

@@ -26,10 +26,13 @@ from .errors import (
     QueueNotFound,
     RpcError,
 )
+from .host.logs import Outage
+from .host.loops import new_event_loop
+from .host.malloc import keep_large_blocks
+from .host.signals import stop_signals
+from .host.stopping import Ask, StopRequests
+from .host.surroundings import Surroundings
 from .importing import check_is_importable, refuse_server
-from .logs import Outage
-from .loops import new_event_loop
-from .memory import keep_large_blocks
 from .serving.queue import QueueFound
 from .serving.service import ServerCounts, Service
 from .serving.session import Session
@@ -44,13 +47,10 @@ from .settings import (
 )
 from .settings.limits import Limits
 from .settings.names import check_patterns, check_queue, check_registry
-from .signals import stop_signals
-from .stopping import Ask, StopRequests
 from .supervision import RESTART_WINDOW
 from .wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
 from .workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
 from .workers.pool import WorkerPool
-from .workers.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 

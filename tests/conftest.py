@@ -11,7 +11,7 @@ import pytest
 from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
-from rpcsvc.keeper import keep_all_processes
+from rpcsvc.host.keeper import keep_all_processes
 from rpcsvc.settings import BrokerUrl
 from rpcsvc.wire.sizes import broker_default
 

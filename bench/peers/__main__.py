@@ -19,7 +19,7 @@ from typing import Any
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
-from rpcsvc.keeper import keep_all_processes
+from rpcsvc.host.keeper import keep_all_processes
 
 from .earlier import Earlier
 from .everyone import PEERS

@@ -15,8 +15,8 @@ import pika.exceptions
 
 from .._version import __version__
 from ..errors import RpcError
+from ..host.streams import fill_standard_streams
 from ..settings import BrokerUrl
-from ..streams import fill_standard_streams
 from .channel import Channel
 from .faults import lost_error, opening_error
 from .tls import context_for, server_name_for

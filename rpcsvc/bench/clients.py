@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from ..deadline import Deadline
 from ..errors import RpcError
+from ..host.surroundings import interpreter_options
 from ..settings import BrokerUrl
-from ..workers.surroundings import interpreter_options
 from .load import Load
 
 _READY_WITHIN = 30.0

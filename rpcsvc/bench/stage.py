@@ -19,9 +19,9 @@ from typing import IO
 from ..amqp import Connection
 from ..broker import PrivateBroker, answers
 from ..errors import ConnectionFailed, PoolFailed, RpcError
-from ..keeper import keep_processes
+from ..host.keeper import keep_processes
+from ..host.surroundings import interpreter_options
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, BrokerUrl, find_urls
-from ..workers.surroundings import interpreter_options
 from .resources import find_broker, find_servers
 
 _READY_WITHIN = 60.0

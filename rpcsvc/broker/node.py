@@ -23,10 +23,10 @@ from typing import Self
 
 from ..deadline import Deadline, check_timeout
 from ..errors import BrokerError, BrokerStartFailed, ConfigurationError
-from ..keeper import keep_broker
+from ..host.keeper import keep_broker
+from ..host.signals import stop_signals
+from ..host.stopping import Ask, StopRequests
 from ..settings import BrokerUrl, broker_folder
-from ..signals import stop_signals
-from ..stopping import Ask, StopRequests
 from . import files, install, ports, processes
 from .config import Layout, check_folder
 from .launch import BadMoment, Launch, excerpt, printed_text

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..errors import ClientClosed, ConnectionFailed, OutOfPlace, RpcError, RpcTimeout
-from ..loops import new_event_loop
+from ..host.loops import new_event_loop
 from ..settings import BrokerUrls
 from . import own_thread
 from .calls import CallFactory, ClientOptions, PendingCall

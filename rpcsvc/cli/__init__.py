@@ -12,9 +12,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .. import streams
 from .._version import __version__
 from ..errors import RpcError
+from ..host import streams
 from . import bench, broker, call, serve
 from .advice import advice
 from .exits import ExitCode, exit_code

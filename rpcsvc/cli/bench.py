@@ -16,10 +16,10 @@ from types import FrameType
 
 from ..bench.load import Load, encode_arguments, parse_sweep
 from ..errors import ConfigurationError
+from ..host.signals import stop_signals
+from ..host.stopping import Ask, StopRequests
 from ..server import BUILT_IN
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
-from ..signals import stop_signals
-from ..stopping import Ask, StopRequests
 from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode

@@ -11,9 +11,9 @@ import json
 import sys
 from typing import Any
 
-from .. import streams
 from ..client import RpcClient
 from ..errors import DecodingError, FunctionRaised
+from ..host import streams
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from ..wire import digits, values
 from .broker_url import add_url, given_url

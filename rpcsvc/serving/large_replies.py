@@ -22,7 +22,7 @@ from ..amqp import Connection, Expendable
 from ..deadline import Deadline
 from ..dispatch import too_large
 from ..errors import AccessRefused, InternalError, MessageRefused, MessageTooLarge, RemoteError, RpcError
-from ..logs import one_line
+from ..host.logs import one_line
 from ..wire import jsonrpc
 from .repair import called
 from .service import Service

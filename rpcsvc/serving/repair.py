@@ -11,7 +11,7 @@ from functools import partial
 from ..deadline import Deadline
 from ..dispatch import failure
 from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
-from ..logs import one_line
+from ..host.logs import one_line
 from ..wire import jsonrpc
 from ..wire.many.request import read_body
 from ..workers.forking import Served

@@ -17,13 +17,13 @@ import socket
 from typing import Protocol
 
 from ..dispatch import Rules
+from ..host.surroundings import Surroundings
 from ..supervision import Supervisor, WorkerExit
 from .forking import ForkServer, ForkServerEvents, Served
 from .handle import Cause, Kill, State, Worker
 from .handle import Owner as WorkerOwner
 from .progress import Progress
 from .shortage import is_passing
-from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from typing import Any
 from .._version import __version__
 from ..dispatch import Rules
 from ..errors import RegistryFailed, describe_exit
+from ..host.surroundings import Surroundings
 from ..supervision import WorkerExit
 from .orphans import MARK
 from .output import LogSettings
-from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 

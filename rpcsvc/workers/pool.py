@@ -23,10 +23,10 @@ from collections.abc import Callable
 from ..deadline import Deadline
 from ..dispatch import Rules
 from ..errors import PoolFailed
+from ..host.surroundings import Surroundings
 from .forking import Served
 from .handle import Answer, Done, Expired, State, Work, Worker
 from .lives import Care, Lives
-from .surroundings import Surroundings
 from .watch import Watch
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from types import FrameType
 
-from .. import logs
 from ..dispatch import Rules, dispatch
+from ..host import logs
 from ..raising import StopCall, Stray
 from ..registry import Registry
 from . import output

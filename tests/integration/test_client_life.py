@@ -14,7 +14,7 @@ from processes import ServerProcess, wait_until
 
 from rpcsvc import AsyncRpcClient, RpcClient
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.loops import new_event_loop
+from rpcsvc.host.loops import new_event_loop
 
 
 def run_program(broker: PrivateBroker, text: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from rpcsvc.errors import FunctionRaised
-from rpcsvc.logs import Outage, one_line, tell_failed, use_seconds
+from rpcsvc.host.logs import Outage, one_line, tell_failed, use_seconds
 
 
 class Clock:

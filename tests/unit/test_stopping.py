@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpcsvc.stopping import Ask, StopRequests
+from rpcsvc.host.stopping import Ask, StopRequests
 
 TERM, INT = True, False
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rpcsvc.keeper import keep_all_processes
+from rpcsvc.host.keeper import keep_all_processes
 
 from .runner import Result, private_broker, run
 from .scenario import Scenario, all_scenarios

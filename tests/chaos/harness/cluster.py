@@ -23,7 +23,7 @@ from ctl import run_tool
 from rpcsvc.broker import config, install, ports, probe, processes
 from rpcsvc.broker.config import Credentials, Layout
 from rpcsvc.errors import ConnectionFailed
-from rpcsvc.keeper import MARK, keep_folder
+from rpcsvc.host.keeper import MARK, keep_folder
 
 _START_TIMEOUT = 120.0
 

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
-from rpcsvc.keeper import keep_folder
+from rpcsvc.host.keeper import keep_folder
 
 from .checker import Verdict, check
 from .cluster import Cluster

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rpcsvc.workers.surroundings import Folder, Surroundings, interpreter_options, thread_variables
+from rpcsvc.host.surroundings import Folder, Surroundings, interpreter_options, thread_variables
 
 
 @pytest.mark.parametrize(

@@ -196,13 +196,13 @@ def _wait(orders: int, starter: int) -> list[dict[str, Any]]:
 
 
 def _end_processes(mark: str) -> None:
-    from .broker.processes import kill_marked  # noqa: PLC0415 most keepers have nothing to do
+    from ..broker.processes import kill_marked  # noqa: PLC0415 most keepers have nothing to do
 
     kill_marked(MARK, mark)
 
 
 def _end_broker(folder: Path, *, remove: bool) -> None:
-    from .broker.node import PrivateBroker  # noqa: PLC0415
+    from ..broker.node import PrivateBroker  # noqa: PLC0415
 
     broker = PrivateBroker(folder)
     if remove:

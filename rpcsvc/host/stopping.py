@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 
-from .deadline import Clock
+from ..deadline import Clock
 
 ECHO = 1.0
 """Seconds from the signal that began the stop, in which SIGTERM says nothing new. A third one counts from there too."""

@@ -6,8 +6,8 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from .deadline import Clock
-from .errors import RemoteError
+from ..deadline import Clock
+from ..errors import RemoteError
 
 log = logging.getLogger(__name__)
 

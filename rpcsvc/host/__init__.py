@@ -1,0 +1,1 @@
+"""What this machine gives, and what it does to a program: event loop, allocator, streams, signals, processes."""

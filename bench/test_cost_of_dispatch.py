@@ -10,7 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import fib
 from rpcsvc.functions import registry as built_in
-from rpcsvc.registry import Registry
+from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD, params
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rpcsvc.functions import factorize, fib, fibonacci, is_prime, monte_carlo_pi, primes, sha256
-from rpcsvc.functions._gmp import gmp
+from rpcsvc.functions import factorize, fib, is_prime, monte_carlo_pi, sha256
+from rpcsvc.functions.builtin import fibonacci, primes
+from rpcsvc.functions.builtin._gmp import gmp
 
 gmpy2 = gmp()
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         TlsFailed,
         WorkerLost,
     )
-    from .registry import Registry
+    from .functions.registration import Registry
     from .server import RpcServer
 
 _HOMES = {

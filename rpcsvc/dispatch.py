@@ -26,10 +26,10 @@ from .errors import (
     RemoteError,
     ResultNotEncodable,
 )
+from .functions.description import describe
+from .functions.registration import Registry
 from .host.logs import tell_failed
-from .openrpc import describe
 from .raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
-from .registry import Registry
 from .wire import jsonrpc, values
 from .wire.many.answer import encode_response
 from .wire.many.request import METHOD, read

@@ -26,13 +26,13 @@ from .errors import (
     QueueNotFound,
     RpcError,
 )
+from .functions.importing import check_is_importable, refuse_server
 from .host.logs import Outage
 from .host.loops import new_event_loop
 from .host.malloc import keep_large_blocks
 from .host.signals import stop_signals
 from .host.stopping import Ask, StopRequests
 from .host.surroundings import Surroundings
-from .importing import check_is_importable, refuse_server
 from .serving.queue import QueueFound
 from .serving.service import ServerCounts, Service
 from .serving.session import Session

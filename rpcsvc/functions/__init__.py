@@ -12,13 +12,13 @@ Rules of this package:
 
 from __future__ import annotations
 
-from ..registry import Registry
-from ._gmp import gmp
-from .fibonacci import fib
-from .hashing import sha256
-from .montecarlo import monte_carlo_pi
-from .plain import echo, sleep
-from .primes import factorize, is_prime
+from .builtin._gmp import gmp
+from .builtin.fibonacci import fib
+from .builtin.hashing import sha256
+from .builtin.montecarlo import monte_carlo_pi
+from .builtin.plain import echo, sleep
+from .builtin.primes import factorize, is_prime
+from .registration import Registry
 
 __all__ = ["echo", "factorize", "fib", "is_prime", "monte_carlo_pi", "registry", "sha256", "sleep"]
 

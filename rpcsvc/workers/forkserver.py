@@ -43,9 +43,9 @@ from typing import Any, NoReturn
 from .._version import __version__
 from ..dispatch import Rules
 from ..errors import describe_exit
+from ..functions.registration import Registry
 from ..host.malloc import keep_large_blocks
 from ..host.streams import fill_closed
-from ..registry import Registry
 from ..supervision import WorkerExit
 from . import output, worker
 from .interrupts import CANCEL_SIGNAL

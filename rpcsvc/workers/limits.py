@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..dispatch import Rules
+from ..functions.registration import Function, Registry
 from ..raising import NoMemory
-from ..registry import Function, Registry
 from ..settings.limits import Limits
 from .footprint import Ceiling, private_bytes
 from .interrupts import Interrupts, call_function

@@ -22,8 +22,8 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..importing import importing
-from ..registry import Registry
+from ..functions.importing import importing
+from ..functions.registration import Registry
 from ..settings.names import check_registry
 from .own import Belongings, Handler, fork, leave_if_strayed
 

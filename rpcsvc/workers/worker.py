@@ -20,9 +20,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from ..dispatch import Rules, dispatch
+from ..functions.registration import Registry
 from ..host import logs
 from ..raising import StopCall, Stray
-from ..registry import Registry
 from . import output
 from .frames import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
 from .interrupts import Interrupts

@@ -9,7 +9,7 @@ import pytest
 
 from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import RemoteError
-from rpcsvc.registry import Registry
+from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 

@@ -19,8 +19,8 @@ import pydantic
 import pytest
 
 from rpcsvc import Registry
-from rpcsvc.checks import misfit
 from rpcsvc.errors import InvalidParams, RegistrationError
+from rpcsvc.functions.checks import misfit
 
 
 class Colour(enum.Enum):

@@ -21,7 +21,7 @@ from rpcsvc.errors import (
     WorkerLost,
 )
 from rpcsvc.functions import registry as built_in
-from rpcsvc.registry import Registry
+from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import values
 from rpcsvc.wire.jsonrpc import decode_response
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rpcsvc.bulk.mend import join, split, split_with_ids
 from rpcsvc.dispatch import Rules, dispatch, failure
 from rpcsvc.errors import DecodingError, RemoteError, WorkerLost
-from rpcsvc.registry import Registry
+from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import read_answer

@@ -11,8 +11,8 @@ import pytest
 from rpcsvc import raising
 from rpcsvc.dispatch import dispatch
 from rpcsvc.errors import InvalidParams
+from rpcsvc.functions.registration import Registry
 from rpcsvc.raising import Stray
-from rpcsvc.registry import Registry
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD
 

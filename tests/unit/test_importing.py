@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from rpcsvc.errors import ConfigurationError
-from rpcsvc.importing import VARIABLE, check_is_importable, importing, refuse_server
+from rpcsvc.functions.importing import VARIABLE, check_is_importable, importing, refuse_server
 
 
 def test_a_server_is_refused_while_a_registry_is_imported_and_never_else() -> None:

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from rpcsvc.functions import registry as built_in
-from rpcsvc.openrpc import describe, schema
-from rpcsvc.registry import Registry
+from rpcsvc.functions.description import describe, schema
+from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import values
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rpcsvc.errors import ConfigurationError, InvalidParams, RegistrationError
-from rpcsvc.registry import MAX_ATTEMPTS, MAX_NAME_BYTES, Function, Registry
+from rpcsvc.functions.registration import MAX_ATTEMPTS, MAX_NAME_BYTES, Function, Registry
 
 if TYPE_CHECKING:
     from nowhere import OnlyForTheTypeChecker

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcsvc.errors import InvalidParams
-from rpcsvc.registry import Function, Registry
+from rpcsvc.functions.registration import Function, Registry
 
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rpcsvc.dispatch import Rules, dispatch
-from rpcsvc.registry import Registry
+from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import MapAnswer, read_answer
 from rpcsvc.wire.many.request import METHOD

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rpcsvc.functions._gmp import gmp
+from rpcsvc.functions.builtin._gmp import gmp
 
 
 @pytest.fixture

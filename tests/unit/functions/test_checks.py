@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpcsvc.functions._checks import few_bits, shown, whole_number
+from rpcsvc.functions.builtin._checks import few_bits, shown, whole_number
 
 
 def test_a_number_in_range_comes_back_and_both_ends_belong_to_the_range() -> None:

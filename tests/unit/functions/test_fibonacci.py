@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.functions import fibonacci
-from rpcsvc.functions.fibonacci import MAX_N, fib
+from rpcsvc.functions.builtin import fibonacci
+from rpcsvc.functions.builtin.fibonacci import MAX_N, fib
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
 

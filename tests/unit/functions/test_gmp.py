@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rpcsvc.functions._gmp import gmp
+from rpcsvc.functions.builtin._gmp import gmp
 
 
 def test_gmpy2_is_used_where_it_is_installed() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.functions.hashing import MAX_ROUNDS, sha256
+from rpcsvc.functions.builtin.hashing import MAX_ROUNDS, sha256
 
 
 def test_the_published_examples_come_out() -> None:

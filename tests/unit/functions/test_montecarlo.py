@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from rpcsvc.functions.montecarlo import MAX_SAMPLES, monte_carlo_pi
+from rpcsvc.functions.builtin.montecarlo import MAX_SAMPLES, monte_carlo_pi
 
 
 def test_the_estimate_is_near_pi() -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rpcsvc.functions.plain import MAX_SECONDS, echo, sleep
+from rpcsvc.functions.builtin.plain import MAX_SECONDS, echo, sleep
 
 
 def test_echo_gives_back_the_very_value() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.functions import primes
-from rpcsvc.functions.primes import MAX_FACTORIZE_BITS, MAX_PRIME_BITS, factorize, is_prime
+from rpcsvc.functions.builtin import primes
+from rpcsvc.functions.builtin.primes import MAX_FACTORIZE_BITS, MAX_PRIME_BITS, factorize, is_prime
 
 LIMIT = 100_000
 MERSENNE_EXPONENTS = (2, 3, 5, 7, 13, 17, 19, 31, 61, 89, 107, 127, 521, 607, 1279)

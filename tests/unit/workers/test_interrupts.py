@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rpcsvc.dispatch import Rules, dispatch
+from rpcsvc.functions.registration import Registry
 from rpcsvc.raising import StopCall
-from rpcsvc.registry import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_batch, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD
 from rpcsvc.workers.interrupts import Interrupts, call_function, in_function

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rpcsvc.errors import ConfigurationError, FunctionRaised, MemoryLimitExceeded, TimeLimitExceeded
+from rpcsvc.functions.registration import Registry
 from rpcsvc.raising import NoMemory, SoftLimit, function_raised
-from rpcsvc.registry import Registry
 from rpcsvc.settings.limits import NO_LIMITS, Limits
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .wire import values
+from ..wire import values
 
 _UNIONS = (typing.Union, types.UnionType)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
+from ..errors import ConfigurationError, InvalidParams, RegistrationError
+from ..settings.limits import NO_LIMITS, Limits
+from ..wire.jsonrpc import RESERVED_PREFIX
 from .checks import Check, compile_check, misfit
-from .errors import ConfigurationError, InvalidParams, RegistrationError
-from .settings.limits import NO_LIMITS, Limits
-from .wire.jsonrpc import RESERVED_PREFIX
 
 F = TypeVar("F", bound=Callable[..., Any])
 Init = TypeVar("Init", bound=Callable[[], object])

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 VARIABLE = "RPCSVC_IMPORTING"
 """In the environment while an import runs: the registry. Gone when functions run, which may start servers."""

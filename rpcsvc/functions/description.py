@@ -7,7 +7,7 @@ import types
 import typing
 from typing import Any
 
-from .registry import Function, Registry
+from .registration import Function, Registry
 
 OPENRPC_VERSION = "1.3.2"
 

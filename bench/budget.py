@@ -24,12 +24,12 @@ from rpcsvc.amqp.fastpath import FrameParser, Publisher, ack
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.calling.calls import CallFactory, ClientOptions
 from rpcsvc.calling.futures import RpcFuture
-from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import registry
 from rpcsvc.host.keeper import keep_all_processes
 from rpcsvc.pending import PendingCalls
 from rpcsvc.wire import jsonrpc
-from rpcsvc.workers.frames import CALL, FrameReader, frame
+from rpcsvc.workers.inside.dispatch import dispatch
+from rpcsvc.workers.pipe import CALL, FrameReader, frame
 
 ROUNDS = 5
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rpcsvc.dispatch import dispatch
 from rpcsvc.functions import fib
 from rpcsvc.functions import registry as built_in
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD, params
+from rpcsvc.workers.inside.dispatch import dispatch
 
 IDS = [str(number) for number in range(100)]
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from .amqp import Turns
 from .deadline import Deadline, check_timeout
-from .dispatch import Rules
 from .errors import (
     AccessRefused,
     AuthenticationFailed,
@@ -47,10 +46,11 @@ from .settings import (
 )
 from .settings.limits import Limits
 from .settings.names import check_patterns, check_queue, check_registry
-from .supervision import RESTART_WINDOW
 from .wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
+from .workers.inside.dispatch import Rules
 from .workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
 from .workers.pool import WorkerPool
+from .workers.supervisor import RESTART_WINDOW
 
 log = logging.getLogger(__name__)
 

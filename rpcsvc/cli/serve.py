@@ -14,8 +14,8 @@ from ..errors import ConfigurationError, RegistryFailed
 from ..server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, find_urls
 from ..settings.names import check_registry
-from ..supervision import RESTART_WINDOW
 from ..wire.sizes import AUTO
+from ..workers.supervisor import RESTART_WINDOW
 from .broker_url import add_url, given_url
 from .exits import ExitCode
 from .parsing import Parser

@@ -19,7 +19,7 @@ from ..bulk.mend import join, split, split_with_ids
 from ..deadline import Deadline
 from ..wire import jsonrpc
 from ..wire.many.request import METHOD, read_body
-from ..workers.handle import Answer, Cancelled, Expired, Lost, Outcome, Work
+from ..workers.process import Answer, Cancelled, Expired, Lost, Outcome, Work
 from .repair import OneByOne, called, lost_answer, may_try_again
 from .service import Service
 from .under_way import Key

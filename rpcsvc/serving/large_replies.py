@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 
 from ..amqp import Connection, Expendable
 from ..deadline import Deadline
-from ..dispatch import too_large
 from ..errors import AccessRefused, InternalError, MessageRefused, MessageTooLarge, RemoteError, RpcError
 from ..host.logs import one_line
 from ..wire import jsonrpc
+from ..workers.inside.dispatch import too_large
 from .repair import called
 from .service import Service
 from .under_way import Key

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from functools import partial
 
 from ..deadline import Deadline
-from ..dispatch import failure
 from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
 from ..host.logs import one_line
 from ..wire import jsonrpc
 from ..wire.many.request import read_body
-from ..workers.forking import Served
-from ..workers.handle import Answer, Lost, Outcome, Work
+from ..workers.forkserver_client import Served
+from ..workers.inside.dispatch import failure
 from ..workers.pool import WorkerPool
+from ..workers.process import Answer, Lost, Outcome, Work
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..settings import DEFAULT_QUEUE_TYPE
 from ..wire import jsonrpc
 from ..wire.sizes import BodyLimit
-from ..workers.forking import Served
+from ..workers.forkserver_client import Served
 from ..workers.pool import WorkerPool
 from .callback_queues import RefusalLog
 from .under_way import UnderWay

@@ -18,7 +18,6 @@ from functools import partial
 
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
-from ..dispatch import failure
 from ..errors import (
     AccessRefused,
     ConnectionFailed,
@@ -30,6 +29,7 @@ from ..errors import (
 )
 from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
 from ..wire import jsonrpc
+from ..workers.inside.dispatch import failure
 from .call import Call
 from .callback_queues import CallbackQueues, Refused
 from .consumers import Consumer, Consumers

@@ -16,14 +16,14 @@ import signal
 import socket
 from typing import Protocol
 
-from ..dispatch import Rules
 from ..host.surroundings import Surroundings
-from ..supervision import Supervisor, WorkerExit
-from .forking import ForkServer, ForkServerEvents, Served
-from .handle import Cause, Kill, State, Worker
-from .handle import Owner as WorkerOwner
-from .progress import Progress
+from .forkserver_client import ForkServer, ForkServerEvents, Served
+from .inside.dispatch import Rules
+from .process import Cause, Kill, State, Worker
+from .process import Owner as WorkerOwner
+from .scoreboard import Progress
 from .shortage import is_passing
+from .supervisor import Supervisor, WorkerExit
 
 log = logging.getLogger(__name__)
 

@@ -41,20 +41,21 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .._version import __version__
-from ..dispatch import Rules
 from ..errors import describe_exit
 from ..functions.registration import Registry
 from ..host.malloc import keep_large_blocks
 from ..host.streams import fill_closed
-from ..supervision import WorkerExit
-from . import output, worker
-from .interrupts import CANCEL_SIGNAL
+from . import output
+from .inside import main as worker
+from .inside.dispatch import Rules
+from .inside.interrupts import CANCEL_SIGNAL
+from .inside.own import Belongings, die_with, fork, outlive_the_parent
 from .loading import SignalState, load_registry, threads_lost_by_a_fork, try_to_load
 from .names import CommandLine, name_this_thread
 from .orphans import Orphans, Zombies, adopt, below, forget_multiprocessings, kill, terminate_multiprocessings
-from .own import Belongings, die_with, fork, outlive_the_parent
-from .progress import Progress
+from .scoreboard import Progress
 from .shortage import is_passing
+from .supervisor import WorkerExit
 
 _MAX_FDS = 16
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, CANCEL_SIGNAL)

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..deadline import check_timeout
-from ..dispatch import Rules
 from ..errors import ConfigurationError, PoolFailed, RpcError
 from ..host.surroundings import Surroundings
-from ..supervision import RESTART_WINDOW, GiveUp, Supervisor, default_max_restarts
 from .crew import Crew
-from .forking import Served
-from .handle import Owner, State, Worker
+from .forkserver_client import Served
+from .inside.dispatch import Rules
+from .process import Owner, State, Worker
 from .shortage import Shortage, is_passing
+from .supervisor import RESTART_WINDOW, GiveUp, Supervisor, default_max_restarts
 
 log = logging.getLogger(__name__)
 

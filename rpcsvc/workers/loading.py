@@ -25,7 +25,7 @@ from ..errors import ConfigurationError
 from ..functions.importing import importing
 from ..functions.registration import Registry
 from ..settings.names import check_registry
-from .own import Belongings, Handler, fork, leave_if_strayed
+from .inside.own import Belongings, Handler, fork, leave_if_strayed
 
 _TIMERS = {
     "ITIMER_REAL": signal.ITIMER_REAL,

@@ -21,13 +21,13 @@ from collections import deque
 from collections.abc import Callable
 
 from ..deadline import Deadline
-from ..dispatch import Rules
 from ..errors import PoolFailed
 from ..host.surroundings import Surroundings
-from .forking import Served
-from .handle import Answer, Done, Expired, State, Work, Worker
+from .forkserver_client import Served
+from .inside.dispatch import Rules
 from .lives import Care, Lives
-from .watch import Watch
+from .process import Answer, Done, Expired, State, Work, Worker
+from .watchdog import Watch
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pools import lines, pool_of, until
 
-from rpcsvc.dispatch import Rules
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
-from rpcsvc.workers.frames import CALL, NO_RESPONSE, READY, RESULT, frame
-from rpcsvc.workers.handle import Answer, Lost
+from rpcsvc.workers.inside.dispatch import Rules
+from rpcsvc.workers.pipe import CALL, NO_RESPONSE, READY, RESULT, frame
+from rpcsvc.workers.process import Answer, Lost
 
 FORKERS = "forkers:registry"
 ENDS = [

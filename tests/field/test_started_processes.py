@@ -19,8 +19,8 @@ from starters import WAYS
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.workers.handle import Lost
 from rpcsvc.workers.lives import Care
+from rpcsvc.workers.process import Lost
 
 STARTERS = "starters:registry"
 HERE = str(Path(__file__).parent)

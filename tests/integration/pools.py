@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rpcsvc.dispatch import Rules
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
-from rpcsvc.workers.handle import Answer, Outcome, Work
+from rpcsvc.workers.inside.dispatch import Rules
 from rpcsvc.workers.lives import Care
 from rpcsvc.workers.pool import WorkerPool
+from rpcsvc.workers.process import Answer, Outcome, Work
 
 REGISTRY = "unruly:registry"
 

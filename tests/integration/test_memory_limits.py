@@ -12,8 +12,8 @@ from processes import ServerProcess
 
 from rpcsvc import MemoryLimitExceeded, RpcClient
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.dispatch import Rules
-from rpcsvc.workers.handle import Lost
+from rpcsvc.workers.inside.dispatch import Rules
+from rpcsvc.workers.process import Lost
 
 MIB = 2**20
 LIMIT = 64 * MIB

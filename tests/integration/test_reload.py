@@ -16,8 +16,8 @@ import rpcsvc
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
-from rpcsvc.workers.handle import Lost
 from rpcsvc.workers.lives import Care
+from rpcsvc.workers.process import Lost
 
 CODE = """
 from rpcsvc import Registry

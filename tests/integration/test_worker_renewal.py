@@ -16,8 +16,8 @@ from processes import ServerProcess, wait_until
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
-from rpcsvc.workers.handle import Lost
 from rpcsvc.workers.lives import Care
+from rpcsvc.workers.process import Lost
 
 
 @pytest.mark.parametrize("most", [1, 10])

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from pools import Pool, lines, pool_of, until
 
-from rpcsvc.workers.handle import Lost
 from rpcsvc.workers.lives import Care
+from rpcsvc.workers.process import Lost
 
 QUICK = Care(start_timeout=0.5)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import RemoteError
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
 
 
 def serving(function: Callable[..., Any], *, default: str | None = None, **options: Any) -> Registry:

@@ -10,7 +10,6 @@ from calling import call, error_of, request_body, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.dispatch import Rules, dispatch, failure
 from rpcsvc.errors import (
     FunctionRaised,
     InvalidParams,
@@ -24,6 +23,7 @@ from rpcsvc.functions import registry as built_in
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import values
 from rpcsvc.wire.jsonrpc import decode_response
+from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
 
 BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from rpcsvc.bulk.mend import join, split, split_with_ids
-from rpcsvc.dispatch import Rules, dispatch, failure
 from rpcsvc.errors import DecodingError, RemoteError, WorkerLost
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import jsonrpc, values
@@ -23,6 +22,7 @@ from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import read_answer
 from rpcsvc.wire.many.request import METHOD
 from rpcsvc.wire.values.limits import RAW_FROM
+from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
 
 BOUNDED = settings(
     max_examples=200,

@@ -10,7 +10,6 @@ import orjson
 import pytest
 from calling import error_of, raising, request_body, serving
 
-from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import (
     EncodingError,
     FunctionRaised,
@@ -20,8 +19,9 @@ from rpcsvc.errors import (
     RemoteError,
     ResultNotEncodable,
 )
-from rpcsvc.raising import MAX_TRACEBACK
 from rpcsvc.wire.jsonrpc import MAX_ERROR_TEXT, decode_response
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
+from rpcsvc.workers.inside.exceptions import MAX_TRACEBACK
 
 # ---- functions that raise ---------------------------------------------------------------------------------------
 

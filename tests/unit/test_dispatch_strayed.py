@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from rpcsvc import raising
-from rpcsvc.dispatch import dispatch
 from rpcsvc.errors import InvalidParams
 from rpcsvc.functions.registration import Registry
-from rpcsvc.raising import Stray
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD
+from rpcsvc.workers.inside import exceptions as raising
+from rpcsvc.workers.inside.dispatch import dispatch
+from rpcsvc.workers.inside.exceptions import Stray
 
 CALLED: list[str] = []
 ERROR = SystemExit(3)

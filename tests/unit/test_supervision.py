@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from rpcsvc.supervision import MAX_FAILED_STARTS, GiveUp, Replace, Supervisor, WorkerExit, default_max_restarts
+from rpcsvc.workers.supervisor import MAX_FAILED_STARTS, GiveUp, Replace, Supervisor, WorkerExit, default_max_restarts
 
 CRASH = WorkerExit(4711, None, int(signal.SIGSEGV))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import MapAnswer, read_answer
 from rpcsvc.wire.many.request import METHOD
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
 
 
 def serving(function: Callable[..., Any], **options: Any) -> Registry:

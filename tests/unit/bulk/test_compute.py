@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapped import map_answer, map_body, map_result, serving
 
-from rpcsvc.bulk.compute import compute
-from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.errors import FunctionRaised, InternalError, InvalidParams, MethodNotFound, ResultNotEncodable
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD, read
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
+from rpcsvc.workers.inside.many import compute
 
 BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 

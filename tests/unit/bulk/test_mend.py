@@ -8,10 +8,10 @@ import pytest
 from mapped import map_body, serving
 
 from rpcsvc.bulk.mend import join, split, split_with_ids
-from rpcsvc.dispatch import dispatch, failure
 from rpcsvc.errors import FunctionRaised, WorkerLost
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.many.answer import read_answer
+from rpcsvc.workers.inside.dispatch import dispatch, failure
 
 LOST = WorkerLost("the worker died", data={"exit_code": None, "signal": 9})
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from rpcsvc.dispatch import failure
 from rpcsvc.serving.large_replies import LargeReply
+from rpcsvc.workers.inside.dispatch import failure
 
 
 def request(call_id: Any = "7") -> dict[str, Any]:

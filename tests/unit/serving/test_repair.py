@@ -12,11 +12,11 @@ from rpcsvc.deadline import Deadline
 from rpcsvc.errors import TimeLimitExceeded, WorkerLost
 from rpcsvc.serving.repair import OneByOne, called, lost_error, may_try_again
 from rpcsvc.serving.service import ServerCounts, Service
-from rpcsvc.supervision import WorkerExit
 from rpcsvc.wire import jsonrpc
-from rpcsvc.workers.forking import Served
-from rpcsvc.workers.handle import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
+from rpcsvc.workers.forkserver_client import Served
 from rpcsvc.workers.pool import WorkerPool
+from rpcsvc.workers.process import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
+from rpcsvc.workers.supervisor import WorkerExit
 
 EXIT = WorkerExit(1, None, 9)
 DIED = Lost(EXIT, running=True, item=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.workers.frames import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from rpcsvc.workers.pipe import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 NUMBERS = st.integers(0, 2**64 - 1)

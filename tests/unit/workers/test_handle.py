@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.supervision import WorkerExit
-from rpcsvc.workers.handle import Answer, Cancelled, Cause, Kill, Lost, MemoryUse, Outcome, Work, Worker
-from rpcsvc.workers.progress import Progress
+from rpcsvc.workers.process import Answer, Cancelled, Cause, Kill, Lost, MemoryUse, Outcome, Work, Worker
+from rpcsvc.workers.scoreboard import Progress
+from rpcsvc.workers.supervisor import WorkerExit
 
 KILLED = WorkerExit(4711, None, 9)
 NOBODY: Any = None

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.dispatch import Rules, dispatch
 from rpcsvc.functions.registration import Registry
-from rpcsvc.raising import StopCall
 from rpcsvc.wire.jsonrpc import decode_response, encode_batch, encode_params, encode_request
 from rpcsvc.wire.many.request import METHOD
-from rpcsvc.workers.interrupts import Interrupts, call_function, in_function
-from rpcsvc.workers.limits import enforce
-from rpcsvc.workers.own import Belongings
-from rpcsvc.workers.progress import Progress
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
+from rpcsvc.workers.inside.exceptions import StopCall
+from rpcsvc.workers.inside.interrupts import Interrupts, call_function, in_function
+from rpcsvc.workers.inside.limits import enforce
+from rpcsvc.workers.inside.own import Belongings
+from rpcsvc.workers.scoreboard import Progress
 
 SEEN: list[bool] = []
 

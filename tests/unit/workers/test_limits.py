@@ -8,8 +8,8 @@ import pytest
 
 from rpcsvc.errors import ConfigurationError, FunctionRaised, MemoryLimitExceeded, TimeLimitExceeded
 from rpcsvc.functions.registration import Registry
-from rpcsvc.raising import NoMemory, SoftLimit, function_raised
 from rpcsvc.settings.limits import NO_LIMITS, Limits
+from rpcsvc.workers.inside.exceptions import NoMemory, SoftLimit, function_raised
 
 
 def test_a_functions_own_limits_go_before_the_servers() -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rpcsvc.workers.progress import MAX_CANCELLED, Progress
+from rpcsvc.workers.scoreboard import MAX_CANCELLED, Progress
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
-from .. import raising
-from . import output
+from .. import output
+from . import exceptions as raising
 
 Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 

@@ -18,8 +18,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .deadline import Clock
-from .errors import describe_exit
+from ..deadline import Clock
+from ..errors import describe_exit
 
 MAX_FAILED_STARTS = 5
 RESTART_WINDOW = 10.0

@@ -10,8 +10,8 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from .footprint import private_bytes
-from .handle import Cause, Kill, MemoryUse, State, Work, Worker
+from .memory import private_bytes
+from .process import Cause, Kill, MemoryUse, State, Work, Worker
 
 _LOOK_EVERY = 0.05
 """Seconds."""

@@ -19,18 +19,18 @@ from collections import deque
 from collections.abc import Callable
 from types import FrameType
 
-from ..dispatch import Rules, dispatch
-from ..functions.registration import Registry
-from ..host import logs
-from ..raising import StopCall, Stray
-from . import output
-from .frames import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from ...functions.registration import Registry
+from ...host import logs
+from .. import output
+from ..orphans import Zombies
+from ..pipe import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from ..scoreboard import WorkerProgress
+from ..shortage import is_passing
+from .dispatch import Rules, dispatch
+from .exceptions import StopCall, Stray
 from .interrupts import Interrupts
 from .limits import enforce
-from .orphans import Zombies
 from .own import Belongings, leave, leave_if_strayed
-from .progress import WorkerProgress
-from .shortage import is_passing
 
 _JOIN_BELOW = 64 * 1024
 """Payloads up to this many bytes are copied behind their header, to be sent by one system call."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .. import raising
-from ..deadline import Clock
-from ..errors import InvalidParams, RemoteError
-from ..functions.registration import Function
-from ..host.logs import tell_failed
-from ..raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
-from ..wire import jsonrpc
-from ..wire.many.answer import ErrorObject, MapResult
-from ..wire.many.request import MapRequest
+from ...deadline import Clock
+from ...errors import InvalidParams, RemoteError
+from ...functions.registration import Function
+from ...host.logs import tell_failed
+from ...wire import jsonrpc
+from ...wire.many.answer import ErrorObject, MapResult
+from ...wire.many.request import MapRequest
+from . import exceptions as raising
+from .exceptions import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 
 
 class Progress(Protocol):

@@ -14,26 +14,19 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, TypeAlias
 
-from . import raising
-from ._version import __version__
-from .bulk.compute import Progress, compute
-from .deadline import Clock
-from .errors import (
-    EncodingError,
-    InvalidParams,
-    InvalidRequest,
-    MethodNotFound,
-    RemoteError,
-    ResultNotEncodable,
-)
-from .functions.description import describe
-from .functions.registration import Registry
-from .host.logs import tell_failed
-from .raising import StopCall, Stray, function_raised, server_failed, stop_if_strayed
-from .wire import jsonrpc, values
-from .wire.many.answer import encode_response
-from .wire.many.request import METHOD, read
-from .wire.sizes import MAX_BODY
+from ..._version import __version__
+from ...deadline import Clock
+from ...errors import EncodingError, InvalidParams, InvalidRequest, MethodNotFound, RemoteError, ResultNotEncodable
+from ...functions.description import describe
+from ...functions.registration import Registry
+from ...host.logs import tell_failed
+from ...wire import jsonrpc, values
+from ...wire.many.answer import encode_response
+from ...wire.many.request import METHOD, read
+from ...wire.sizes import MAX_BODY
+from . import exceptions as raising
+from .exceptions import StopCall, Stray, function_raised, server_failed, stop_if_strayed
+from .many import Progress, compute
 
 
 @dataclass(frozen=True, slots=True)

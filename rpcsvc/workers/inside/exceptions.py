@@ -9,14 +9,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from .errors import (
-    CallCancelled,
-    FunctionRaised,
-    InternalError,
-    MemoryLimitExceeded,
-    RemoteError,
-    TimeLimitExceeded,
-)
+from ...errors import CallCancelled, FunctionRaised, InternalError, MemoryLimitExceeded, RemoteError, TimeLimitExceeded
 
 MAX_TRACEBACK = 16 * 1024
 """Characters of a remote traceback that travel; the end of it says most."""

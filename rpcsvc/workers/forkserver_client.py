@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._version import __version__
-from ..dispatch import Rules
 from ..errors import RegistryFailed, describe_exit
 from ..host.surroundings import Surroundings
-from ..supervision import WorkerExit
+from .inside.dispatch import Rules
 from .orphans import MARK
 from .output import LogSettings
+from .supervisor import WorkerExit
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..dispatch import Rules
-from ..functions.registration import Function, Registry
-from ..raising import NoMemory
-from ..settings.limits import Limits
-from .footprint import Ceiling, private_bytes
+from ...functions.registration import Function, Registry
+from ...settings.limits import Limits
+from ..memory import Ceiling, private_bytes
+from ..scoreboard import WorkerProgress
+from .dispatch import Rules
+from .exceptions import NoMemory
 from .interrupts import Interrupts, call_function
-from .progress import WorkerProgress
 
 
 def enforce(registry: Registry, rules: Rules, progress: WorkerProgress, interrupts: Interrupts) -> Registry:

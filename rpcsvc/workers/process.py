@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ..deadline import Deadline
-from ..supervision import WorkerExit
-from .frames import CALL, FAILED, HEADER, LACKS, READY, RESULT, FrameReader, frame
-from .progress import WorkerProgress
+from .pipe import CALL, FAILED, HEADER, LACKS, READY, RESULT, FrameReader, frame
+from .scoreboard import WorkerProgress
+from .supervisor import WorkerExit
 
 if TYPE_CHECKING:
     from .crew import Crew

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from .. import dispatch
-from ..raising import SoftLimit, StopCall
+from ..scoreboard import WorkerProgress
+from . import dispatch
+from .exceptions import SoftLimit, StopCall
 from .own import Belongings
-from .progress import WorkerProgress
 
 CANCEL_SIGNAL = signal.SIGUSR2
 """Functions must leave it alone, or a cancel kills their worker."""

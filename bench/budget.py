@@ -22,11 +22,11 @@ from bench.figures import QUEUE, cpu_seconds, pool, say
 from rpcsvc import RpcClient
 from rpcsvc.amqp.fastpath import FrameParser, Publisher, ack
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.calling.calls import CallFactory, ClientOptions
-from rpcsvc.calling.futures import RpcFuture
+from rpcsvc.client.calls import CallFactory, ClientOptions
+from rpcsvc.client.futures import RpcFuture
+from rpcsvc.client.pending import PendingCalls
 from rpcsvc.functions import registry
 from rpcsvc.host.keeper import keep_all_processes
-from rpcsvc.pending import PendingCalls
 from rpcsvc.wire import jsonrpc
 from rpcsvc.workers.inside.dispatch import dispatch
 from rpcsvc.workers.pipe import CALL, FrameReader, frame

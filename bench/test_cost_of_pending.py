@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rpcsvc.pending import PendingCalls
+from rpcsvc.client.pending import PendingCalls
 
 COUNTS = pytest.mark.parametrize("count", [1, 100, 100_000], ids="{:,} in flight".format)
 

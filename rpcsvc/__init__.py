@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .aio import AsyncRpcClient
-    from .calling.futures import RpcFuture
-    from .client import RpcClient
+    from .client.aio import AsyncRpcClient
+    from .client.futures import RpcFuture
+    from .client.sync import RpcClient
     from .errors import (
         AccessRefused,
         AuthenticationFailed,

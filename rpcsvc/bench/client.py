@@ -17,8 +17,8 @@ import threading
 import time
 from typing import Any
 
-from ..calling.calls import DEFAULT_MAX_IN_FLIGHT
-from ..client import RpcClient
+from ..client.calls import DEFAULT_MAX_IN_FLIGHT
+from ..client.sync import RpcClient
 from ..errors import RpcError
 from .generator import generate
 from .load import Load

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..client import RpcClient
+from ..client.sync import RpcClient
 from ..errors import FunctionRaised, ResultNotEncodable, RpcTimeout, WorkerLost
 from ..settings import BrokerUrl
 from .clients import ClientProcesses

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from ..client import RpcClient
+from ..client.sync import RpcClient
 from ..errors import DecodingError, FunctionRaised
 from ..host import streams
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT

@@ -30,7 +30,7 @@ from world import TIMEOUT, World
 
 from rpcsvc import ConnectionLost, FunctionRaised, OutcomeUnknown, RpcTimeout, WorkerLost
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.calling.futures import RpcFuture
+from rpcsvc.client.futures import RpcFuture
 from rpcsvc.functions.builtin.fibonacci import fib
 
 EXAMPLES = int(os.environ.get("RPCSVC_CHAOS_EXAMPLES", "0"))

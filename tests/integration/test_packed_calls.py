@@ -17,8 +17,8 @@ from traces import Trace
 
 from rpcsvc import FunctionRaised, InvalidParams, RpcClient, RpcTimeout, WorkerLost
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.calling.link import CallLink
-from rpcsvc.calling.packing import Pack
+from rpcsvc.client.link import CallLink
+from rpcsvc.client.packing import Pack
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from rpcsvc.pending import REMEMBERED, PendingCalls, ReplyCounts
+from rpcsvc.client.pending import REMEMBERED, PendingCalls, ReplyCounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from rpcsvc.amqp import Delivery, expendable
-from rpcsvc.calling.link import CallLink
-from rpcsvc.pending import PendingCalls
+from rpcsvc.client.link import CallLink
+from rpcsvc.client.pending import PendingCalls
 from rpcsvc.serving.large_replies import LargeReplies, LargeReply
 from rpcsvc.serving.service import Service
 from rpcsvc.serving.session import Session

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.bulk.sizing import ChunkSizer
+from rpcsvc.client.sizing import ChunkSizer
 from rpcsvc.errors import (
     DecodingError,
     FunctionRaised,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rpcsvc.bulk.sizing import ChunkSizer
+from rpcsvc.client.sizing import ChunkSizer
 from rpcsvc.wire.many.answer import MapAnswer
 from rpcsvc.wire.many.request import MAX_CALLS
 

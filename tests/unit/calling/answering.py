@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from rpcsvc.calling.mapping import MapResults
+from rpcsvc.client.map import MapResults
 from rpcsvc.errors import FunctionRaised
 from rpcsvc.wire import jsonrpc
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import pytest
 
-from rpcsvc.calling.calls import CallFactory, ClientOptions, PendingCall
+from rpcsvc.client.calls import CallFactory, ClientOptions, PendingCall
 from rpcsvc.errors import ConfigurationError, EncodingError, RequestTooLarge
 from rpcsvc.wire import jsonrpc
 

@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
 
-from rpcsvc.calling.calls import PendingCall, now
-from rpcsvc.calling.cancelling import Canceller
-from rpcsvc.calling.opening import Connector
+from rpcsvc.client.calls import PendingCall, now
+from rpcsvc.client.cancelling import Canceller
+from rpcsvc.client.opening import Connector
 from rpcsvc.errors import ConnectionLost, RpcError
 from rpcsvc.wire.control import read
 

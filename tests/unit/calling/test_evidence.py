@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.calling.evidence import (
-    BLIND_FOR,
-    CONFIRMED,
-    CONTINUOUS,
-    RECONNECTING,
-    REMEMBERED,
-    UNKNOWN_WORKERS,
-    Evidence,
-)
+from rpcsvc.client.evidence import BLIND_FOR, CONFIRMED, CONTINUOUS, RECONNECTING, REMEMBERED, UNKNOWN_WORKERS, Evidence
 
 
 class Clock:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.calling import own_thread
-from rpcsvc.calling.futures import RpcFuture, Teller
+from rpcsvc.client import own_thread
+from rpcsvc.client.futures import RpcFuture, Teller
 from rpcsvc.errors import OutOfPlace
 
 BOOM = ValueError("boom")

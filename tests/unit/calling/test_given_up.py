@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpcsvc.calling.given_up import GRACE, LATELY, GivenUp
+from rpcsvc.client.given_up import GRACE, LATELY, GivenUp
 
 
 class Clock:

@@ -15,7 +15,7 @@ from answering import Servers, mapped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.calling.mapping import MapResults
+from rpcsvc.client.map import MapResults
 from rpcsvc.deadline import MAX_TIMEOUT
 from rpcsvc.errors import (
     ClientClosed,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.calling.packing import PACK_TARGET, Pack, Packer
+from rpcsvc.client.packing import PACK_TARGET, Pack, Packer
 from rpcsvc.errors import (
     DecodingError,
     InvalidParams,

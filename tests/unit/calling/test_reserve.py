@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpcsvc.calling.reserve import Reserve
+from rpcsvc.client.reserve import Reserve
 
 
 def test_of_a_method_that_has_not_answered_yet_nothing_is_known() -> None:

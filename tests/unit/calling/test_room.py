@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from rpcsvc.calling import own_thread
-from rpcsvc.calling.room import Room
+from rpcsvc.client import own_thread
+from rpcsvc.client.room import Room
 
 
 def in_time(seconds: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+from ..client.calls import now
 from ..errors import RpcError
-from .calls import now
 
 _FROM, _UP_TO = 0.05, 2.0
 

@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
-from .calling.calls import DEFAULT_PATIENCE, CallFactory, ClientOptions
-from .calling.link import CallLink
-from .errors import OutOfPlace
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
-from .wire.sizes import AUTO, Setting
+from ..errors import OutOfPlace
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
+from ..wire.sizes import AUTO, Setting
+from .calls import DEFAULT_PATIENCE, CallFactory, ClientOptions
+from .link import CallLink
 
 
 class AsyncRpcClient:

@@ -23,15 +23,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from ..amqp import Delivery, Returned
-from ..errors import (
-    ClientClosed,
-    ConnectionLost,
-    MessageTooLarge,
-    NoServer,
-    RpcError,
-    RpcTimeout,
-)
-from ..pending import PendingCalls, ReplyCounts
+from ..errors import ClientClosed, ConnectionLost, MessageTooLarge, NoServer, RpcError, RpcTimeout
 from ..settings import QUEUE_DELETED, BrokerUrls
 from ..wire import jsonrpc
 from ..wire.many.answer import Understanding
@@ -41,6 +33,7 @@ from .cancelling import Canceller
 from .evidence import Evidence
 from .opening import Connector
 from .packing import Pack, Packer
+from .pending import PendingCalls, ReplyCounts
 from .publishing import CallPublisher
 from .unsent import Unsent
 

@@ -13,8 +13,8 @@ import asyncio
 import copy
 from collections.abc import Callable
 
+from ..amqp.backoff import BackOff
 from ..errors import AccessRefused, AuthenticationFailed, ConnectionFailed, ConnectionLost, NoServer, RpcError
-from .back_off import BackOff
 from .calls import ClientOptions, PendingCall
 from .evidence import Evidence
 from .opening import Connector

@@ -14,10 +14,10 @@ import asyncio
 from collections.abc import Callable
 
 from ..amqp import Delivery, Returned, Turns
+from ..amqp.backoff import BackOff
 from ..errors import AccessRefused, AuthenticationFailed, ClientClosed, ConnectionFailed, RpcError, TlsFailed
 from ..settings import BrokerUrl, BrokerUrls
 from ..wire.sizes import BodyLimit
-from .back_off import BackOff
 from .calls import ClientOptions
 from .evidence import Evidence
 from .session import Session

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, cast
 
-from .calling import own_thread
-from .calling.calls import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, CallFactory, ClientOptions
-from .calling.futures import RpcFuture, Waiter
-from .calling.mapping import MapResults
-from .calling.thread import LinkThread
-from .errors import ClientClosed
+from ..errors import ClientClosed
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
+from ..wire.many.request import METHOD
+from ..wire.sizes import AUTO, Setting
+from . import own_thread
+from .calls import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, CallFactory, ClientOptions
+from .futures import RpcFuture, Waiter
+from .map import MapResults
 from .pending import ReplyCounts
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
-from .wire.many.request import METHOD
-from .wire.sizes import AUTO, Setting
+from .portal import LinkThread
 
 
 class RpcClient:

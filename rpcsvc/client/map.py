@@ -23,13 +23,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
-from ..bulk.sizing import ChunkSizer
 from ..deadline import MAX_TIMEOUT, check_timeout
 from ..errors import ConfigurationError, EncodingError, OutOfPlace, ResultNotEncodable, RpcError, RpcTimeout
 from ..settings.names import check_method
 from ..wire.many.answer import MapAnswer, Understanding, read_answer
 from ..wire.many.request import MAX_CALLS
 from . import own_thread
+from .sizing import ChunkSizer
 
 SLOW = 1.0
 """Seconds of work from which on a message is not sent ahead."""

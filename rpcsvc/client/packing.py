@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..bulk.sizing import ChunkSizer
 from ..errors import DecodingError, MethodNotFound, RequestTooLarge, ResultNotEncodable, RpcTimeout
 from ..wire.many.answer import Understanding, read_answer
 from ..wire.many.request import params as map_params
+from .sizing import ChunkSizer
 
 PACK_TARGET = 0.002
 """Seconds of work in one message, at most."""

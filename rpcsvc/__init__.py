@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from .functions.registration import Registry
-    from .server import RpcServer
+    from .server.server import RpcServer
 
 _HOMES = {
     "AsyncRpcClient": "aio",

@@ -18,7 +18,7 @@ from ..bench.load import Load, encode_arguments, parse_sweep
 from ..errors import ConfigurationError
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
-from ..server import BUILT_IN
+from ..server.server import BUILT_IN
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from .broker_url import add_url, given_url
 from .call import parse_arguments

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..broker import PrivateBroker, answers
 from ..errors import ConfigurationError, RegistryFailed
-from ..server import BUILT_IN, RpcServer
+from ..server.server import BUILT_IN, RpcServer
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, find_urls
 from ..settings.names import check_registry
 from ..wire.sizes import AUTO

@@ -14,9 +14,9 @@ from damage import damaged
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.bulk.mend import join, split, split_with_ids
 from rpcsvc.errors import DecodingError, RemoteError, WorkerLost
 from rpcsvc.functions.registration import Registry
+from rpcsvc.server.mend import join, split, split_with_ids
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import read_answer

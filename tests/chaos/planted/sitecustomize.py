@@ -14,9 +14,9 @@ from typing import Any
 from rpcsvc.amqp import Delivery, expendable
 from rpcsvc.client.link import CallLink
 from rpcsvc.client.pending import PendingCalls
-from rpcsvc.serving.large_replies import LargeReplies, LargeReply
-from rpcsvc.serving.service import Service
-from rpcsvc.serving.session import Session
+from rpcsvc.server.large_replies import LargeReplies, LargeReply
+from rpcsvc.server.service import Service
+from rpcsvc.server.session import Session
 
 
 def ack_before_the_reply() -> None:

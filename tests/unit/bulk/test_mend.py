@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from mapped import map_body, serving
 
-from rpcsvc.bulk.mend import join, split, split_with_ids
 from rpcsvc.errors import FunctionRaised, WorkerLost
+from rpcsvc.server.mend import join, split, split_with_ids
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.many.answer import read_answer
 from rpcsvc.workers.inside.dispatch import dispatch, failure

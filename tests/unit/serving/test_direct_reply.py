@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from rpcsvc.serving.direct_reply import PREFIX, node_of
+from rpcsvc.server.direct_reply import PREFIX, node_of
 
 REAL = PREFIX + "g1h2AA5yZXBseUA2MzE3MzQ2MAAAAq0AAAAAawD3/Q==.TJMKjuuD7J/OiwapwBATLQ=="
 NUMBERS = struct.pack("!III", 685, 0, 2**32 - 1)

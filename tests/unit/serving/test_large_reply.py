@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from rpcsvc.serving.large_replies import LargeReply
+from rpcsvc.server.large_replies import LargeReply
 from rpcsvc.workers.inside.dispatch import failure
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from rpcsvc.amqp import Connection
 from rpcsvc.errors import AccessRefused, ConnectionLost, QueueLocked, QueueMismatch, QueueNotFound
-from rpcsvc.serving import queue as module
-from rpcsvc.serving.queue import (
+from rpcsvc.server import queue as module
+from rpcsvc.server.queue import (
     QueueFound,
     as_found,
     difference_of,

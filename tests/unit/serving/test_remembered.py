@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcsvc.serving.remembered import Remembered
+from rpcsvc.server.remembered import Remembered
 
 BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 

@@ -10,8 +10,8 @@ import pytest
 
 from rpcsvc.deadline import Deadline
 from rpcsvc.errors import TimeLimitExceeded, WorkerLost
-from rpcsvc.serving.repair import OneByOne, called, lost_error, may_try_again
-from rpcsvc.serving.service import ServerCounts, Service
+from rpcsvc.server.repair import OneByOne, called, lost_error, may_try_again
+from rpcsvc.server.service import ServerCounts, Service
 from rpcsvc.wire import jsonrpc
 from rpcsvc.workers.forkserver_client import Served
 from rpcsvc.workers.pool import WorkerPool

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from rpcsvc.deadline import Deadline
-from rpcsvc.serving.under_way import CANCEL_GRACE, CANCELS, KEPT_BYTES, KEPT_SECONDS, LATE, LOOK_EVERY, UnderWay
+from rpcsvc.server.under_way import CANCEL_GRACE, CANCELS, KEPT_BYTES, KEPT_SECONDS, LATE, LOOK_EVERY, UnderWay
 from rpcsvc.wire.control import Cancel
 
 

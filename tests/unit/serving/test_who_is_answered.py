@@ -10,8 +10,8 @@ import pytest
 
 from rpcsvc.amqp import Connection
 from rpcsvc.errors import AccessRefused, ConnectionLost, QueueLocked, QueueNotFound
-from rpcsvc.serving import callback_queues as module
-from rpcsvc.serving.callback_queues import (
+from rpcsvc.server import callback_queues as module
+from rpcsvc.server.callback_queues import (
     NAMED_AGAIN_AFTER,
     NAMED_IN_LOG,
     NO_LOOK,

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..amqp import Delivery
-from ..bulk.mend import join, split, split_with_ids
 from ..deadline import Deadline
 from ..wire import jsonrpc
 from ..wire.many.request import METHOD, read_body
 from ..workers.process import Answer, Cancelled, Expired, Lost, Outcome, Work
+from .mend import join, split, split_with_ids
 from .repair import OneByOne, called, lost_answer, may_try_again
 from .service import Service
 from .under_way import Key

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
-from .amqp import Turns
-from .deadline import Deadline, check_timeout
-from .errors import (
+from ..amqp import Turns
+from ..deadline import Deadline, check_timeout
+from ..errors import (
     AccessRefused,
     AuthenticationFailed,
     ConfigurationError,
@@ -25,17 +25,14 @@ from .errors import (
     QueueNotFound,
     RpcError,
 )
-from .functions.importing import check_is_importable, refuse_server
-from .host.logs import Outage
-from .host.loops import new_event_loop
-from .host.malloc import keep_large_blocks
-from .host.signals import stop_signals
-from .host.stopping import Ask, StopRequests
-from .host.surroundings import Surroundings
-from .serving.queue import QueueFound
-from .serving.service import ServerCounts, Service
-from .serving.session import Session
-from .settings import (
+from ..functions.importing import check_is_importable, refuse_server
+from ..host.logs import Outage
+from ..host.loops import new_event_loop
+from ..host.malloc import keep_large_blocks
+from ..host.signals import stop_signals
+from ..host.stopping import Ask, StopRequests
+from ..host.surroundings import Surroundings
+from ..settings import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_QUEUE,
     DEFAULT_QUEUE_TYPE,
@@ -44,13 +41,16 @@ from .settings import (
     find_urls,
     usable_cpus,
 )
-from .settings.limits import Limits
-from .settings.names import check_patterns, check_queue, check_registry
-from .wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
-from .workers.inside.dispatch import Rules
-from .workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
-from .workers.pool import WorkerPool
-from .workers.supervisor import RESTART_WINDOW
+from ..settings.limits import Limits
+from ..settings.names import check_patterns, check_queue, check_registry
+from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
+from ..workers.inside.dispatch import Rules
+from ..workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
+from ..workers.pool import WorkerPool
+from ..workers.supervisor import RESTART_WINDOW
+from .queue import QueueFound
+from .service import ServerCounts, Service
+from .session import Session
 
 log = logging.getLogger(__name__)
 

@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from .server.server import RpcServer
 
 _HOMES = {
-    "AsyncRpcClient": "aio",
-    "Registry": "registry",
-    "RpcClient": "client",
-    "RpcFuture": "calling.futures",
-    "RpcServer": "server",
+    "AsyncRpcClient": "client.aio",
+    "Registry": "functions.registration",
+    "RpcClient": "client.sync",
+    "RpcFuture": "client.futures",
+    "RpcServer": "server.server",
 }
 
 __all__ = [

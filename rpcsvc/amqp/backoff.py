@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 
-from ..client.calls import now
 from ..errors import RpcError
 
 _FROM, _UP_TO = 0.05, 2.0
@@ -15,12 +15,12 @@ class BackOff:
     """The attempts of one search for a connection; it is given up after so many seconds."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = now() + seconds
+        self._end = time.monotonic() + seconds
         self._most = _FROM
 
     async def wait_or_raise(self, error: RpcError) -> None:
         """Wait before the next attempt, or raise the last one's error when the time is up."""
-        left = self._end - now()
+        left = self._end - time.monotonic()
         if left <= 0:
             raise error
         # Jitter: clients that lost one broker do not come back in one moment.

@@ -1,7 +1,7 @@
 """The command `rpcsvc`: one module for each of its subcommands.
 
 Results go to standard output, everything else to standard error. An error is one sentence, without a traceback of ours.
-Neither stream ends the command by what is behind it (see `rpcsvc.streams`); a result that cannot be printed is told
+Neither stream ends the command by what is behind it (see `host.streams`); a result that cannot be printed is told
 when all is done, and has an exit code of its own.
 """
 

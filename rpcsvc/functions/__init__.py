@@ -1,32 +1,22 @@
-"""The built-in functions: what `rpcsvc serve` offers when it is given no registry of its own.
+"""Functions that can be called: how they are registered, checked and described; and the built-in ones.
 
-Rules of this package:
-
-- Every function is pure in the sense of RPC: the same call may run twice and do no harm, so all are idempotent.
-- A bad value is refused with ValueError in the first lines, before any work, by a sentence that names the parameter.
-- Every function has a limit, and its docstring says what a call at the limit costs.
-- The modules know nothing of the registry; only this file does.
-- gmpy2 makes some of them faster and never changes a result. It is loaded here where it is installed, so that the
-  fork server has it before it makes workers.
+- `registration`: `Registry` and what it knows of a function.
+- `checks`: annotations, and the check of a value against one.
+- `description`: a registry as an OpenRPC document.
+- `importing`: whether this process imports a registry for a server's workers.
+- `builtin`: what `rpcsvc serve` offers when it is given no registry; `rpcsvc.functions:registry` is its name.
 """
 
 from __future__ import annotations
 
-from .builtin._gmp import gmp
-from .builtin.fibonacci import fib
-from .builtin.hashing import sha256
-from .builtin.montecarlo import monte_carlo_pi
-from .builtin.plain import echo, sleep
-from .builtin.primes import factorize, is_prime
-from .registration import Registry
+import importlib
+from typing import Any
 
-__all__ = ["echo", "factorize", "fib", "is_prime", "monte_carlo_pi", "registry", "sha256", "sleep"]
+_BUILT_IN = ("echo", "factorize", "fib", "is_prime", "monte_carlo_pi", "registry", "sha256", "sleep")
 
-registry = Registry(default="fib")
-"""The built-in functions by their own names; a bare request body calls `fib`."""
 
-for _function in (fib, is_prime, factorize, sha256, monte_carlo_pi, echo, sleep):
-    registry.function(_function)
-del _function
-
-gmp()
+def __getattr__(name: str) -> Any:
+    """The built-in functions, and their registry; whoever registers functions of his own does not load them."""
+    if name not in _BUILT_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(".builtin", __name__), name)

@@ -9,7 +9,7 @@ Three additions:
 - A body that is one bare JSON number or string is `Bare`: the official RabbitMQ tutorials send those.
 
 Nothing here raises for what a peer sent: a malformed request parses to `Malformed`, which carries its error.
-Values inside travel as `rpcsvc.values` writes them.
+Values inside travel as `rpcsvc.wire.values` writes them.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ def test_folders_are_removed_and_marked_processes_end_in_any_order(start) -> Non
     program = """
         import os, subprocess, sys, tempfile, time
         from pathlib import Path
-        from rpcsvc.keeper import keep_all_processes, keep_folder, keep_processes
+        from rpcsvc.host.keeper import keep_all_processes, keep_folder, keep_processes
         with keep_all_processes(), keep_folder(Path(tempfile.mkdtemp())):
             subprocess.Popen(["sleep", "600"], start_new_session=True)
             subprocess.Popen(["sh", "-c", "trap '' TERM HUP INT; sleep 600; sleep 600"], start_new_session=True)
@@ -242,7 +242,7 @@ def test_nothing_is_left_of_what_ends_in_order() -> None:
     with tempfile.TemporaryDirectory() as folder:
         program = """
             import subprocess
-            from rpcsvc.keeper import keep_processes
+            from rpcsvc.host.keeper import keep_processes
             with keep_processes() as mark:
                 assert len(mark) == 1
             with keep_processes():

@@ -127,7 +127,7 @@ def test_a_function_may_run_a_server_that_the_import_may_not(broker: PrivateBrok
         """
 @registry.function
 def marked() -> bool:
-    from rpcsvc.importing import VARIABLE, refuse_server
+    from rpcsvc.functions.importing import VARIABLE, refuse_server
     refuse_server("me:registry")
     return VARIABLE in os.environ
 """,

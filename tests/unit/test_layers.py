@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +16,16 @@ PACKAGE = Path(rpcsvc.__file__).parent
 
 # Every module of the package, without the package's name; "amqp.*" stands for a package and all that is in it.
 FLOORS = {
-    0: ["errors", "deadline", "settings", "urls", "names", "importing", "_version"],
-    1: [
-        *("values.*", "digits", "jsonrpc", "bulk.*", "limits", "sizes", "checks", "registry", "openrpc"),
-        *("raising", "dispatch", "control", "pending", "logs", "stopping", "supervision", "functions.*"),
-    ],
-    2: ["amqp.*", "workers.*", "broker.*", "loops", "memory", "keeper", "signals", "streams"],
-    3: ["server", "serving.*", "aio", "client", "calling.*"],
+    0: ["errors", "deadline", "settings.*", "_version"],
+    1: ["wire.*", "functions.*", "registry"],
+    2: ["host.*", "amqp.*", "workers.*", "broker.*"],
+    3: ["server.*", "client.*", "aio"],
     4: ["cli.*", "bench.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
-PURE_BESIDES = ["workers.frames", "serving.remembered", "calling.evidence", "calling.given_up"]
+PURE_BESIDES = ["host.logs", "host.stopping", "workers.supervisor", "workers.pipe", "client.pending", "client.sizing"]
+PURE_BESIDES += [f"workers.inside.{name}" for name in ("dispatch", "exceptions", "many")]
+PURE_BESIDES += ["client.evidence", "client.given_up", "server.remembered", "server.mend"]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units")]
 PURE_BESIDES += [f"bench.{name}" for name in ("tables", "plot", "report")]
 
@@ -33,9 +33,10 @@ PURE_BESIDES += [f"bench.{name}" for name in ("tables", "plot", "report")]
 IMPURE = {"asyncio", "concurrent", "multiprocessing", "queue", "sched", "signal", "subprocess", "threading", "time"}
 IMPURE |= {"io", "os", "pathlib", "pika", "psutil", "select", "selectors", "socket", "socketserver", "ssl", "uvloop"}
 # A function that sleeps needs `time`; a deadline is measured elsewhere.
-ALLOWED = {("functions.plain", "time")}
-CALLING = {"client", "aio", "calling", "bulk.sizing"}
-SERVING = {"server", "serving", "bulk.compute", "bulk.mend", "dispatch", "registry", "raising", "workers"}
+# Whether a registry is being imported stands in the environment, for programs that are started by it.
+ALLOWED = {("functions.builtin.plain", "time"), ("functions.importing", "os")}
+CALLING = {"client"}
+SERVING = {"server", "functions", "workers"}
 STRANGERS = [(CALLING, SERVING)]
 
 
@@ -126,6 +127,8 @@ def modules() -> dict[str, str]:
 
 
 MODULES = modules()
+ROOMS = {name.rpartition(".")[0] for name in MODULES} - {"", "wire.many"}
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -138,46 +141,56 @@ def test_every_room_of_the_table_is_in_the_package() -> None:
     assert [pattern for pattern in patterns if not any(_matches(module, pattern) for module in MODULES)] == []
 
 
+def test_the_readme_names_every_room_and_no_other() -> None:
+    named = set(re.findall(r"^\| .*", README.read_text("utf-8"), re.MULTILINE))
+    named = {room for row in named for room in re.findall(r"`rpcsvc/([\w/]+)/`", row)}
+    assert named == {module.replace(".", "/") for module in ROOMS}
+
+
 # ---- the check proves itself ------------------------------------------------------------------------------------
 
-KNOWN = {*MODULES, "values.encoding", "amqp.connection", "workers.pool", "functions.plain", "nowhere"}
+KNOWN = {*MODULES, "wire.values.encoding", "amqp.connection", "workers.pool", "functions.builtin.plain", "nowhere"}
 
 
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
         ("errors", "import orjson", "standard library only"),
-        ("settings", "from . import values", "imports go down"),
-        ("deadline", "from .pending import PendingCalls", "imports go down"),
-        ("dispatch", "from .server import RpcServer", "imports go down"),
-        ("dispatch", "from rpcsvc.server import RpcServer", "imports go down"),
-        ("dispatch", "import rpcsvc.server", "imports go down"),
-        ("dispatch", "import time", "no clock"),
-        ("dispatch", "from asyncio import sleep", "no clock"),
-        ("pending", "from concurrent.futures import Future", "no clock"),
-        ("registry", "def f():\n    import socket", "no clock"),
-        ("functions.fibonacci", "import time", "no clock"),
-        ("workers.frames", "import socket", "no clock"),
-        ("values.encoding", "from ..workers.pool import WorkerPool", "imports go down"),
-        ("values", "from ..workers import pool", "imports go down"),
+        ("settings", "from ..wire import values", "imports go down"),
+        ("deadline", "from .client.pending import PendingCalls", "imports go down"),
+        ("wire.jsonrpc", "from ..server.server import RpcServer", "imports go down"),
+        ("wire.jsonrpc", "from rpcsvc.server.server import RpcServer", "imports go down"),
+        ("wire.jsonrpc", "import rpcsvc.server.server", "imports go down"),
+        ("workers.inside.dispatch", "import time", "no clock"),
+        ("workers.inside.dispatch", "from asyncio import sleep", "no clock"),
+        ("client.pending", "from concurrent.futures import Future", "no clock"),
+        ("functions.registration", "def f():\n    import socket", "no clock"),
+        ("functions.builtin.fibonacci", "import time", "no clock"),
+        ("workers.pipe", "import socket", "no clock"),
+        ("wire.values.encoding", "from ...workers.pool import WorkerPool", "imports go down"),
+        ("wire.values", "from ...workers import pool", "imports go down"),
         ("server", "import pika", "pika stops at amqp"),
-        ("jsonrpc", "import pika.spec", "pika stops at amqp"),
+        ("wire.jsonrpc", "import pika.spec", "pika stops at amqp"),
         ("workers.pool", "from pika import spec", "pika stops at amqp"),
-        ("client", "from .server import RpcServer", "never know of each other"),
-        ("client", "from . import server", "never know of each other"),
-        ("aio", "def f():\n    from .server import RpcServer", "never know of each other"),
-        ("server", "from .client import RpcClient", "never know of each other"),
-        ("server", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .aio import X", "never know of each"),
+        ("client.sync", "from ..server.server import RpcServer", "never know of each other"),
+        ("client.sync", "from .. import server", "never know of each other"),
+        ("client.aio", "def f():\n    from ..server.server import RpcServer", "never know of each other"),
+        ("server.server", "from ..client.sync import RpcClient", "never know of each other"),
         (
-            "server",
-            "if True:\n    try:\n        from .cli import main\n    except ImportError: pass",
+            "server.server",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..client.aio import X",
+            "never know of each",
+        ),
+        (
+            "server.server",
+            "if True:\n    try:\n        from ..cli import main\n    except ImportError: pass",
             "imports go down",
         ),
-        ("dispatch", "import rpcsvc", "public names"),
-        ("dispatch", "from rpcsvc import RpcError", "public names"),
-        ("dispatch", "from . import RpcError", "public names"),
+        ("workers.inside.dispatch", "import rpcsvc", "public names"),
+        ("workers.inside.dispatch", "from rpcsvc import RpcError", "public names"),
+        ("workers.inside.dispatch", "from ... import RpcError", "public names"),
         ("cli.call", "from .. import RpcClient", "public names"),
-        ("dispatch", "from .nowhere import thing", "stands on no floor"),
+        ("workers.inside.dispatch", "from ...nowhere import thing", "stands on no floor"),
         ("nowhere", "", "stands on no floor"),
     ],
 )
@@ -191,20 +204,26 @@ def test_a_planted_violation_is_found(module: str, source: str, complaint: str) 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("settings", "import os, json\nfrom .errors import RpcError\nfrom .deadline import Deadline"),
-        ("dispatch", "import orjson\nfrom . import jsonrpc, values\nfrom .errors import RpcError"),
+        ("settings", "import os, json\nfrom ..errors import RpcError\nfrom ..deadline import Deadline"),
         (
-            "values.encoding",
-            "from ..errors import EncodingError\nfrom .limits import MAX_NESTING\nfrom .. import digits",
+            "workers.inside.dispatch",
+            "import orjson\nfrom ...wire import jsonrpc, values\nfrom ...errors import RpcError",
         ),
-        ("values", "from .encoding import encode\nfrom . import decoding"),
-        ("functions.plain", "import time"),
+        (
+            "wire.values.encoding",
+            "from ...errors import EncodingError\nfrom .limits import MAX_NESTING\nfrom .. import digits",
+        ),
+        ("wire.values", "from .encoding import encode\nfrom . import decoding"),
+        ("functions.builtin.plain", "import time"),
         ("amqp.connection", "import asyncio, pika.spec\nfrom ..settings import BrokerUrl\nfrom . import transport"),
-        ("workers.pool", "import socket\nfrom . import frames\nfrom ..dispatch import dispatch"),
-        ("server", "from .amqp import Connection\nfrom .workers.pool import WorkerPool"),
-        ("client", "from .aio import AsyncRpcClient"),
-        ("cli.call", "from ..client import RpcClient\nfrom .exits import ExitCode\nfrom .. import values"),
-        ("", "from .client import RpcClient\nfrom .server import RpcServer\nfrom ._version import __version__"),
+        ("workers.pool", "import socket\nfrom . import pipe\nfrom .inside.dispatch import dispatch"),
+        ("server.server", "from ..amqp import Connection\nfrom ..workers.pool import WorkerPool"),
+        ("client.sync", "from .aio import AsyncRpcClient"),
+        ("cli.call", "from ..client.sync import RpcClient\nfrom .exits import ExitCode\nfrom ..wire import values"),
+        (
+            "",
+            "from .client.sync import RpcClient\nfrom .server.server import RpcServer\nfrom . import errors",
+        ),
     ],
 )
 def test_a_module_that_keeps_the_rules_is_left_in_peace(module: str, source: str) -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(rpcsvc.__file__).parent
 LOADERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "yaml", "joblib"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 # Modules that are named by who starts the process, or by us; never by a message.
-IMPORTS_BY_NAME = {"__init__.py", "workers/loading.py"}
+IMPORTS_BY_NAME = {"workers/loading.py"} | {f"{room}__init__.py" for room in ("", "client/", "server/", "functions/")}
 
 
 def what_runs_text(source: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -63,12 +64,31 @@ def test_a_client_needs_nothing_of_the_command_line_and_nothing_of_the_server() 
     loaded = _loaded_by("from rpcsvc import RpcClient")
 
     assert "rpcsvc.client" in loaded
-    assert not loaded & {"argparse", "rich", "typeguard", "psutil", "rpcsvc.server", "rpcsvc.registry", "rpcsvc.cli"}
+    assert not loaded & {"argparse", "rich", "typeguard", "psutil", "rpcsvc.server", "rpcsvc.functions", "rpcsvc.cli"}
 
 
-@pytest.mark.parametrize("module", ["registry", "functions", "workers.worker", "workers.forkserver"])
+@pytest.mark.parametrize(
+    "module", ["functions.registration", "functions.builtin", "workers.inside.main", "workers.forkserver"]
+)
 def test_what_a_worker_holds_is_free_of_the_network(module: str) -> None:
     loaded = _loaded_by(f"import rpcsvc.{module}")
 
     assert f"rpcsvc.{module}" in loaded
     assert not loaded & {"pika", "asyncio", "uvloop", "rich", "numpy", "rpcsvc.client", "rpcsvc.server", "rpcsvc.amqp"}
+
+
+@pytest.mark.parametrize(("module", "name"), [("aio", "AsyncRpcClient"), ("registry", "Registry")])
+def test_a_name_that_has_moved_is_found_where_it_was_with_a_warning(module: str, name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"rpcsvc.{module}.{name} has moved; import it from rpcsvc"):
+        found = getattr(importlib.import_module(f"rpcsvc.{module}"), name)
+
+    assert found is getattr(rpcsvc, name)
+
+
+@pytest.mark.parametrize(("module", "name"), [("client", "RpcClient"), ("server", "RpcServer"), ("functions", "fib")])
+def test_a_room_has_the_names_that_are_looked_for_in_it_and_no_others(module: str, name: str) -> None:
+    room = importlib.import_module(f"rpcsvc.{module}")
+
+    assert getattr(room, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing"):
+        getattr(room, "nothing")  # noqa: B009 as an import asks

@@ -114,4 +114,4 @@ def in_function(frame: FrameType | None) -> bool:
 def _is_ours(frame: FrameType) -> bool:
     """Whether it is the package's own machinery: a check of arguments, say, and no function."""
     module = str(frame.f_globals.get("__name__", ""))
-    return module.startswith(_PACKAGE + ".") and not module.startswith(_PACKAGE + ".functions.")
+    return module.startswith(_PACKAGE + ".") and not module.startswith(_PACKAGE + ".functions.builtin.")

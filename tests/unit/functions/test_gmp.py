@@ -18,6 +18,6 @@ def test_a_missing_gmpy2_is_no_error() -> None:
 
 
 def test_importing_the_functions_loads_gmpy2_so_that_forked_workers_have_it() -> None:
-    program = "import sys; import rpcsvc.functions; print('gmpy2' in sys.modules)"
+    program = "import sys; from rpcsvc.functions import registry; print('gmpy2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"

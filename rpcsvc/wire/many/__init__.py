@@ -20,7 +20,7 @@ others are computed one by one.
 
 - `request`: what is asked for, and the request's bytes.
 - `answer`: what came of it, and the response's bytes.
-- `compute`: from the one to the other, in a worker.
-- `mend`: when the worker died, in the server.
-- `sizing`: how many calls to one message, in the client.
+
+A worker computes it (`workers.inside.many`), a server mends it when the worker died (`server.mend`), and a client
+decides how many calls go to one message (`client.sizing`).
 """

@@ -1,4 +1,4 @@
-"""rpcsvc.values with bytes from elsewhere: exact integers from any writer, a DecodingError for whatever is wrong."""
+"""wire.values with bytes from elsewhere: exact integers from any writer, a DecodingError for whatever is wrong."""
 
 from __future__ import annotations
 

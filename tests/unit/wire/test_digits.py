@@ -1,4 +1,4 @@
-"""rpcsvc.digits: the same digits as str(n), with and without gmpy2, whatever the interpreter's limit is."""
+"""rpcsvc.wire.digits: the same digits as str(n), with and without gmpy2, whatever the interpreter's limit is."""
 
 from __future__ import annotations
 

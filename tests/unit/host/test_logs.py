@@ -64,7 +64,7 @@ def test_a_call_that_failed_is_told_on_one_line(caplog: pytest.LogCaptureFixture
 def test_a_call_that_failed_is_told_with_its_time_where_that_is_known(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rpcsvc.logs._seconds", None)  # as it is put back
+    monkeypatch.setattr("rpcsvc.host.logs._seconds", None)  # as it is put back
     use_seconds(lambda: 0.51234)
     with caplog.at_level(logging.INFO, "rpcsvc"):
         tell_failed("call 7 of fib", FunctionRaised("no"))
@@ -75,7 +75,7 @@ def test_a_log_that_raises_ends_no_call() -> None:
     def refuse(_: logging.LogRecord) -> bool:
         raise RuntimeError
 
-    logger = logging.getLogger("rpcsvc.logs")
+    logger = logging.getLogger("rpcsvc.host.logs")
     logger.addFilter(refuse)
     logger.setLevel(logging.INFO)
     try:

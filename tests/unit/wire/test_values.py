@@ -1,4 +1,4 @@
-"""rpcsvc.values: what goes in comes out with its type, or an error says where and why it cannot."""
+"""rpcsvc.wire.values: what goes in comes out with its type, or an error says where and why it cannot."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import uuid
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +20,8 @@ from processes import ServerProcess, wait_until
 
 from rpcsvc.broker import PrivateBroker
 
-UUID = str(uuid.uuid4())
+UUID = "126092f4-e182-4a54-838d-42322d248bde"
+HEX = UUID.replace("-", "")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def answer(channel: Any, callback_queue: str, within: float = 10.0) -> bytes:
     return bytes(wait_until(lambda: channel.basic_get(callback_queue, auto_ack=True)[2], within=within))
 
 
-@pytest.mark.parametrize("name", [f"amq_{uuid.uuid4().hex}", UUID, f"rpc.reply.{UUID}", "an ä, and more %41"])
+@pytest.mark.parametrize("name", [f"amq_{HEX}", UUID, f"rpc.reply.{UUID}", "an ä, and more %41"])
 def test_an_exclusive_queue_is_answered_to_whatever_its_name(channel: Any, server: ServerProcess, name: str) -> None:
     channel.queue_declare(name, exclusive=True)
     for _ in range(2):
@@ -48,7 +48,7 @@ def test_an_exclusive_queue_is_answered_to_whatever_its_name(channel: Any, serve
         assert answer(channel, name) == b"832040"
 
 
-@pytest.mark.parametrize("name", [f"amq_{uuid.uuid4().hex}", UUID, "with ä, / and %41+"])
+@pytest.mark.parametrize("name", [f"amq_{HEX}", UUID, "with ä, / and %41+"])
 @pytest.mark.parametrize("prefix", ["/queues/", "/queue/", "/amq/queue/"])
 def test_the_address_that_amqp_1_0_gives_a_queue_is_that_queue(
     channel: Any, server: ServerProcess, prefix: str, name: str

@@ -19,6 +19,7 @@ import pika.exceptions
 import pika.spec
 
 from ..errors import ConnectionLost, RpcError
+from ..wire.names import CONTENT_TYPE
 from . import fastpath
 from .confirms import Confirms
 from .faults import lost_error
@@ -26,8 +27,6 @@ from .messages import Delivery, Returned
 
 if TYPE_CHECKING:
     from .connection import Connection
-
-CONTENT_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ..errors import ConfigurationError, RequestTooLarge
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from ..settings.names import check_method, check_queue
 from ..wire import jsonrpc
-from ..wire.jsonrpc import RESERVED_PREFIX
+from ..wire.names import RESERVED_PREFIX
 from ..wire.sizes import AUTO, BodyLimit, Setting, check_setting
 
 now = time.monotonic

@@ -19,7 +19,8 @@ from typing import cast
 
 from ..amqp import Channel, Connection
 from ..errors import RpcError
-from ..wire.control import EXCHANGE, cancels
+from ..wire.control import cancels
+from ..wire.names import CONTROL
 from .calls import PendingCall, now
 from .given_up import GivenUp
 from .opening import Connector
@@ -154,7 +155,7 @@ class Canceller:
                     continue  # the connection may be another one by now
                 for reply_to, left in self._given_up.take().items():
                     for message in cancels(reply_to, left):
-                        self._channel.publish_to_exchange(EXCHANGE, message)
+                        self._channel.publish_to_exchange(CONTROL, message)
             except RpcError:
                 self._given_up.forget()  # the channel is about to say so too
 

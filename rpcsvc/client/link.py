@@ -24,10 +24,10 @@ from typing import Any, cast
 
 from ..amqp import Delivery, Returned
 from ..errors import ClientClosed, ConnectionLost, MessageTooLarge, NoServer, RpcError, RpcTimeout
-from ..settings import QUEUE_DELETED, BrokerUrls
+from ..settings import BrokerUrls
 from ..wire import jsonrpc
 from ..wire.many.answer import Understanding
-from ..wire.many.request import METHOD
+from ..wire.names import MAP, QUEUE_DELETED
 from .calls import CallFactory, ClientOptions, PendingCall, now
 from .cancelling import Canceller
 from .evidence import Evidence
@@ -245,10 +245,10 @@ class CallLink:
         if len(outcome.calls) == 1:
             only = cast(PendingCall, outcome.calls[0])
             # Under its own id: whoever knows the call, to give it up or to answer it again, knows it by that.
-            only.body, only.probe = jsonrpc.encode_request(only.call_id, METHOD, params), outcome
+            only.body, only.probe = jsonrpc.encode_request(only.call_id, MAP, params), outcome
             self.send_alone(only)
             return
-        pack = PendingCall(self._calls.number(), METHOD, params, False, timeout, started, outcome)
+        pack = PendingCall(self._calls.number(), MAP, params, False, timeout, started, outcome)
         self._pending.add(pack.call_id, pack)
         self._packs += 1
         for call in outcome.calls:

@@ -17,11 +17,12 @@ from typing import TypeVar
 from ..deadline import expiration_ms
 from ..errors import ConnectionLost, MessageTooLarge, RequestTooLarge, RpcError
 from ..wire import jsonrpc
+from ..wire.names import SENT_AGAIN
 from ..wire.sizes import BodyLimit
 from .calls import PendingCall, now
 from .opening import Connector
 from .reserve import Reserve
-from .session import SENT_AGAIN, Session
+from .session import Session
 
 Sent = TypeVar("Sent")
 

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from ..amqp import Channel, Connection, Delivery, Expendable, Returned
 from ..deadline import Deadline
 from ..errors import AccessRefused, ConnectionFailed, ConnectionLost, QueueMismatch, QueueNotFound, RpcError
-from ..settings import EVENTS, BrokerUrl
+from ..settings import BrokerUrl
+from ..wire.names import EVENTS
 from ..wire.sizes import BodyLimit
 from .evidence import Evidence
-
-SENT_AGAIN = "again"
-"""The message_id of a call that was sent before, on a connection that was lost: it may have run."""
 
 
 class Session:

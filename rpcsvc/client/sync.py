@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, cast
 
 from ..errors import ClientClosed
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
-from ..wire.many.request import METHOD
+from ..wire.names import MAP
 from ..wire.sizes import AUTO, Setting
 from . import own_thread
 from .calls import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, CallFactory, ClientOptions
@@ -175,7 +175,7 @@ class RpcClient:
             ConfigurationError: no iterable, or a chunksize out of range.
         """
         results = MapResults(
-            partial(self.submit, METHOD),
+            partial(self.submit, MAP),
             method,
             iterables,
             timeout=self._options.timeout if timeout is None else timeout,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 
 from ..errors import ConfigurationError, InvalidParams, RegistrationError
 from ..settings.limits import NO_LIMITS, Limits
-from ..wire.jsonrpc import RESERVED_PREFIX
+from ..wire.names import RESERVED_PREFIX
 from .checks import Check, compile_check, misfit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -339,7 +339,9 @@ def _checked_name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise RegistrationError("a function without a name of its own needs name=")
     if name.startswith(RESERVED_PREFIX):
-        raise RegistrationError(f"{name!r}: names that begin with 'rpc.' belong to the protocol; choose another")
+        raise RegistrationError(
+            f"{name!r}: names that begin with {RESERVED_PREFIX!r} belong to the protocol; choose another"
+        )
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

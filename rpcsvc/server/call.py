@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from ..amqp import Delivery
 from ..deadline import Deadline
 from ..wire import jsonrpc
-from ..wire.many.request import METHOD, read_body
+from ..wire.many.request import read_body
+from ..wire.names import MAP
 from ..workers.process import Answer, Cancelled, Expired, Lost, Outcome, Work
 from .mend import join, split, split_with_ids
 from .repair import OneByOne, called, lost_answer, may_try_again
@@ -82,7 +83,7 @@ class Call:
         if self.key is not None:
             self._service.under_way.add(self.key, self)
         self._work = self._service.pool.submit(self.delivery.body, self._ended, self.deadline)
-        if self.delivery.type == METHOD:
+        if self.delivery.type == MAP:
             asyncio.get_running_loop().call_later(UNPACK_AFTER, self._unpack)
 
     def cancel(self) -> None:
@@ -136,7 +137,7 @@ class Call:
     def _count(self) -> int:
         """How many calls the message is, where the worker does not tell."""
         body = self.delivery.body
-        if self.delivery.type != METHOD and body.startswith(b"{"):
+        if self.delivery.type != MAP and body.startswith(b"{"):
             return 1  # without a further look, as nearly all
         message = jsonrpc.parse(body)
         if isinstance(message, jsonrpc.Batch):

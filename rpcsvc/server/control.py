@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from ..amqp import Connection, Delivery
 from ..errors import AccessRefused, DecodingError, QueueMismatch, RpcError
-from ..wire.control import EXCHANGE, read
+from ..wire.control import read
+from ..wire.names import CONTROL
 from .callback_queues import queue_of
 from .service import Service
 
@@ -52,9 +53,9 @@ async def _consume(connection: Connection, service: Service) -> asyncio.Future[N
 
     channel = await connection.channel()
     channel.lost.add_done_callback(lambda _: end())
-    await channel.declare_exchange(EXCHANGE, "fanout", durable=True)
+    await channel.declare_exchange(CONTROL, "fanout", durable=True)
     queue = await channel.declare_queue(exclusive=True, auto_delete=True)
-    await channel.bind(queue.name, EXCHANGE)
+    await channel.bind(queue.name, CONTROL)
     await channel.consume(queue.name, lambda delivery: _heard(service, delivery), cancelled=end, no_ack=True)
     return ended
 

@@ -22,8 +22,9 @@ from ..amqp import Connection
 from ..deadline import Deadline
 from ..errors import ConnectionFailed, ConnectionLost, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
+from ..wire.names import DIRECT_REPLY_TO
 
-PREFIX = "amq.rabbitmq.reply-to."
+PREFIX = DIRECT_REPLY_TO + "."
 BAD_FOR = 10.0
 """Seconds for which a node that failed the test is not tried again; it may have been about to join its cluster."""
 _REMEMBERED = 1000

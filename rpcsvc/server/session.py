@@ -27,8 +27,9 @@ from ..errors import (
     QueueMismatch,
     RpcError,
 )
-from ..settings import EVENTS, QUEUE_DELETED, BrokerUrl
+from ..settings import BrokerUrl
 from ..wire import jsonrpc
+from ..wire.names import EVENTS, QUEUE_DELETED, SENT_AGAIN
 from ..workers.inside.dispatch import failure
 from .call import Call
 from .callback_queues import CallbackQueues, Refused
@@ -41,9 +42,6 @@ from .service import Service
 from .under_way import Key
 
 log = logging.getLogger(__name__)
-
-SENT_AGAIN = "again"
-"""The message_id of a call that its client had sent before, on a connection that was lost."""
 
 
 @dataclass(slots=True, eq=False)

@@ -12,18 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..wire.names import DEFAULT_QUEUE as DEFAULT_QUEUE
 from .urls import BrokerUrl as BrokerUrl
 from .urls import BrokerUrls as BrokerUrls
 
-DEFAULT_QUEUE = "rpc_queue"
 QUEUE_TYPES = ("classic", "quorum")
 """What a server can declare its queue as (RabbitMQ's `x-queue-type`)."""
 DEFAULT_QUEUE_TYPE = "classic"
 """Calls are not kept on disk: their callers send them again."""
-EVENTS = "rpcsvc.events"
-"""The topic exchange on which servers say what clients should know. The routing key is the name of the queue."""
-QUEUE_DELETED = "rpcsvc.queue-deleted"
-"""The type of the event that says: the queue was deleted, and the calls that lay in it went with it."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds a call waits for its reply."""
 DEFAULT_CONNECT_TIMEOUT = 10.0

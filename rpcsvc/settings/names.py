@@ -9,11 +9,10 @@ import reprlib
 from collections.abc import Iterable
 
 from ..errors import ConfigurationError, EncodingError
+from ..wire.names import BROKERS_OWN, DEFAULT_QUEUE
 
 MOST_BYTES = 255
 """The longest name of a queue, in bytes of UTF-8: AMQP 0-9-1 sends it as a short string (section 4.2.5.3)."""
-RESERVED = "amq."
-"""Names that begin so are the broker's own; none may be declared (AMQP 0-9-1, queue.declare)."""
 _NEVER = {"\0": "a NUL", "\r": "a carriage return", "\n": "a line feed"}
 """Short strings hold no NUL (AMQP 0-9-1, section 4.2.5.3). RabbitMQ takes line ends out of a name that is declared."""
 
@@ -33,7 +32,7 @@ def check_queue(queue: object, *, declared: bool) -> str:
     if not queue:
         raise ConfigurationError(
             "the queue's name is empty, and nobody could call a queue without one; "
-            "give it 1 to 255 bytes, or leave it out for 'rpc_queue'"
+            f"give it 1 to 255 bytes, or leave it out for {DEFAULT_QUEUE!r}"
         )
     try:
         length = len(queue.encode())
@@ -48,9 +47,9 @@ def check_queue(queue: object, *, declared: bool) -> str:
     for character, what in _NEVER.items():
         if character in queue:
             raise ConfigurationError(f"the queue's name {queue!r} has {what} in it, which AMQP forbids; leave it out")
-    if declared and queue.startswith(RESERVED):
+    if declared and queue.startswith(BROKERS_OWN):
         raise ConfigurationError(
-            f"the queue's name {queue!r} begins with {RESERVED!r}, which is for the broker's own; choose another"
+            f"the queue's name {queue!r} begins with {BROKERS_OWN!r}, which is for the broker's own; choose another"
         )
     return queue
 

@@ -18,9 +18,8 @@ import orjson
 
 from ..deadline import MAX_TIMEOUT
 from ..errors import DecodingError
+from .names import CANCEL
 
-EXCHANGE = "rpcsvc.control"
-CANCEL = "rpc.cancel"
 MAX_IDS = 1000
 """Ids in one message."""
 MAX_BYTES = 64 * 1024

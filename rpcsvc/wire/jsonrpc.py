@@ -24,11 +24,10 @@ import orjson
 
 from ..errors import DecodingError, EncodingError, InvalidRequest, ParseError, RemoteError, remote_error
 from . import values
+from .names import MAP
 
 POSITIONAL = "*"
 """The member that holds positional arguments beside named ones."""
-RESERVED_PREFIX = "rpc."
-"""Section 4.3 reserves method names that begin so for the protocol's own use."""
 MAX_BATCH = 10_000
 """The most requests in one batch."""
 
@@ -160,7 +159,7 @@ def methods(body: bytes) -> list[str] | None:
     called = []
     for member in members:
         if isinstance(member, Request):
-            inner = member.kwargs.get("method") if member.method == "rpc.map" else None
+            inner = member.kwargs.get("method") if member.method == MAP else None
             called.append(inner if isinstance(inner, str) else member.method)
     return called
 

@@ -8,7 +8,7 @@ from typing import Any
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import MapAnswer, read_answer
-from rpcsvc.wire.many.request import METHOD
+from rpcsvc.wire.names import MAP
 from rpcsvc.workers.inside.dispatch import Rules, dispatch
 
 
@@ -20,7 +20,7 @@ def serving(function: Callable[..., Any], **options: Any) -> Registry:
 
 def map_body(*, method: str = "f", **params: Any) -> bytes:
     """The body of an `rpc.map`."""
-    return encode_request("7", METHOD, encode_params([], {"method": method, **params}))
+    return encode_request("7", MAP, encode_params([], {"method": method, **params}))
 
 
 def map_result(registry: Registry, rules: Rules | None = None, *, method: str = "f", **params: Any) -> Any:

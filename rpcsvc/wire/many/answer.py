@@ -18,7 +18,7 @@ from ...errors import (
     ResultNotEncodable,
 )
 from .. import jsonrpc, values
-from .request import METHOD
+from ..names import MAP
 
 ErrorObject: TypeAlias = dict[str, Any]
 
@@ -103,7 +103,7 @@ def read_answer(result: Any, count: int) -> MapAnswer:
             return MapAnswer(results, errors, seconds, size, bool(alone))
     except (TypeError, KeyError, ValueError):
         pass
-    raise jsonrpc.not_a_response(f"it is no result of {METHOD} for {count} calls")
+    raise jsonrpc.not_a_response(f"it is no result of {MAP} for {count} calls")
 
 
 class Understanding:
@@ -130,7 +130,7 @@ class Understanding:
         match error:
             case MethodNotFound():
                 # A server of ours names the method that it misses: the one that the message is about.
-                self.is_given = error.data.get("method", METHOD) != METHOD
+                self.is_given = error.data.get("method", MAP) != MAP
                 return not self.is_given
             case InvalidRequest() | InvalidParams() | ParseError() | DecodingError() if not self._is_certain:
                 self.is_given = False

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...errors import InvalidParams
 from .. import jsonrpc, values
+from ..names import MAP
 
-METHOD = "rpc.map"
 MAX_CALLS = 10_000
 """The most calls in one message."""
 
@@ -49,24 +49,24 @@ def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> MapRequest:
     method, columns, rows = kwargs.get("method"), kwargs.get("columns"), kwargs.get("rows")
     given = columns if rows is None else rows
     if args or not isinstance(method, str) or (columns is None) == (rows is None):
-        raise InvalidParams(f'{METHOD} takes "method" and either "columns" or "rows"')
+        raise InvalidParams(f'{MAP} takes "method" and either "columns" or "rows"')
     if not isinstance(given, list) or not all(isinstance(each, list) for each in given):
-        raise InvalidParams(f"{METHOD}: columns and rows are arrays of arrays")
+        raise InvalidParams(f"{MAP}: columns and rows are arrays of arrays")
     count = len(given) if columns is None else len(columns[0]) if columns else 0
     if not 0 < count <= MAX_CALLS:
-        raise InvalidParams(f"{METHOD} takes 1 to {MAX_CALLS} calls in one message, not {count}")
+        raise InvalidParams(f"{MAP} takes 1 to {MAX_CALLS} calls in one message, not {count}")
     if columns is not None and any(len(column) != count for column in columns):
-        raise InvalidParams(f"{METHOD}: the columns must be of one length")
+        raise InvalidParams(f"{MAP}: the columns must be of one length")
     ids = kwargs.get("ids", ())
     if not isinstance(ids, list | tuple) or (ids and len(ids) != count) or not all(type(each) is str for each in ids):
-        raise InvalidParams(f'{METHOD}: "ids" is an array of strings, one for each call')
+        raise InvalidParams(f'{MAP}: "ids" is an array of strings, one for each call')
     return MapRequest(method, count, columns, rows, ids)
 
 
 def read_body(body: bytes) -> MapRequest | None:
     """What the `rpc.map` in `body` asks for; None if it is none, or not as it should be."""
     message = jsonrpc.parse(body)
-    if not isinstance(message, jsonrpc.Request) or message.method != METHOD:
+    if not isinstance(message, jsonrpc.Request) or message.method != MAP:
         return None
     try:
         return read(message.args, message.kwargs)

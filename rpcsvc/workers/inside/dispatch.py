@@ -22,7 +22,8 @@ from ...functions.registration import Registry
 from ...host.logs import tell_failed
 from ...wire import jsonrpc, values
 from ...wire.many.answer import encode_response
-from ...wire.many.request import METHOD, read
+from ...wire.many.request import read
+from ...wire.names import DISCOVER, MAP, PING
 from ...wire.sizes import MAX_BODY
 from . import exceptions as raising
 from .exceptions import StopCall, Stray, function_raised, server_failed, stop_if_strayed
@@ -76,7 +77,7 @@ def dispatch(
         Stray: this process is a child that the function has forked.
     """
     message = jsonrpc.parse(body)
-    if isinstance(message, jsonrpc.Request) and message.method == METHOD:
+    if isinstance(message, jsonrpc.Request) and message.method == MAP:
         return _answer_map(registry, message, rules, [0] if progress is None else progress, clock)
     if isinstance(message, jsonrpc.Batch):
         return _answer_batch(registry, message, rules, [0] if progress is None else progress)
@@ -223,13 +224,11 @@ CALLERS: frozenset[CodeType] = frozenset((_compute.__code__, compute.__code__))
 
 
 def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
-    match request.method:
-        case "rpc.ping":
-            return "pong"
-        case "rpc.discover":
-            return describe(registry, __version__)
-        case _:
-            raise _not_found(registry, request.method)
+    if request.method == PING:
+        return "pong"
+    if request.method == DISCOVER:
+        return describe(registry, __version__)
+    raise _not_found(registry, request.method)
 
 
 def _not_found(registry: Registry, method: str) -> MethodNotFound:

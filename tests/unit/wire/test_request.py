@@ -9,7 +9,8 @@ from mapped import map_result, serving
 
 from rpcsvc.errors import EncodingError, InvalidParams
 from rpcsvc.wire import jsonrpc, values
-from rpcsvc.wire.many.request import MAX_CALLS, METHOD, params, read
+from rpcsvc.wire.many.request import MAX_CALLS, params, read
+from rpcsvc.wire.names import MAP
 
 
 def test_columns_hold_the_values_of_each_argument() -> None:
@@ -80,7 +81,7 @@ def test_arguments_nested_as_deeply_as_a_call_may_have_them_do_not_spoil_the_mes
     with pytest.raises(EncodingError):
         jsonrpc.encode_params([[deep]], {})
 
-    message = jsonrpc.parse(jsonrpc.encode_request("7", METHOD, params("f", [row, b"[1]"], ["1", "2"])))
+    message = jsonrpc.parse(jsonrpc.encode_request("7", MAP, params("f", [row, b"[1]"], ["1", "2"])))
 
     assert isinstance(message, jsonrpc.Request)
     assert [list(args) for args in read(message.args, message.kwargs).each()] == [[deep], [1]]
@@ -90,7 +91,7 @@ def test_arguments_nested_as_deeply_as_a_call_may_have_them_do_not_spoil_the_mes
 def test_a_message_of_no_calls_or_of_too_many_is_an_error_as_a_whole_and_nothing_runs(count: int) -> None:
     ran: list[int] = []
 
-    with pytest.raises(InvalidParams, match=f"{METHOD} takes 1 to 10000 calls in one message, not {count}"):
+    with pytest.raises(InvalidParams, match=f"{MAP} takes 1 to 10000 calls in one message, not {count}"):
         map_result(serving(ran.append), columns=[list(range(count))])
 
     assert ran == []

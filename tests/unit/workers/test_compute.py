@@ -11,7 +11,8 @@ from mapped import map_answer, map_body, map_result, serving
 
 from rpcsvc.errors import FunctionRaised, InternalError, InvalidParams, MethodNotFound, ResultNotEncodable
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
-from rpcsvc.wire.many.request import METHOD, read
+from rpcsvc.wire.many.request import read
+from rpcsvc.wire.names import MAP
 from rpcsvc.workers.inside.dispatch import Rules, dispatch
 from rpcsvc.workers.inside.many import compute
 
@@ -180,14 +181,14 @@ def test_an_unknown_method_is_an_error_of_the_whole_message() -> None:
 
 
 def test_the_protocols_own_methods_cannot_be_mapped() -> None:
-    for method in (METHOD, "rpc.ping"):
+    for method in (MAP, "rpc.ping"):
         with pytest.raises(MethodNotFound):
             map_result(serving(half), method=method, rows=[[]])
 
 
 def test_params_by_position_are_refused() -> None:
     with pytest.raises(InvalidParams):
-        decode_response(dispatch(serving(half), encode_request("7", METHOD, b'["f",[[1]]]')) or b"")
+        decode_response(dispatch(serving(half), encode_request("7", MAP, b'["f",[[1]]]')) or b"")
 
 
 def test_a_notification_runs_and_is_not_answered() -> None:

@@ -20,7 +20,7 @@ from rpcsvc.server.mend import join, split, split_with_ids
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import read_answer
-from rpcsvc.wire.many.request import METHOD
+from rpcsvc.wire.names import MAP
 from rpcsvc.wire.values.limits import RAW_FROM
 from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
 
@@ -46,7 +46,7 @@ VALUES = st.recursive(
 )
 LARGE = st.just(b"0123456789abcdef" * (RAW_FROM // 16))
 ARGUMENTS = st.lists(VALUES | LARGE, max_size=3)
-METHODS = st.sampled_from(["f", "g", "typed", METHOD, "rpc.ping", "rpc.discover", "", "nobody"])
+METHODS = st.sampled_from(["f", "g", "typed", MAP, "rpc.ping", "rpc.discover", "", "nobody"])
 ROWS = st.lists(st.lists(VALUES, max_size=2), min_size=1, max_size=4)
 
 
@@ -79,7 +79,7 @@ def _map_params(rows: list[list[Any]], method: str, by_row: bool, ids: bool) -> 
 
 
 maps = st.builds(_map_params, ROWS, st.sampled_from(["f", "g", "typed"]), st.booleans(), st.booleans())
-map_requests = maps.map(lambda params: encode_request("7", METHOD, encode_params([], params)))
+map_requests = maps.map(lambda params: encode_request("7", MAP, encode_params([], params)))
 requests = st.builds(
     lambda method, args, kwargs: encode_request("7", method, encode_params(args, kwargs)),
     METHODS,
@@ -162,7 +162,7 @@ def test_what_a_body_calls_is_what_runs(body: bytes) -> None:
 
 @BOUNDED
 @given(damaged(map_requests))
-@example(encode_request("7", METHOD, encode_params([], {"method": "f", "rows": [[1], (2,)], "ids": ["1", "2"]})))
+@example(encode_request("7", MAP, encode_params([], {"method": "f", "rows": [[1], (2,)], "ids": ["1", "2"]})))
 def test_a_message_of_many_calls_comes_to_the_same_when_it_is_taken_apart(body: bytes) -> None:
     requests = split(body)
     with_ids = split_with_ids(body)

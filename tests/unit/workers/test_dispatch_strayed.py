@@ -11,7 +11,7 @@ import pytest
 from rpcsvc.errors import InvalidParams
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
-from rpcsvc.wire.many.request import METHOD
+from rpcsvc.wire.names import MAP
 from rpcsvc.workers.inside import exceptions as raising
 from rpcsvc.workers.inside.dispatch import dispatch
 from rpcsvc.workers.inside.exceptions import Stray
@@ -94,7 +94,7 @@ BODIES: dict[str, Callable[[str], bytes]] = {
     "a bare call": lambda _: b"5",
     "a batch": lambda method: encode_batch([one(method)] * 3),
     "many calls": lambda method: encode_request(
-        "7", METHOD, encode_params([], {"method": method, "rows": [[1], [2], [3]]})
+        "7", MAP, encode_params([], {"method": method, "rows": [[1], [2], [3]]})
     ),
 }
 

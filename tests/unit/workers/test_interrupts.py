@@ -10,7 +10,7 @@ import pytest
 
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_batch, encode_params, encode_request
-from rpcsvc.wire.many.request import METHOD
+from rpcsvc.wire.names import MAP
 from rpcsvc.workers.inside.dispatch import Rules, dispatch
 from rpcsvc.workers.inside.exceptions import StopCall
 from rpcsvc.workers.inside.interrupts import Interrupts, call_function, in_function
@@ -67,7 +67,7 @@ def registry() -> Registry:
 
 def test_a_function_is_recognised_from_any_depth_of_its_own(registry: Registry) -> None:
     assert ask(registry, "function") == [True, True]
-    ask(registry, METHOD, method="function", rows=[[1], [2]])
+    ask(registry, MAP, method="function", rows=[[1], [2]])
     assert SEEN == [True] * 6
 
 
@@ -84,7 +84,7 @@ def test_so_is_a_function_that_has_limits(registry: Registry, monkeypatch: pytes
 
 def test_code_that_checks_arguments_is_no_function(registry: Registry) -> None:
     assert ask(registry, "checked", "not exactly an Argument") == [False]
-    ask(registry, METHOD, method="checked", rows=[["x"]])
+    ask(registry, MAP, method="checked", rows=[["x"]])
     assert SEEN == [False, False]
 
 
@@ -133,8 +133,8 @@ ONE = encode_request("7", "stop", encode_params([], {}))
     [
         ONE,
         encode_batch([ONE, ONE]),
-        encode_request("7", METHOD, encode_params([], {"method": "stop", "rows": [[1], [2]]})),
-        encode_request("7", METHOD, encode_params([], {"method": "unreached", "rows": [[1], [2]]})),
+        encode_request("7", MAP, encode_params([], {"method": "stop", "rows": [[1], [2]]})),
+        encode_request("7", MAP, encode_params([], {"method": "unreached", "rows": [[1], [2]]})),
     ],
     ids=["one call", "a batch", "many calls", "the check of many"],
 )

@@ -12,6 +12,7 @@ This is the only package that knows pika. What leaves it are our own types and e
 - `messages`: what is published and delivered.
 - `tls`: from what a URL says of TLS to the context of a connection.
 - `turns`: whose turn it is among the nodes of a cluster.
+- `reconnect`: how a connection comes back: what is tried again, when, and for how long.
 - `faults`: pika's exceptions, as ours.
 """
 

@@ -14,11 +14,11 @@ import asyncio
 from collections.abc import Callable
 
 from ..amqp import Delivery, Returned, Turns
-from ..amqp.backoff import BackOff
-from ..errors import AccessRefused, AuthenticationFailed, ClientClosed, ConnectionFailed, RpcError, TlsFailed
+from ..amqp.reconnect import Reconnection
+from ..errors import ClientClosed, RpcError
 from ..settings import BrokerUrl, BrokerUrls
 from ..wire.sizes import BodyLimit
-from .calls import ClientOptions
+from .calls import ClientOptions, now
 from .evidence import Evidence
 from .session import Session
 
@@ -65,15 +65,16 @@ class Connector:
             ConnectionFailed: none could be had within the connect time-out; AuthenticationFailed, AccessRefused and
                 TlsFailed are kinds of it, and come at once.
         """
-        attempts = BackOff(self._options.connect_timeout)
+        search = Reconnection(now(), within=self._options.connect_timeout)
         while True:
             try:
                 await self.open()
                 return
-            except (AuthenticationFailed, AccessRefused, TlsFailed):
-                raise
-            except ConnectionFailed as error:
-                await attempts.wait_or_raise(error)
+            except RpcError as error:
+                pause = search.next_pause(error, now())
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
 
     async def open(self) -> Session:
         """The current session, or a new one; one attempt at each node, which everybody who asks meanwhile shares."""

@@ -13,9 +13,9 @@ import asyncio
 import copy
 from collections.abc import Callable
 
-from ..amqp.backoff import BackOff
-from ..errors import AccessRefused, AuthenticationFailed, ConnectionFailed, ConnectionLost, NoServer, RpcError
-from .calls import ClientOptions, PendingCall
+from ..amqp.reconnect import Reconnection
+from ..errors import ConnectionLost, NoServer, RpcError
+from .calls import ClientOptions, PendingCall, now
 from .evidence import Evidence
 from .opening import Connector
 from .session import Session
@@ -88,7 +88,7 @@ class Unsent:
 
     async def _send(self) -> None:
         """Connect if need be, see that a server is there, and send what waits for that."""
-        attempts = BackOff(self._options.connect_timeout)
+        search = self._search()
         evidence = self._evidence
         try:
             while self.calls:
@@ -99,12 +99,13 @@ class Unsent:
                         await session.look()
                     if evidence.absence is not None and evidence.is_blind:
                         await self._probe(session)
-                except (AuthenticationFailed, AccessRefused):
-                    raise  # another attempt would end the same way
-                except (ConnectionFailed, ConnectionLost) as error:
-                    await attempts.wait_or_raise(error)
+                except RpcError as error:
+                    pause = search.next_pause(error, now())
+                    if pause is None:
+                        raise
+                    await asyncio.sleep(pause)
                     continue
-                attempts = BackOff(self._options.connect_timeout)
+                search = self._search()
                 if evidence.absence is None:
                     if evidence.queue_was_gone:
                         self._queue_was_gone()
@@ -116,6 +117,9 @@ class Unsent:
             self._fail_all(error)
         finally:
             self._sender = None
+
+    def _search(self) -> Reconnection:
+        return Reconnection(now(), within=self._options.connect_timeout, was_open=True)
 
     async def _probe(self, session: Session) -> None:
         """See whether there is a queue again, where nobody may look: by a call that comes back, or not."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..amqp import Channel, Connection, Delivery
+from ..amqp.reconnect import BackOff
 from ..deadline import Deadline
 from ..errors import ConnectionLost, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 
 _RESTORED_WITHIN = 30.0
 """Seconds in which a queue must be consumed again whose consumers the broker has ended; else all begins anew."""
-_PAUSE_FROM, _PAUSE_UP_TO = 0.05, 1.0
-"""Seconds between attempts."""
+_PAUSE_UP_TO = 1.0
+"""Seconds between attempts, at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +134,7 @@ class Consumers:
 
     async def _restore(self) -> None:
         give_up = Deadline.after(_RESTORED_WITHIN)
-        pause, deleted = _PAUSE_FROM, False
+        back_off, deleted = BackOff(_PAUSE_UP_TO), False
         try:
             while len(self._consumers) < self._wanted and not self.channel.lost.done():
                 try:
@@ -148,8 +149,7 @@ class Consumers:
                     if give_up.expired:
                         self._failed(error if isinstance(error, RpcError) else ConnectionLost("the broker is silent"))
                         return
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _PAUSE_UP_TO)
+                    await asyncio.sleep(back_off.next_pause())
         finally:
             self._restoring = None
 

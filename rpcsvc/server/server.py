@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import signal
 import ssl
 import threading
@@ -12,17 +11,13 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from ..amqp import Turns
-from ..deadline import Deadline, check_timeout
+from ..amqp.reconnect import Reconnection
+from ..deadline import check_timeout
 from ..errors import (
     AccessRefused,
-    AuthenticationFailed,
     ConfigurationError,
-    ConnectionFailed,
-    ConnectionLost,
     OutOfPlace,
     PoolFailed,
-    QueueMismatch,
-    QueueNotFound,
     RpcError,
 )
 from ..functions.importing import check_is_importable, refuse_server
@@ -57,8 +52,6 @@ log = logging.getLogger(__name__)
 BUILT_IN = "rpcsvc.functions:registry"
 _LAST_ACKS, _LOOK_EVERY = 1.0, 0.1
 """Seconds."""
-_BACK_OFF_FROM, _BACK_OFF_UP_TO = 0.1, 2.0
-"""Seconds. Calls are to succeed within five of a broker's return, however long it was away."""
 
 
 class RpcServer:
@@ -330,29 +323,23 @@ class RpcServer:
         assert self._stop is not None
         turns = Turns(self.url)
         outage = Outage(time.monotonic)
-        back_off = _BACK_OFF_FROM
-        first = True
-        first_by = Deadline.after(self._connect_timeout)
+        search = Reconnection(time.monotonic(), within=self._connect_timeout)
         while not self._stop.is_set():
+            timeout = min(search.remaining(time.monotonic()), max(self._connect_timeout, DEFAULT_CONNECT_TIMEOUT))
             try:
-                timeout = first_by.remaining if first else DEFAULT_CONNECT_TIMEOUT
                 await self._unless_stopped(self._open_session(service, turns, timeout))
-            except (AuthenticationFailed, AccessRefused, QueueMismatch):
-                raise  # another attempt would end the same way
-            except (ConnectionFailed, ConnectionLost, QueueNotFound, ConfigurationError) as error:
-                # Later, a file that TLS needs may just be being renewed.
-                if first and (first_by.expired or isinstance(error, ConfigurationError)):
+            except RpcError as error:
+                pause = search.next_pause(error, time.monotonic())
+                if pause is None:
                     raise
                 if outage.fails():
                     log.warning("no connection yet, and tried again and again: %s", error)
-                pause = random.uniform(0, back_off)  # noqa: S311 not a secret
-                await self._unless_stopped(asyncio.sleep(min(pause, first_by.remaining) if first else pause))
-                back_off = min(2 * back_off, _BACK_OFF_UP_TO)
+                await self._unless_stopped(asyncio.sleep(pause))
                 continue
             if self._session is None:
                 return
-            self._connected(outage, ready if first else None)
-            first, back_off = False, _BACK_OFF_FROM
+            self._connected(outage, ready)
+            ready = None
             if await self._unless_stopped(self._session.wait_until_lost()):
                 if isinstance(self._session.reason, AccessRefused):
                     raise self._session.reason  # it may not answer: calls would run again and again
@@ -360,6 +347,7 @@ class RpcServer:
                 log.warning("reconnecting: %s", self._session.reason)
                 self._session.abort()
                 self._session = None
+                search = Reconnection(time.monotonic(), was_open=True)
             else:
                 await self._drain(self._session)
 

@@ -26,7 +26,14 @@ FLOORS = {
 # On an upper floor for its neighbours' sake, and pure all the same.
 PURE_BESIDES = ["host.logs", "host.stopping", "workers.supervisor", "workers.pipe", "client.pending", "client.sizing"]
 PURE_BESIDES += [f"workers.inside.{name}" for name in ("dispatch", "exceptions", "many")]
-PURE_BESIDES += ["client.evidence", "client.given_up", "server.remembered", "server.mend"]
+PURE_BESIDES += [
+    "client.evidence",
+    "client.given_up",
+    "server.remembered",
+    "server.mend",
+    "amqp.reconnect",
+    "amqp.turns",
+]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units")]
 PURE_BESIDES += [f"bench.{name}" for name in ("tables", "plot", "report")]
 

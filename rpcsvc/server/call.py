@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -29,8 +27,6 @@ log = logging.getLogger(__name__)
 
 UNPACK_AFTER = 0.02
 """Seconds after which the calls of one message are looked after one by one. They were to take 2 ms together."""
-_PAST = Deadline(-math.inf, time.monotonic)
-"""The deadline of work that is not to start."""
 
 
 class Carrier(Protocol):
@@ -102,20 +98,22 @@ class Call:
     def orphan(self) -> None:
         """Its session was lost: what runs goes on, what waits does not start."""
         if self._work is not None:
-            self._work.deadline = _PAST
+            self._work.is_wanted = False
 
     def move(self, session: Carrier, consumer: Any, delivery: Delivery) -> None:
         """It was delivered again: there it is answered. If that is on the same session, both are acked then."""
         self._earlier = () if self.session.is_lost else (*self._earlier, (self.consumer, self.delivery))
         self.session, self.consumer, self.delivery = session, consumer, delivery
         if self._work is not None:
-            self._work.deadline = self.deadline
+            self._work.is_wanted = True
 
     # ---- computing
 
     def _submit_again(self) -> None:
-        deadline = _PAST if self.session.is_lost else self.deadline
-        self._work = self._service.pool.submit(self.delivery.body, self._ended, deadline)
+        if self.session.is_lost:
+            self._finish(None)  # another server may have it by now
+        else:
+            self._work = self._service.pool.submit(self.delivery.body, self._ended, self.deadline)
 
     def _ended(self, outcome: Outcome) -> None:
         counts = self._service.counts
@@ -239,7 +237,7 @@ class _Unpacked:
     def drop(self) -> None:
         """The message that it came in was answered, and this with it: it need not start any more."""
         if self._work is not None:
-            self._work.deadline = _PAST
+            self._work.is_wanted = False
 
     def _submit(self) -> None:
         # None starts that nobody waits for any more.

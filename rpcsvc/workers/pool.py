@@ -188,7 +188,7 @@ class WorkerPool:
             if worker is None:
                 return
             work = self._waiting.popleft()
-            if work.deadline is not None and work.deadline.expired:
+            if not work.may_start:
                 self._put_back(worker)
                 work.end(Expired())
             elif worker.is_deaf:

@@ -91,32 +91,42 @@ Done: TypeAlias = Callable[[Outcome], None]
 
 @dataclass(slots=True, eq=False)  # not frozen, which would triple what making one costs
 class Work:
-    """One call for a worker, not to be started after `deadline`."""
+    """One message for a worker, not to be started after `deadline`.
+
+    Attributes:
+        body: the request.
+        done: called once with what became of it; None when that has happened.
+        deadline: when nobody waits for it any more.
+        is_wanted: whether it may start; what is not wanted when a worker is free for it ends with `Expired`.
+        is_cancelled: whether it ends with `Cancelled`, whatever becomes of it.
+    """
 
     body: bytes
-    done: Done
+    done: Done | None
     deadline: Deadline | None
-    is_over: bool = False
+    is_wanted: bool = True
+    is_cancelled: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was told what became of it."""
+        return self.done is None
+
+    @property
+    def may_start(self) -> bool:
+        """Whether somebody waits for it still."""
+        return self.is_wanted and (self.deadline is None or not self.deadline.expired)
 
     def end(self, outcome: Outcome) -> None:
         """Tell what became of it, once; what becomes of it later is told to nobody."""
-        self.is_over = True
         # Who is told mostly knows the work too: a cycle would be left to the collector, for every call.
-        done, self.done = self.done, _told_already
-        done(outcome)
+        done, self.done = self.done, None
+        if done is not None:
+            done(Cancelled() if self.is_cancelled else outcome)
 
     def end_cancelled(self) -> None:
         """Tell that it was cancelled."""
         self.end(Cancelled())
-
-    def will_end_cancelled(self) -> None:
-        """Whatever becomes of it is told as cancelled."""
-        done = self.done
-        self.done = lambda _: done(Cancelled())
-
-
-def _told_already(_: Outcome) -> None:
-    pass
 
 
 class Cause(enum.Enum):

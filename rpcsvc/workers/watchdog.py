@@ -52,7 +52,7 @@ class Watch:
             return
         taken = worker.progress.taken
         if message == taken:
-            work.will_end_cancelled()
+            work.is_cancelled = True
         else:
             work.end_cancelled()
         if message >= taken:

@@ -76,7 +76,7 @@ def test_cancelled_work_is_told_once_whatever_becomes_of_it() -> None:
     at_once.end(Answer(b""))
     assert told == [Cancelled()]
 
-    later.will_end_cancelled()
+    later.is_cancelled = True
     assert not later.is_over
     later.end(Lost(KILLED, True, 0))
     assert later.is_over

@@ -17,7 +17,7 @@ from ..deadline import Deadline
 from ..wire import jsonrpc
 from ..wire.many.request import read_body
 from ..wire.names import MAP
-from ..workers.process import Answer, Cancelled, Expired, Lost, Outcome, Work
+from ..workers.work import Answer, Cancelled, Expired, Lost, Outcome, Work
 from .mend import join, split, split_with_ids
 from .repair import OneByOne, called, lost_answer, may_try_again
 from .service import Service

@@ -13,10 +13,9 @@ from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, Worker
 from ..host.logs import one_line
 from ..wire import jsonrpc
 from ..wire.many.request import read_body
-from ..workers.forkserver_client import Served
 from ..workers.inside.dispatch import failure
 from ..workers.pool import WorkerPool
-from ..workers.process import Answer, Lost, Outcome, Work
+from ..workers.work import Answer, Lost, Outcome, Served, Work
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from ..settings import DEFAULT_QUEUE_TYPE
 from ..wire import jsonrpc
 from ..wire.sizes import BodyLimit
-from ..workers.forkserver_client import Served
 from ..workers.pool import WorkerPool
+from ..workers.work import Served
 from .callback_queues import RefusalLog
 from .under_way import UnderWay
 

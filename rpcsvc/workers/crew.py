@@ -17,13 +17,14 @@ import socket
 from typing import Protocol
 
 from ..host.surroundings import Surroundings
-from .forkserver_client import ForkServer, ForkServerEvents, Served
+from .forkserver_client import ForkServer, ForkServerEvents
 from .inside.dispatch import Rules
 from .process import Cause, Kill, State, Worker
 from .process import Owner as WorkerOwner
 from .scoreboard import Progress
 from .shortage import is_passing
-from .supervisor import Supervisor, WorkerExit
+from .supervisor import Supervisor
+from .work import Served, WorkerExit
 
 log = logging.getLogger(__name__)
 

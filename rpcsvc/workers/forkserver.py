@@ -55,7 +55,7 @@ from .names import CommandLine, name_this_thread
 from .orphans import Orphans, Zombies, adopt, below, forget_multiprocessings, kill, terminate_multiprocessings
 from .scoreboard import Progress
 from .shortage import is_passing
-from .supervisor import WorkerExit
+from .work import WorkerExit
 
 _MAX_FDS = 16
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, CANCEL_SIGNAL)

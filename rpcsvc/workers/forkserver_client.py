@@ -24,7 +24,7 @@ from ..host.surroundings import Surroundings
 from .inside.dispatch import Rules
 from .orphans import MARK
 from .output import LogSettings
-from .supervisor import WorkerExit
+from .work import Served, WorkerExit
 
 log = logging.getLogger(__name__)
 
@@ -61,21 +61,6 @@ class ForkServerEvents:
     unborn: Callable[[int, str], None]
     exited: Callable[[WorkerExit], None]
     lost: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What the server knows of a function that its workers serve.
-
-    Attributes:
-        idempotent: whether running it twice for one call does no harm.
-        max_attempts: how often a call is tried whose worker dies over it.
-        time_limit: after so many seconds its worker is killed; None is never.
-    """
-
-    idempotent: bool
-    max_attempts: int = 1
-    time_limit: float | None = None
 
 
 class ForkServer:

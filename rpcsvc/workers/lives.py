@@ -25,11 +25,11 @@ from ..deadline import check_timeout
 from ..errors import ConfigurationError, PoolFailed, RpcError
 from ..host.surroundings import Surroundings
 from .crew import Crew
-from .forkserver_client import Served
 from .inside.dispatch import Rules
 from .process import Owner, State, Worker
 from .shortage import Shortage, is_passing
 from .supervisor import RESTART_WINDOW, GiveUp, Supervisor, default_max_restarts
+from .work import Served
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from collections.abc import Callable
 from ..deadline import Deadline
 from ..errors import PoolFailed
 from ..host.surroundings import Surroundings
-from .forkserver_client import Served
 from .inside.dispatch import Rules
 from .lives import Care, Lives
-from .process import Answer, Done, Expired, State, Work, Worker
+from .process import State, Worker
 from .watchdog import Watch
+from .work import Answer, Cancelled, Done, Expired, Served, Work
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ class WorkerPool:
         """Have a request computed; `done` is called once with what became of it.
 
         Args:
+            body: the request.
+            done: who is told. It may be called before this returns.
             deadline: nobody waits for the result after it; None says nothing of that.
         """
         work = Work(body, done, deadline)
@@ -129,7 +131,7 @@ class WorkerPool:
             return
         with contextlib.suppress(ValueError):
             self._waiting.remove(work)
-        work.end_cancelled()
+        work.end(Cancelled())
 
     def reload(self) -> None:
         """Import the registry anew; when new workers are ready, they take over, and `functions` changes.
@@ -288,7 +290,10 @@ class WorkerPool:
         for worker in workers:
             back = worker.take_back()
             self._log_end(worker, during_a_call=any(lost for _, lost in back))
-            self._waiting.extendleft(work for work, lost in reversed(back) if lost is None and not work.is_over)
+            untaken = [work for work, lost in back if lost is None and not work.is_over]
+            for work in untaken:
+                work.taken_back()
+            self._waiting.extendleft(reversed(untaken))
             for work, lost in back:
                 if lost is not None:
                     work.end(lost)

@@ -14,14 +14,12 @@ import enum
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
 
-from ..deadline import Deadline
 from .pipe import CALL, FAILED, HEADER, LACKS, READY, RESULT, FrameReader, frame
 from .scoreboard import WorkerProgress
-from .supervisor import WorkerExit
+from .work import Answer, Lost, MemoryUse, Work, WorkerExit
 
 if TYPE_CHECKING:
     from .crew import Crew
@@ -30,103 +28,6 @@ log = logging.getLogger(__name__)
 
 _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
-
-
-@dataclass(slots=True)  # not frozen, which would triple what making one costs
-class Answer:
-    """A worker answered.
-
-    Attributes:
-        body: the response, or None where the request wants none.
-        calls: how many calls the message was; 0 where that is not known any more, because the worker is over the next.
-    """
-
-    body: bytes | None
-    calls: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryUse:
-    """The memory that a call may take, and what its worker had taken, in bytes."""
-
-    limit: int
-    used: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The worker ended before it answered.
-
-    Attributes:
-        exit: how it ended.
-        running: whether the message was being computed when it ended; if not, it had been computed, and its answer
-            was lost on the way.
-        item: in a message of many calls, the index of the one that was running.
-        over_time: whether it was killed because the call's time was up.
-        over_memory: what it had taken, if it was killed for that.
-        seconds: how long ago the worker began with it, or last gave an answer.
-    """
-
-    exit: WorkerExit
-    running: bool
-    item: int
-    over_time: bool = False
-    over_memory: MemoryUse | None = None
-    seconds: float = field(default=0.0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """The deadline passed before a worker was free; nothing has run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """It was cancelled before it was answered: nothing has run, or it was stopped."""
-
-
-Outcome: TypeAlias = Answer | Lost | Expired | Cancelled
-Done: TypeAlias = Callable[[Outcome], None]
-
-
-@dataclass(slots=True, eq=False)  # not frozen, which would triple what making one costs
-class Work:
-    """One message for a worker, not to be started after `deadline`.
-
-    Attributes:
-        body: the request.
-        done: called once with what became of it; None when that has happened.
-        deadline: when nobody waits for it any more.
-        is_wanted: whether it may start; what is not wanted when a worker is free for it ends with `Expired`.
-        is_cancelled: whether it ends with `Cancelled`, whatever becomes of it.
-    """
-
-    body: bytes
-    done: Done | None
-    deadline: Deadline | None
-    is_wanted: bool = True
-    is_cancelled: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it was told what became of it."""
-        return self.done is None
-
-    @property
-    def may_start(self) -> bool:
-        """Whether somebody waits for it still."""
-        return self.is_wanted and (self.deadline is None or not self.deadline.expired)
-
-    def end(self, outcome: Outcome) -> None:
-        """Tell what became of it, once; what becomes of it later is told to nobody."""
-        # Who is told mostly knows the work too: a cycle would be left to the collector, for every call.
-        done, self.done = self.done, None
-        if done is not None:
-            done(Cancelled() if self.is_cancelled else outcome)
-
-    def end_cancelled(self) -> None:
-        """Tell that it was cancelled."""
-        self.end(Cancelled())
 
 
 class Cause(enum.Enum):
@@ -240,6 +141,7 @@ class Worker(asyncio.Protocol):
         if self.state is State.IDLE:
             self.state = State.BUSY
             self.last_event = time.monotonic()
+        work.given()
         self.given.append(work)
         number = self.answered + len(self.given)
         if len(work.body) <= _JOIN_BELOW:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..deadline import Clock
-from ..errors import describe_exit
+from .work import WorkerExit
 
 MAX_FAILED_STARTS = 5
 RESTART_WINDOW = 10.0
@@ -28,23 +28,6 @@ RESTART_WINDOW = 10.0
 def default_max_restarts(workers: int) -> int:
     """How many workers may end within the window: somebody who kills one each second is far below it."""
     return max(100, 20 * workers)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerExit:
-    """How a worker process ended: an exit code, or the signal that killed it, or neither where that is not known."""
-
-    pid: int
-    exit_code: int | None
-    signal_number: int | None
-
-    @classmethod
-    def from_wait_status(cls, pid: int, code: int) -> WorkerExit:
-        """From what `os.waitstatus_to_exitcode` gives: a negative code is a signal."""
-        return cls(pid, None, -code) if code < 0 else cls(pid, code, None)
-
-    def __str__(self) -> str:
-        return f"worker process {self.pid} ended {describe_exit(self.exit_code, self.signal_number)}"
 
 
 @dataclass(frozen=True, slots=True)

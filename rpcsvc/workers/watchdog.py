@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 
 from .memory import private_bytes
-from .process import Cause, Kill, MemoryUse, State, Work, Worker
+from .process import Cause, Kill, State, Worker
+from .work import Cancelled, MemoryUse, Work
 
 _LOOK_EVERY = 0.05
 """Seconds."""
@@ -52,9 +53,9 @@ class Watch:
             return
         taken = worker.progress.taken
         if message == taken:
-            work.is_cancelled = True
+            work.stop()
         else:
-            work.end_cancelled()
+            work.end(Cancelled())
         if message >= taken:
             worker.cancels[message] = None
             worker.progress.cancel(message, over=worker.answered)

@@ -13,7 +13,7 @@ from pools import lines, pool_of, until
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.workers.inside.dispatch import Rules
 from rpcsvc.workers.pipe import CALL, NO_RESPONSE, READY, RESULT, frame
-from rpcsvc.workers.process import Answer, Lost
+from rpcsvc.workers.work import Answer, Lost
 
 FORKERS = "forkers:registry"
 ENDS = [

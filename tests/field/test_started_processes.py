@@ -20,7 +20,7 @@ from starters import WAYS
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.workers.lives import Care
-from rpcsvc.workers.process import Lost
+from rpcsvc.workers.work import Lost
 
 STARTERS = "starters:registry"
 HERE = str(Path(__file__).parent)

@@ -14,7 +14,7 @@ from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.workers.inside.dispatch import Rules
 from rpcsvc.workers.lives import Care
 from rpcsvc.workers.pool import WorkerPool
-from rpcsvc.workers.process import Answer, Outcome, Work
+from rpcsvc.workers.work import Answer, Outcome, Work
 
 REGISTRY = "unruly:registry"
 

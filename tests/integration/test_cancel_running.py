@@ -12,7 +12,7 @@ from pools import Pool, lines, pool_of, until
 
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.workers.lives import Care
-from rpcsvc.workers.process import Cancelled, Lost
+from rpcsvc.workers.work import Cancelled, Lost
 
 
 def test_a_call_that_waits_ends_at_once_and_never_runs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from processes import ServerProcess
 from rpcsvc import MemoryLimitExceeded, RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.workers.inside.dispatch import Rules
-from rpcsvc.workers.process import Lost
+from rpcsvc.workers.work import Lost
 
 MIB = 2**20
 LIMIT = 64 * MIB

@@ -17,7 +17,7 @@ from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
 from rpcsvc.workers.lives import Care
-from rpcsvc.workers.process import Lost
+from rpcsvc.workers.work import Lost
 
 CODE = """
 from rpcsvc import Registry

@@ -17,7 +17,7 @@ from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
 from rpcsvc.workers.lives import Care
-from rpcsvc.workers.process import Lost
+from rpcsvc.workers.work import Lost
 
 
 @pytest.mark.parametrize("most", [1, 10])

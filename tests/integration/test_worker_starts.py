@@ -11,7 +11,7 @@ import pytest
 from pools import Pool, lines, pool_of, until
 
 from rpcsvc.workers.lives import Care
-from rpcsvc.workers.process import Lost
+from rpcsvc.workers.work import Lost
 
 QUICK = Care(start_timeout=0.5)
 

@@ -24,9 +24,11 @@ FLOORS = {
     4: ["cli.*", "bench.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
-PURE_BESIDES = ["host.logs", "host.stopping", "workers.supervisor", "workers.pipe", "client.pending", "client.sizing"]
+PURE_BESIDES = ["host.logs", "host.stopping", "workers.supervisor", "workers.pipe", "workers.work"]
 PURE_BESIDES += [f"workers.inside.{name}" for name in ("dispatch", "exceptions", "many")]
 PURE_BESIDES += [
+    "client.pending",
+    "client.sizing",
     "client.evidence",
     "client.given_up",
     "server.remembered",

@@ -13,10 +13,8 @@ from rpcsvc.errors import TimeLimitExceeded, WorkerLost
 from rpcsvc.server.repair import OneByOne, called, lost_error, may_try_again
 from rpcsvc.server.service import ServerCounts, Service
 from rpcsvc.wire import jsonrpc
-from rpcsvc.workers.forkserver_client import Served
 from rpcsvc.workers.pool import WorkerPool
-from rpcsvc.workers.process import Answer, Cancelled, Done, Expired, Lost, Outcome, Work
-from rpcsvc.workers.supervisor import WorkerExit
+from rpcsvc.workers.work import Answer, Cancelled, Done, Expired, Lost, Outcome, Served, Work, WorkerExit
 
 EXIT = WorkerExit(1, None, 9)
 DIED = Lost(EXIT, running=True, item=1)

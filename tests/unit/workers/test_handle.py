@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rpcsvc.workers.process import Answer, Cancelled, Cause, Kill, Lost, MemoryUse, Outcome, Work, Worker
+from rpcsvc.workers.process import Cause, Kill, Worker
 from rpcsvc.workers.scoreboard import Progress
-from rpcsvc.workers.supervisor import WorkerExit
+from rpcsvc.workers.work import Lost, MemoryUse, Work, WorkerExit
 
 KILLED = WorkerExit(4711, None, 9)
 NOBODY: Any = None
@@ -65,48 +62,3 @@ def test_a_message_that_ran_when_the_one_before_it_was_to_be_killed_is_not_to_bl
     worker = worker_that_has(answered=0, taken=2, given=2)
     worker.kill = kill
     assert [how for _, how in worker.take_back()] == [Lost(KILLED, False, 5)] * 2
-
-
-def test_cancelled_work_is_told_once_whatever_becomes_of_it() -> None:
-    told: list[Outcome] = []
-    at_once, later = (Work(b"", told.append, None) for _ in range(2))
-
-    at_once.end_cancelled()
-    assert told == [Cancelled()]
-    at_once.end(Answer(b""))
-    assert told == [Cancelled()]
-
-    later.is_cancelled = True
-    assert not later.is_over
-    later.end(Lost(KILLED, True, 0))
-    assert later.is_over
-    assert told == [Cancelled(), Cancelled()]
-
-
-def test_work_is_itself_and_not_what_looks_alike() -> None:
-    one, other = (Work(b"", print, None) for _ in range(2))
-    assert one != other
-    assert other not in [one]
-
-
-class Caller:
-    """Knows its work, which knows whom to tell."""
-
-    def __init__(self) -> None:
-        self.work = Work(b"", self.ended, None)
-
-    def ended(self, _: Outcome) -> None:
-        pass
-
-
-@pytest.mark.parametrize("end", [lambda work: work.end(Answer(b"")), Work.end_cancelled])
-def test_work_that_is_over_is_freed_at_once_and_not_by_the_collector(end: Callable[[Work], None]) -> None:
-    caller = Caller()
-    freed = weakref.ref(caller)
-    gc.disable()
-    try:
-        end(caller.work)
-        del caller
-        assert freed() is None
-    finally:
-        gc.enable()

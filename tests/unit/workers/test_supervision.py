@@ -6,22 +6,10 @@ import signal
 
 import pytest
 
-from rpcsvc.workers.supervisor import MAX_FAILED_STARTS, GiveUp, Replace, Supervisor, WorkerExit, default_max_restarts
+from rpcsvc.workers.supervisor import MAX_FAILED_STARTS, GiveUp, Replace, Supervisor, default_max_restarts
+from rpcsvc.workers.work import WorkerExit
 
 CRASH = WorkerExit(4711, None, int(signal.SIGSEGV))
-
-
-@pytest.mark.parametrize(
-    ("code", "expected", "words"),
-    [
-        (0, WorkerExit(7, 0, None), "worker process 7 ended with exit code 0"),
-        (3, WorkerExit(7, 3, None), "worker process 7 ended with exit code 3"),
-        (-9, WorkerExit(7, None, 9), "worker process 7 ended by SIGKILL"),
-    ],
-)
-def test_a_wait_status_tells_an_exit_code_from_a_signal(code: int, expected: WorkerExit, words: str) -> None:
-    assert WorkerExit.from_wait_status(7, code) == expected
-    assert str(expected) == words
 
 
 class Clock:

@@ -1,0 +1,184 @@
+"""What goes between a server and its pool of workers: work to be computed, and what becomes of it. Pure.
+
+A work is one message for one worker. Its life:
+
+    WAITING ──> GIVEN ──> OVER          computed, or lost with its worker
+       │ ^────────┘ │                   its worker was lost and had not taken it: it waits again
+       │            └──> STOPPING ──> OVER    cancelled while it ran: whatever becomes of it is told as cancelled
+       └──────────> OVER                its time was up, it was not wanted, or cancelled, before a worker was free
+
+Whoever has submitted a work may say that it is not wanted, and that it is again: while it is not, it does not start.
+What runs already is not touched.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ..deadline import Deadline
+from ..errors import describe_exit
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server knows of a function that its workers serve.
+
+    Attributes:
+        idempotent: whether running it twice for one call does no harm.
+        max_attempts: how often a call is tried whose worker dies over it.
+        time_limit: after so many seconds its worker is killed; None is never.
+    """
+
+    idempotent: bool
+    max_attempts: int = 1
+    time_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExit:
+    """How a worker process ended: an exit code, or the signal that killed it, or neither where that is not known."""
+
+    pid: int
+    exit_code: int | None
+    signal_number: int | None
+
+    @classmethod
+    def from_wait_status(cls, pid: int, code: int) -> WorkerExit:
+        """An exit from what `os.waitstatus_to_exitcode` gives: a negative code is a signal."""
+        return cls(pid, None, -code) if code < 0 else cls(pid, code, None)
+
+    def __str__(self) -> str:
+        return f"worker process {self.pid} ended {describe_exit(self.exit_code, self.signal_number)}"
+
+
+# ---- what becomes of a work
+
+
+@dataclass(slots=True)  # not frozen, which would triple what making one costs
+class Answer:
+    """A worker answered.
+
+    Attributes:
+        body: the response, or None where the request wants none.
+        calls: how many calls the message was; 0 where that is not known any more, because the worker is over the next.
+    """
+
+    body: bytes | None
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """The memory that a call may take, and what its worker had taken, in bytes."""
+
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker ended before it answered.
+
+    Attributes:
+        exit: how it ended.
+        running: whether the message was being computed when it ended; if not, it had been computed, and its answer
+            was lost on the way.
+        item: in a message of many calls, the index of the one that was running.
+        over_time: whether it was killed because the call's time was up.
+        over_memory: what it had taken, if it was killed for that.
+        seconds: how long ago the worker began with it, or last gave an answer.
+    """
+
+    exit: WorkerExit
+    running: bool
+    item: int
+    over_time: bool = False
+    over_memory: MemoryUse | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """When a worker was free, its deadline had passed, or it was not wanted: nothing has run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """It was cancelled before it was answered: nothing has run, or it was stopped."""
+
+
+Outcome: TypeAlias = Answer | Lost | Expired | Cancelled
+Done: TypeAlias = Callable[[Outcome], None]
+
+
+# ---- a work
+
+
+class WorkState(enum.Enum):
+    """Where a work is in its life."""
+
+    WAITING = "waiting"
+    """For a worker."""
+    GIVEN = "given"
+    """To a worker, which computes it, or has others to compute before."""
+    STOPPING = "stopping"
+    """It was cancelled while it ran."""
+    OVER = "over"
+    """What became of it has been told."""
+
+
+@dataclass(slots=True, eq=False)  # not frozen, which would triple what making one costs
+class Work:
+    """One message for a worker.
+
+    Attributes:
+        body: the request.
+        done: who is told once what became of it.
+        deadline: it is not to be started after that.
+        is_wanted: whether it may start; written by whoever has submitted it.
+        state: where it is in its life; written by the methods below alone.
+    """
+
+    body: bytes
+    done: Done
+    deadline: Deadline | None
+    is_wanted: bool = True
+    state: WorkState = WorkState.WAITING
+
+    @property
+    def may_start(self) -> bool:
+        """Whether it is wanted, and somebody waits for it still."""
+        return self.is_wanted and (self.deadline is None or not self.deadline.expired)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what became of it has been told."""
+        return self.state is WorkState.OVER
+
+    def given(self) -> None:
+        """A worker has been sent it."""
+        self.state = WorkState.GIVEN
+
+    def taken_back(self) -> None:
+        """The worker was lost and had not taken it: it waits again, unless it is over."""
+        if self.state is WorkState.GIVEN:
+            self.state = WorkState.WAITING
+
+    def stop(self) -> None:
+        """It was cancelled while it ran: whatever becomes of it is told as cancelled."""
+        if self.state is WorkState.GIVEN:
+            self.state = WorkState.STOPPING
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell what became of it, once; what becomes of it later is told to nobody."""
+        was, self.state = self.state, WorkState.OVER
+        # Who is told mostly knows the work too: a cycle would be left to the collector, for every call.
+        done, self.done = self.done, _told_already
+        done(Cancelled() if was is WorkState.STOPPING else outcome)
+
+
+def _told_already(_: Outcome) -> None:
+    pass

@@ -320,16 +320,6 @@ def test_every_error_that_a_server_may_answer_has_its_number() -> None:
     assert shown == {kind.__name__: kind.CODE for kind in kinds if kind is not RemoteError}
 
 
-def test_the_map_has_every_room_and_no_other() -> None:
-    shown = {name for row in read_rows("README.md", "Which room does what") for name in codes(row[0])}
-    package = ROOT / "rpcsvc"
-    rooms = {f"rpcsvc/{p.name}/" for p in package.iterdir() if (p / "__init__.py").exists()}
-    modules = {f"rpcsvc/{p.name}" for p in package.glob("*.py")} - {"rpcsvc/_version.py"}
-    assert {name for name in shown if name.startswith("rpcsvc/")} == rooms | modules
-    for name in shown:
-        assert (ROOT / name).exists(), name
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#:]*)(#[\w-]+)?\)", page.read_text(encoding="utf-8")):

@@ -41,12 +41,13 @@ class Deadline:
         return self.clock() >= self.at
 
 
-def check_timeout(timeout: float, name: str = "timeout", *, endless: bool = False) -> float:
+def check_timeout(timeout: float, name: str = "timeout", *, zero: bool = False, endless: bool = False) -> float:
     """`timeout` as a float in seconds.
 
     Args:
         timeout: what was given.
         name: the option that it was given for.
+        zero: whether 0 is taken, for none at all.
         endless: whether `math.inf` is taken, for no end at all.
 
     Raises:
@@ -56,13 +57,16 @@ def check_timeout(timeout: float, name: str = "timeout", *, endless: bool = Fals
         raise ConfigurationError(f"{name} must be a number of seconds, not {type(timeout).__name__}: {timeout!r}")
     if endless and timeout == math.inf:
         return math.inf
-    if not 0 < timeout <= MAX_TIMEOUT:  # false for nan too
+    if not 0 < timeout <= MAX_TIMEOUT and not (zero and timeout == 0):  # false for nan too
         try:
-            shown = f"{timeout:g}"
+            float(timeout)
+            shown = repr(timeout)
         except OverflowError:
             shown = "a number beyond all floats"
-        none = "; math.inf is none" if endless else ""
-        raise ConfigurationError(f"{name} must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {shown}{none}")
+        or_zero, none = ", or 0 for none" if zero else "", "; math.inf is none" if endless else ""
+        raise ConfigurationError(
+            f"{name} must be above 0 and at most {MAX_TIMEOUT:.0f} seconds{or_zero}, not {shown}{none}"
+        )
     return float(timeout)
 
 

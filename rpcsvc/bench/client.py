@@ -17,9 +17,9 @@ import threading
 import time
 from typing import Any
 
-from ..client.calls import DEFAULT_MAX_IN_FLIGHT
 from ..client.sync import RpcClient
 from ..errors import RpcError
+from ..settings.client import DEFAULT_MAX_IN_FLIGHT
 from .generator import generate
 from .load import Load
 from .tally import Tally, Window

@@ -18,8 +18,8 @@ from ..bench.load import Load, encode_arguments, parse_sweep
 from ..errors import ConfigurationError
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
-from ..server.server import BUILT_IN
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..settings.server import BUILT_IN
 from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode

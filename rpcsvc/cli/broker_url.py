@@ -6,14 +6,15 @@ import argparse
 import sys
 
 from ..settings import BrokerUrls
+from ..settings.options import URL
 
 
 def add_url(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add the option; `given_url` reads it."""
     parser.add_argument(
         "--url",
-        help="the broker, amqp://USER:PASSWORD@HOST:PORT/VHOST; several, of a cluster, with commas between; "
-        "better given as RPCSVC_URL",
+        metavar=URL.kind.unit,
+        help=f"{URL.help} ({URL.shown_default}); better given as RPCSVC_URL, which others do not see",
     )
 
 

@@ -14,11 +14,15 @@ from typing import Any
 from ..client.sync import RpcClient
 from ..errors import DecodingError, FunctionRaised
 from ..host import streams
-from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..settings.client import ClientOptions
 from ..wire import digits, values
 from .broker_url import add_url, given_url
 from .exits import ExitCode
+from .flags import add_flags, given
 from .parsing import Parser
+
+FLAGS = ("timeout", "wait_for_server", "patience", "queue", "max_request")
+"""The options of the client that matter for one call."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
@@ -34,11 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument("method", metavar="METHOD", help="the function's name")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, or text; NAME=VALUE for a keyword")
-    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="(%(default)s)")
-    parser.add_argument(
-        "--wait-for-server", type=float, default=0.0, metavar="SECONDS", help="how long a missing server is waited for"
-    )
-    parser.add_argument("--queue", default=DEFAULT_QUEUE, help="the queue that is served (%(default)s)")
+    add_flags(parser, ClientOptions, only=FLAGS)
     add_url(parser)
     parser.set_defaults(run=run)
 
@@ -49,11 +49,9 @@ def run(options: argparse.Namespace) -> int:
     kwargs.setdefault("timeout", None)
     with RpcClient(
         given_url(options),
-        queue=options.queue,
-        timeout=options.timeout,
         # Somebody sits before a shell: a broker that is not there is said at once, unless patience was asked for.
         connect_timeout=max(1.0, options.wait_for_server),
-        wait_for_server=options.wait_for_server,
+        **given(options, ClientOptions),
     ) as client:
         try:
             result = client.call(options.method, *args, **kwargs)

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from ..errors import OutOfPlace
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
+from ..settings.client import DEFAULT_PATIENCE, ClientOptions
 from ..wire.sizes import AUTO, Setting
-from .calls import DEFAULT_PATIENCE, CallFactory, ClientOptions
+from .calls import CallFactory
 from .link import CallLink
 
 
@@ -43,7 +44,13 @@ class AsyncRpcClient:
         del url  # what shows the variables of a traceback would show its password
         seconds = math.inf if timeout is None else timeout
         options = ClientOptions(
-            queue, seconds, connect_timeout, wait_for_server, pack=pack, max_request=max_request, patience=patience
+            queue=queue,
+            timeout=seconds,
+            connect_timeout=connect_timeout,
+            wait_for_server=wait_for_server,
+            patience=patience,
+            pack=pack,
+            max_request=max_request,
         )
         self._calls = CallFactory(options)
         self._loop: asyncio.AbstractEventLoop | None = None

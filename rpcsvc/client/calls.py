@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..deadline import check_timeout
-from ..errors import ConfigurationError, RequestTooLarge
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT
-from ..settings.names import check_method, check_queue
+from ..errors import RequestTooLarge
+from ..settings.client import ClientOptions
+from ..settings.names import check_method
 from ..wire import jsonrpc
 from ..wire.names import RESERVED_PREFIX
-from ..wire.sizes import AUTO, BodyLimit, Setting, check_setting
+from ..wire.sizes import BodyLimit
 
 now = time.monotonic
 """The clock of calls. Not the loop's own: uvloop's stands still within an iteration and counts whole milliseconds."""
-DEFAULT_MAX_IN_FLIGHT = 10_000
-DEFAULT_PATIENCE = 10.0
-"""Seconds without a server after which calls end, where one was there lately."""
 _AROUND = 2048
 """Bytes that suffice for what is around the arguments of a request; a method's name is the largest part of it."""
 _LARGE_ARGUMENTS = 32 * 1024
@@ -104,32 +101,6 @@ class PendingCall:
         if not self.outcome.done():
             with contextlib.suppress(concurrent.futures.InvalidStateError):
                 self.outcome.set_exception(error)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """What the two clients have in common; see RpcClient for what each option means."""
-
-    queue: str = DEFAULT_QUEUE
-    timeout: float = DEFAULT_TIMEOUT  # infinite: none
-    connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
-    wait_for_server: float = 0.0
-    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
-    pack: bool = True
-    max_request: Setting = AUTO
-    patience: float = DEFAULT_PATIENCE
-
-    def __post_init__(self) -> None:
-        check_queue(self.queue, declared=False)
-        check_timeout(self.timeout, endless=True)
-        check_timeout(self.connect_timeout, "connect_timeout")
-        check_setting("max_request", self.max_request)
-        if self.wait_for_server:
-            check_timeout(self.wait_for_server, "wait_for_server", endless=True)
-        if self.patience:
-            check_timeout(self.patience, "patience", endless=True)
-        if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
-            raise ConfigurationError(f"max_in_flight must be a whole number of at least 1, not {self.max_in_flight!r}")
 
 
 class CallFactory:

@@ -25,10 +25,11 @@ from typing import Any, cast
 from ..amqp import Delivery, Returned
 from ..errors import ClientClosed, ConnectionLost, MessageTooLarge, NoServer, RpcError, RpcTimeout
 from ..settings import BrokerUrls
+from ..settings.client import ClientOptions
 from ..wire import jsonrpc
 from ..wire.many.answer import Understanding
 from ..wire.names import MAP, QUEUE_DELETED
-from .calls import CallFactory, ClientOptions, PendingCall, now
+from .calls import CallFactory, PendingCall, now
 from .cancelling import Canceller
 from .evidence import Evidence
 from .opening import Connector

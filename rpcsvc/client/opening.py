@@ -17,8 +17,9 @@ from ..amqp import Delivery, Returned, Turns
 from ..amqp.reconnect import Reconnection
 from ..errors import ClientClosed, RpcError
 from ..settings import BrokerUrl, BrokerUrls
+from ..settings.client import ClientOptions
 from ..wire.sizes import BodyLimit
-from .calls import ClientOptions, now
+from .calls import now
 from .evidence import Evidence
 from .session import Session
 

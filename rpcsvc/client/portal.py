@@ -24,8 +24,9 @@ from typing import Any
 from ..errors import ClientClosed, ConnectionFailed, OutOfPlace, RpcError, RpcTimeout
 from ..host.loops import new_event_loop
 from ..settings import BrokerUrls
+from ..settings.client import ClientOptions
 from . import own_thread
-from .calls import CallFactory, ClientOptions, PendingCall
+from .calls import CallFactory, PendingCall
 from .futures import RpcFuture, Teller, Waiter
 from .link import CallLink
 from .room import Room

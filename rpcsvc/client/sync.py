@@ -15,16 +15,19 @@ from typing import Any, Literal, Self, cast
 
 from ..errors import ClientClosed
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
+from ..settings.client import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, ClientOptions
+from ..settings.options import SSL_CONTEXT, URL, documented, options_of
 from ..wire.names import MAP
 from ..wire.sizes import AUTO, Setting
 from . import own_thread
-from .calls import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, CallFactory, ClientOptions
+from .calls import CallFactory
 from .futures import RpcFuture, Waiter
 from .map import MapResults
 from .pending import ReplyCounts
 from .portal import LinkThread
 
 
+@documented(URL, *options_of(ClientOptions), SSL_CONTEXT)
 class RpcClient:
     """Calls functions on the servers of one queue.
 
@@ -39,24 +42,7 @@ class RpcClient:
     with a ResourceWarning, as files do.
 
     Args:
-        url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
-            RPCSVC_URL, then the running private node, then guest at localhost.
-        queue: where the servers listen.
-        timeout: seconds a call waits for its reply, unless the call says otherwise; None or `math.inf`: as long as it
-            takes. While nobody serves the queue such a call ends with NoServer all the same.
-        connect_timeout: seconds to open the connection; with several nodes, for all of them together.
-        wait_for_server: seconds a call waits for a server to appear on the queue before it ends with NoServer; by
-            default none beyond the moment that tells a missing server from a reconnecting one. `math.inf` is for ever.
-        patience: seconds for which servers that were there within the last minute may be away before calls end with
-            NoServer: a pool that is restarted comes back. The longer of the two holds, and the call's time-out
-            ends both.
-        max_in_flight: how many calls may wait at once; `submit` and `call` wait for room beyond that.
-        pack: whether tiny calls of one idempotent function that wait to be sent at the same time may travel as one
-            message, of a few milliseconds of work at most. Each keeps its own time-out, error and outcome.
-        max_request: the largest request in bytes; a larger one is RequestTooLarge, and not sent. "auto" is a little
-            under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB. A broker that takes
-            less lowers it when it refuses a request.
-        ssl_context: for amqps, in place of what the URL can say of TLS.
+        {options}
 
     Raises:
         ConnectionFailed: no broker can be reached; AuthenticationFailed, AccessRefused and TlsFailed are kinds of it.
@@ -81,7 +67,14 @@ class RpcClient:
         del url  # what shows the variables of a traceback would show its password
         seconds = math.inf if timeout is None else timeout
         self._options = ClientOptions(
-            queue, seconds, connect_timeout, wait_for_server, max_in_flight, pack, max_request, patience
+            queue=queue,
+            timeout=seconds,
+            connect_timeout=connect_timeout,
+            wait_for_server=wait_for_server,
+            patience=patience,
+            max_in_flight=max_in_flight,
+            pack=pack,
+            max_request=max_request,
         )
         self._calls = CallFactory(self._options)
         self._closed = False

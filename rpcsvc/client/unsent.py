@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from ..amqp.reconnect import Reconnection
 from ..errors import ConnectionLost, NoServer, RpcError
-from .calls import ClientOptions, PendingCall, now
+from ..settings.client import ClientOptions
+from .calls import PendingCall, now
 from .evidence import Evidence
 from .opening import Connector
 from .session import Session

@@ -12,10 +12,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from ..amqp import Turns
 from ..amqp.reconnect import Reconnection
-from ..deadline import check_timeout
 from ..errors import (
     AccessRefused,
-    ConfigurationError,
     OutOfPlace,
     PoolFailed,
     RpcError,
@@ -27,75 +25,37 @@ from ..host.malloc import keep_large_blocks
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
 from ..host.surroundings import Surroundings
-from ..settings import (
-    DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_QUEUE,
-    DEFAULT_QUEUE_TYPE,
-    QUEUE_TYPES,
-    BrokerUrl,
-    find_urls,
-    usable_cpus,
-)
-from ..settings.limits import Limits
-from ..settings.names import check_patterns, check_queue, check_registry
-from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting, check_setting
+from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, BrokerUrl, find_urls
+from ..settings.options import SSL_CONTEXT, URL, documented, options_of
+from ..settings.server import BUILT_IN, ServerOptions
+from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
 from ..workers.inside.dispatch import Rules
-from ..workers.lives import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, Care
+from ..workers.lives import Care
 from ..workers.pool import WorkerPool
-from ..workers.supervisor import RESTART_WINDOW
 from .queue import QueueFound
 from .service import ServerCounts, Service
 from .session import Session
 
 log = logging.getLogger(__name__)
 
-BUILT_IN = "rpcsvc.functions:registry"
 _LAST_ACKS, _LOOK_EVERY = 1.0, 0.1
 """Seconds."""
 
 
+@documented(*options_of(ServerOptions), URL, SSL_CONTEXT)
 class RpcServer:
     """A pool of worker processes that serves one queue.
 
         RpcServer("mymodule:registry", workers=4).run()
 
     Args:
-        registry: the functions, as MODULE:NAME, because worker processes import it. By default the built-in ones.
-        url: the broker's; several, as a list or with commas between, are a cluster's nodes, tried in turn. None asks
-            RPCSVC_URL, then the running private node, then guest at localhost.
-        queue: the queue to serve. One that is there is taken as it is; else it is declared durable, as `queue_type`.
-        queue_type: "classic", or "quorum": what the queue is declared as, where it is missing or was deleted.
-        workers: how many processes; None takes the CPUs this process may use.
-        prefetch: how many deliveries each worker's consumer may hold.
-        callback_queues: patterns (as of fnmatch) of further callback queues that replies may go to, beside those that
-            only one connection can read.
-        max_request, max_result: the largest request and the largest response in bytes. A larger request is refused
-            before anybody reads it; of a larger response the caller is told (ResultNotEncodable). "auto" is a little
-            under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB. A broker that takes
-            less lowers it when it refuses a response.
-        send_tracebacks: whether callers see the traceback of a function that raised.
-        time_limit: seconds after which a call's worker is killed, for functions without a limit of their own; None is
-            never. The caller gets TimeLimitExceeded.
-        soft_time_limit: likewise, seconds after which TimeLimitExceeded is raised inside the function.
-        memory_limit: likewise, bytes that a worker may take in a call. One that takes more is killed, and the caller
-            gets MemoryLimitExceeded.
-        cancel_grace: seconds that a cancelled call may take to end by itself before its worker is killed; 0 is none.
-        start_timeout: seconds in which a new worker must be ready; one that is not is killed. None is 10, or 60 where
-            each worker imports the registry.
-        preload: whether the registry is imported once, in the process that workers are forked from. Else each worker
-            imports it, which takes time and memory, and suits libraries whose threads do not survive a fork.
-        blas_threads: how many threads a worker's libraries for linear algebra and OpenMP may use (OMP_NUM_THREADS and
-            the like; such variables that are set already win). None shares the CPUs among the workers.
-        max_calls_per_worker: how many calls a worker makes before it is replaced; None is any number.
-        max_restarts: how many workers may end within `restart_window` seconds. If more do, and fewer calls are answered
-            than workers end, the server stops with PoolFailed. None is 100, or 20 for each worker if that is more.
-            What a limit, a cancel, `max_calls_per_worker` or a reload ends does not count.
-        restart_window: seconds.
-        connect_timeout: seconds in which a broker must be reached at the start; one that is not up yet is waited for.
-        ssl_context: for amqps, in place of what the URL can say of TLS.
+        {options}
 
     Attributes:
         url: the brokers'; printing it hides the passwords.
+
+    Raises:
+        ConfigurationError: an option is wrong.
     """
 
     def __init__(
@@ -120,45 +80,39 @@ class RpcServer:
         blas_threads: int | None = None,
         max_calls_per_worker: int | None = None,
         max_restarts: int | None = None,
-        restart_window: float = RESTART_WINDOW,
+        restart_window: float = 10.0,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
-        self.registry = check_registry(registry)
-        check_is_importable(self.registry)
         self.url = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
-        self.queue = check_queue(queue, declared=True)
-        callback_queues = check_patterns("callback_queues", callback_queues)
-        if queue_type not in QUEUE_TYPES:
-            raise ConfigurationError(f"queue_type must be {' or '.join(map(repr, QUEUE_TYPES))}, not {queue_type!r}")
-        self._queue_type = queue_type
-        self._queue_found: QueueFound | None = None
-        self.workers = usable_cpus() if workers is None else _within("workers", workers, 1, 10_000)
-        self.prefetch = _within("prefetch", prefetch, 1, 65_535)
-        self._connect_timeout = check_timeout(connect_timeout, "connect_timeout")
-        self.counts = ServerCounts()
-        self._max_request = check_setting("max_request", max_request)
-        self._max_result = check_setting("max_result", max_result)
-        limits = Limits(soft_time_limit, time_limit, memory_limit)
-        self._rules = Rules(
-            max_result=MAX_BODY if self._max_result == AUTO else self._max_result,
+        self._options = ServerOptions(
+            registry=registry,
+            queue=queue,
+            queue_type=queue_type,
+            workers=workers,
+            prefetch=prefetch,
+            callback_queues=callback_queues,
+            max_request=max_request,
+            max_result=max_result,
             send_tracebacks=send_tracebacks,
-            soft_time_limit=limits.soft,
-            time_limit=limits.hard,
-            memory_limit=limits.memory,
-        )
-        self._care = Care(
+            time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
+            memory_limit=memory_limit,
             cancel_grace=cancel_grace,
-            start_timeout=_start_timeout(start_timeout, preload),
-            max_calls=max_calls_per_worker,
+            start_timeout=start_timeout,
+            preload=preload,
+            blas_threads=blas_threads,
+            max_calls_per_worker=max_calls_per_worker,
             max_restarts=max_restarts,
             restart_window=restart_window,
+            connect_timeout=connect_timeout,
         )
-        self._preload = preload
-        threads = max(1, usable_cpus() // self.workers) if blas_threads is None else blas_threads
-        self._blas_threads = _within("blas_threads", threads, 1, 10_000)
-        self._callback_queues = tuple(callback_queues)
+        check_is_importable(registry)
+        self.registry, self.queue, self.workers = registry, queue, self._options.processes
+        self._rules, self._care = _rules(self._options), _care(self._options)
+        self.counts = ServerCounts()
+        self._queue_found: QueueFound | None = None
         self._pool: WorkerPool | None = None
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
@@ -228,7 +182,7 @@ class RpcServer:
             self.workers,
             rules=self._rules,
             care=self._care,
-            surroundings=Surroundings.here(preload=self._preload, blas_threads=self._blas_threads),
+            surroundings=Surroundings.here(preload=self._options.preload, blas_threads=self._options.threads_each),
             gave_up=self._pool_gave_up,
             paused=self._flush,
         )
@@ -304,15 +258,16 @@ class RpcServer:
     async def _serve_sessions(self, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None
         assert self._pool is not None
+        options = self._options
         service = Service(
             self.queue,
-            self.prefetch,
+            options.prefetch,
             self._pool,
             self.counts,
-            self._callback_queues,
-            queue_type=self._queue_type,
-            requests=BodyLimit(self._max_request),
-            results=BodyLimit(self._max_result),
+            tuple(options.callback_queues),
+            queue_type=options.queue_type,
+            requests=BodyLimit(options.max_request),
+            results=BodyLimit(options.max_result),
         )
         try:
             await self._serve_one_after_the_other(service, ready)
@@ -323,9 +278,10 @@ class RpcServer:
         assert self._stop is not None
         turns = Turns(self.url)
         outage = Outage(time.monotonic)
-        search = Reconnection(time.monotonic(), within=self._connect_timeout)
+        within = self._options.connect_timeout
+        search, most = Reconnection(time.monotonic(), within=within), max(within, DEFAULT_CONNECT_TIMEOUT)
         while not self._stop.is_set():
-            timeout = min(search.remaining(time.monotonic()), max(self._connect_timeout, DEFAULT_CONNECT_TIMEOUT))
+            timeout = min(search.remaining(time.monotonic()), most)
             try:
                 await self._unless_stopped(self._open_session(service, turns, timeout))
             except RpcError as error:
@@ -387,13 +343,21 @@ def _event_loop() -> asyncio.AbstractEventLoop:
         raise PoolFailed(f"no server for want of something on this machine: {error}") from error
 
 
-def _start_timeout(given: float | None, preload: bool) -> float:
-    if given is not None:
-        return given
-    return DEFAULT_START_TIMEOUT if preload else LOAD_TIMEOUT
+def _rules(options: ServerOptions) -> Rules:
+    return Rules(
+        max_result=MAX_BODY if options.max_result == AUTO else options.max_result,
+        send_tracebacks=options.send_tracebacks,
+        soft_time_limit=options.soft_time_limit,
+        time_limit=options.time_limit,
+        memory_limit=options.memory_limit,
+    )
 
 
-def _within(name: str, value: int, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
-    return value
+def _care(options: ServerOptions) -> Care:
+    return Care(
+        cancel_grace=options.cancel_grace,
+        start_timeout=options.ready_within,
+        max_calls=options.max_calls_per_worker,
+        max_restarts=options.max_restarts,
+        restart_window=options.restart_window,
+    )

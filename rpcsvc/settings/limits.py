@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..deadline import check_timeout
 from ..errors import ConfigurationError
+from .options import Seconds, Size
 
 MIN_MEMORY_LIMIT = 2**20
 """Bytes. Less is a slip of the pen: a number of megabytes."""
@@ -26,15 +26,12 @@ class Limits:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        for name, seconds in (("the soft time limit", self.soft), ("the time limit", self.hard)):
+        for name, seconds in (("soft_time_limit", self.soft), ("time_limit", self.hard)):
             if seconds is not None:
-                check_timeout(seconds, name)
-        if self.soft is not None and self.hard is not None and self.soft >= self.hard:
-            raise ConfigurationError("a soft time limit must be below the hard one, or it would never come")
-        if self.memory is not None and (type(self.memory) is not int or self.memory < MIN_MEMORY_LIMIT):
-            raise ConfigurationError(
-                f"a memory limit is a whole number of bytes, at least {MIN_MEMORY_LIMIT}, not {self.memory!r}"
-            )
+                Seconds().check(name, seconds)
+        check_order(self.soft, self.hard)
+        if self.memory is not None:
+            Size(MIN_MEMORY_LIMIT).check("memory_limit", self.memory)
 
     def or_else(self, other: Limits) -> Limits:
         """These, and for what is None here, the other's."""
@@ -45,6 +42,20 @@ class Limits:
 
     def __bool__(self) -> bool:
         return self != NO_LIMITS
+
+
+def check_order(
+    soft: float | None, hard: float | None, names: tuple[str, str] = ("soft_time_limit", "time_limit")
+) -> None:
+    """Check that a soft time limit is below the hard one, both in seconds, by the names that they were given by.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if soft is not None and hard is not None and soft >= hard:
+        raise ConfigurationError(
+            f"{names[0]} must be below {names[1]}, or it would never come: {soft:g} is not below {hard:g}"
+        )
 
 
 NO_LIMITS = Limits()

@@ -165,10 +165,14 @@ class BrokerUrls:
         """The same nodes, reached with a ready-made TLS context, if there is one.
 
         Raises:
-            ConfigurationError: a node is not reached by TLS, or its URL says how.
+            ConfigurationError: it is none; a node is not reached by TLS, or its URL says how.
         """
         if context is None:
             return self
+        import ssl  # noqa: PLC0415 who has a context has it loaded; nobody else needs it
+
+        if not isinstance(context, ssl.SSLContext):
+            raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {context!r}")
         for node in self.nodes:
             if not node.tls:
                 raise ConfigurationError(f"an ssl_context is for amqps:// only, and {node} would not be encrypted")

@@ -17,7 +17,7 @@ PACKAGE = Path(rpcsvc.__file__).parent
 # Every module of the package, without the package's name; "amqp.*" stands for a package and all that is in it that is
 # not named by itself.
 FLOORS = {
-    0: ["errors", "deadline", "settings.*", "wire.names", "_version"],
+    0: ["errors", "deadline", "settings.*", "wire.names", "wire.sizes", "_version"],
     1: ["wire.*", "functions.*", "registry"],
     2: ["host.*", "amqp.*", "workers.*", "broker.*"],
     3: ["server.*", "client.*", "aio"],

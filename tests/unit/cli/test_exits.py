@@ -84,7 +84,9 @@ def test_an_error_of_ours_is_one_sentence_and_its_number(capsys: pytest.CaptureF
 
 
 def test_a_time_out_that_cannot_be_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["call", "--timeout", "0", "fib", "30"]) == ExitCode.USAGE
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["call", "--timeout", "0", "fib", "30"])
+    assert caught.value.code == ExitCode.USAGE
     assert "timeout must be above 0" in capsys.readouterr().err
 
 

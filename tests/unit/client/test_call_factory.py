@@ -9,8 +9,9 @@ from typing import Any
 import numpy
 import pytest
 
-from rpcsvc.client.calls import CallFactory, ClientOptions, PendingCall
+from rpcsvc.client.calls import CallFactory, PendingCall
 from rpcsvc.errors import ConfigurationError, EncodingError, RequestTooLarge
+from rpcsvc.settings.client import ClientOptions
 from rpcsvc.wire import jsonrpc
 
 LARGE = b"0123456789abcdef" * 2048

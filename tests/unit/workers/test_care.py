@@ -32,9 +32,9 @@ def test_no_grace_and_no_restarts_make_sense() -> None:
 
 
 def test_a_server_refuses_it_before_it_starts() -> None:
-    with pytest.raises(ConfigurationError, match="max_calls"):
+    with pytest.raises(ConfigurationError, match="max_calls_per_worker must be a whole number of at least 1, not 0"):
         RpcServer(max_calls_per_worker=0)
-    with pytest.raises(ConfigurationError, match="memory limit"):
+    with pytest.raises(ConfigurationError, match=r"memory_limit must be .* bytes, of at least 1048576, not 0"):
         RpcServer(memory_limit=0)
 
 

@@ -318,7 +318,7 @@ def test_every_call_comes_to_what_it_may_whatever_happens(world: World) -> None:
     run_state_machine_as_test(
         lambda: Model(world),
         settings=settings(
-            max_examples=EXAMPLES or 12,
+            max_examples=EXAMPLES or 6,
             stateful_step_count=20,
             derandomize=not EXAMPLES,
             database=None,

@@ -6,13 +6,14 @@ import math
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.deadline import MAX_TIMEOUT, Deadline, check_timeout, expiration_ms
 from rpcsvc.errors import ConfigurationError
 
-BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(40)
 
 
 class Clock:

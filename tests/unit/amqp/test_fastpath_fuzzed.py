@@ -6,18 +6,13 @@ import struct
 from itertools import combinations
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.amqp.fastpath import FrameParser, MalformedFrame
 
-BOUNDED = settings(
-    max_examples=300,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+BOUNDED = examples(120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 DELIVER = struct.pack("!HH", 60, 60) + b"\x01t" + struct.pack("!QB", 7, 0) + b"\0\x01q"
 # The properties in the order of their flags; for each, bytes that are right, and what the parser reads of them.
 PROPERTIES: list[tuple[str, bytes]] = [
@@ -154,7 +149,7 @@ damages = st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 255)), max_s
 cuts = st.lists(st.integers(0, 30_000), max_size=8)
 
 
-@settings(BOUNDED, max_examples=300)
+@examples(120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(streams, damages, cuts)
 def test_a_damaged_stream_comes_to_the_same_wherever_it_is_cut(
     stream: bytes, damage: list[tuple[int, int]], places: list[int]

@@ -7,15 +7,16 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.cli import call
 from rpcsvc.cli.parsing import Parser
 from rpcsvc.settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
 from rpcsvc.wire import values
 
-BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(60)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.binary(max_size=5),

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from answering import Servers, mapped
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.client.map import MapResults
 from rpcsvc.deadline import MAX_TIMEOUT
@@ -34,7 +35,7 @@ from rpcsvc.errors import (
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.many.answer import Understanding
 
-BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(60)
 
 
 def counted(read: list[int]) -> Iterator[int]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.client.packing import PACK_TARGET, Pack, Packer
 from rpcsvc.errors import (
@@ -25,7 +26,7 @@ from rpcsvc.errors import (
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.many.request import read
 
-BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(40)
 
 
 @dataclass(slots=True, eq=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.examples import examples
 
 from rpcsvc.client.pending import REMEMBERED, PendingCalls, ReplyCounts
 
@@ -105,9 +105,7 @@ class EveryHistory(RuleBasedStateMachine):
 
 
 TestEveryHistory = EveryHistory.TestCase
-TestEveryHistory.settings = settings(
-    max_examples=60, stateful_step_count=40, derandomize=True, deadline=None, database=None
-)
+TestEveryHistory.settings = examples(30, stateful_step_count=40)
 
 
 # ---- single promises --------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from support.examples import examples
 
 from rpcsvc.client.sizing import ChunkSizer
 from rpcsvc.wire.many.answer import MapAnswer
 from rpcsvc.wire.many.request import MAX_CALLS
 
-BOUNDED = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(30)
 
 
 def answered(count: int, seconds: float, *, size_in_bytes: int = 10, alone: bool = False) -> MapAnswer:

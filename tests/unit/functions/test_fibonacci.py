@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.functions.builtin import fibonacci
 from rpcsvc.functions.builtin.fibonacci import MAX_N, fib
@@ -57,14 +58,14 @@ def test_both_ways_agree_over_all_endings_of_a_large_index() -> None:
 
 
 @pytest.mark.parametrize("compute", [fib, fibonacci._fib])
-@settings(derandomize=True, max_examples=50, deadline=None)
+@examples(30)
 @given(m=st.integers(1, 20_000), n=st.integers(0, 20_000))
 def test_a_sum_of_indices_follows_the_addition_formula(compute: Fib, m: int, n: int) -> None:
     assert compute(m + n) == compute(m) * compute(n + 1) + compute(m - 1) * compute(n)
 
 
 @pytest.mark.parametrize("compute", [fib, fibonacci._fib])
-@settings(derandomize=True, max_examples=50, deadline=None)
+@examples(30)
 @given(m=st.integers(0, 20_000), n=st.integers(0, 20_000))
 def test_the_gcd_of_two_is_the_one_at_the_gcd(compute: Fib, m: int, n: int) -> None:
     assert math.gcd(compute(m), compute(n)) == compute(math.gcd(m, n))

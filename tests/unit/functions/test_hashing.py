@@ -3,8 +3,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.functions.builtin.hashing import MAX_ROUNDS, sha256
 
@@ -15,7 +16,7 @@ def test_the_published_examples_come_out() -> None:
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-@settings(derandomize=True, max_examples=50, deadline=None)
+@examples(30)
 @given(data=st.binary(max_size=200), rounds=st.integers(1, 20))
 def test_every_further_round_hashes_the_digest_before(data: bytes, rounds: int) -> None:
     digest = hashlib.sha256(data)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.functions.builtin import primes
 from rpcsvc.functions.builtin.primes import MAX_FACTORIZE_BITS, MAX_PRIME_BITS, factorize, is_prime
@@ -110,7 +111,7 @@ def test_the_lucas_test_is_passed_by_all_primes_and_by_the_known_pseudoprimes_on
     ]  # fmt: skip
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@examples(80)
 @given(a=st.integers(2, 2**64), b=st.integers(2, 2**64))
 def test_a_product_is_never_prime(a: int, b: int) -> None:
     assert not is_prime(a * b)
@@ -167,7 +168,7 @@ def test_a_product_of_known_primes_comes_apart_in_ascending_order(factors: list[
     assert {type(factor) for factor in result} == {int}
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@examples(40)
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=6))
 def test_the_factors_are_prime_ascending_and_multiply_to_the_number(parts: list[int]) -> None:
     n = math.prod(parts)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NewType, Optional, Protocol, TypedDict, TypeVar, Union
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import InvalidParams
 from rpcsvc.functions.registration import Function, Registry
 
-BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(60)
 
 UserId = NewType("UserId", int)
 Number = TypeVar("Number", int, str)

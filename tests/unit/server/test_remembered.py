@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.server.remembered import Remembered
 
-BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(40)
 
 
 class Clock:

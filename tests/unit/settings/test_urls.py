@@ -7,13 +7,14 @@ import ssl
 import traceback
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import ConfigurationError
 from rpcsvc.settings.urls import BrokerUrl, BrokerUrls, TlsOptions
 
-BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(60)
 TEXT = st.text(st.characters(codec="utf-8"))
 
 

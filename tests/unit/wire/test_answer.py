@@ -6,8 +6,9 @@ from math import inf, nan
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.client.sizing import ChunkSizer
 from rpcsvc.errors import (
@@ -26,7 +27,7 @@ from rpcsvc.errors import (
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.many.answer import MapResult, Understanding, encode_response, read_answer
 
-BOUNDED = settings(max_examples=200, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(80)
 FAILED = jsonrpc.error_object(FunctionRaised("f raised ValueError: no", data={"type": "ValueError", "message": "no"}))
 GOOD: dict[str, Any] = {"results": [1, None], "errors": [[1, FAILED]], "seconds": 0.5, "bytes": 8, "alone": False}
 

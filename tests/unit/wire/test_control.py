@@ -7,14 +7,15 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.deadline import MAX_TIMEOUT
 from rpcsvc.errors import DecodingError
 from rpcsvc.wire.control import MAX_BYTES, MAX_IDS, Cancel, cancels, read
 
-BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(40)
 
 
 def body(**changes: Any) -> bytes:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.wire import digits
 
-BOUNDED = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(30)
 
 
 @pytest.fixture(params=["gmpy2", "decimal"])

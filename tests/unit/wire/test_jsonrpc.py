@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 from calling import request_body
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import (
     DecodingError,
@@ -25,7 +26,7 @@ from rpcsvc.errors import (
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, parse
 
-BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(50)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
 VALUES = st.recursive(
@@ -211,7 +212,7 @@ def test_any_bytes_are_some_message(body: bytes) -> None:
     assert isinstance(parse(body), Request | Malformed | Bare | Batch)
 
 
-@settings(BOUNDED, max_examples=300)
+@examples(120)
 @given(JSON)
 @example({"jsonrpc": ARRAY, "method": "echo", "id": 1})
 @example({"jsonrpc": "2.0", "method": ARRAY, "id": 1})

@@ -23,20 +23,15 @@ import numpy
 import orjson
 import pytest
 from exactly import exact
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from support.examples import examples
 
 from rpcsvc.errors import DecodingError, EncodingError
 from rpcsvc.wire.values import MAX_NESTING, decode, encode, encode_plain, to_jsonable
 
-BOUNDED = settings(
-    max_examples=250,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+BOUNDED = examples(100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import DecodingError, EncodingError
 from rpcsvc.wire.values import MAX_DECIMAL_DIGITS, decode, encode, encode_plain
 
-BOUNDED = settings(max_examples=300, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(120)
 TAGS = ["$int", "$float", "$complex", "$decimal", "$bytes", "$bytearray", "$tuple", "$set", "$frozenset", "$dict"]
 TAGS += ["$uuid", "$date", "$time", "$datetime", "$timedelta", "$ndarray", "$", "$x"]
 

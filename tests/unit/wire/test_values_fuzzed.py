@@ -7,19 +7,14 @@ from typing import Any
 
 from damage import damaged
 from exactly import exact
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import DecodingError
 from rpcsvc.wire.values import Encoded, decode, encode, encode_parts
 
-BOUNDED = settings(
-    max_examples=400,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+BOUNDED = examples(160, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 TEXTS = [
     "0x1f",

@@ -9,22 +9,17 @@ import numpy
 import orjson
 import pytest
 from exactly import exact
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from support.examples import examples
 
 from rpcsvc.errors import DecodingError, EncodingError
 from rpcsvc.wire.values import MAX_NESTING, Encoded, decode, encode, encode_parts, encode_plain, encoding, to_jsonable
 from rpcsvc.wire.values.limits import RAW_FROM
 from rpcsvc.wire.values.section import Section
 
-BOUNDED = settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+BOUNDED = examples(80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 DTYPES = ["|b1", "|i1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8", "<c8", ">c16"]
 
 small = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["$bytes", "ü"])

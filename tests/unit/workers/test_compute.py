@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mapped import map_answer, map_body, map_result, serving
+from support.examples import examples
 
 from rpcsvc.errors import FunctionRaised, InternalError, InvalidParams, MethodNotFound, ResultNotEncodable
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
@@ -16,7 +17,7 @@ from rpcsvc.wire.names import MAP
 from rpcsvc.workers.inside.dispatch import Rules, dispatch
 from rpcsvc.workers.inside.many import compute
 
-BOUNDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(40)
 
 
 def half(n: int) -> int:

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 from calling import call, error_of, request_body, serving
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import (
     FunctionRaised,
@@ -25,7 +26,7 @@ from rpcsvc.wire import values
 from rpcsvc.wire.jsonrpc import decode_response
 from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
 
-BOUNDED = settings(max_examples=120, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(50)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.binary(max_size=5),
@@ -303,7 +304,7 @@ def test_a_batch_whose_results_are_too_large_together_is_oneerror_of() -> None:
 # ---- requests that fight back -----------------------------------------------------------------------------------
 
 
-@settings(BOUNDED, max_examples=400)
+@examples(160)
 @given(st.binary(max_size=40) | st.binary(max_size=40).map(lambda inner: b'{"jsonrpc":"2.0","method":"f",' + inner))
 def test_any_bytes_are_answered_with_a_response_or_with_nothing(body: bytes) -> None:
     answer = dispatch(built_in, body)

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 import pytest
 from damage import damaged
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.errors import DecodingError, RemoteError, WorkerLost
 from rpcsvc.functions.registration import Registry
@@ -24,13 +25,7 @@ from rpcsvc.wire.names import MAP
 from rpcsvc.wire.values.limits import RAW_FROM
 from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
 
-BOUNDED = settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+BOUNDED = examples(80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 LOST = WorkerLost("the worker died", data={"exit_code": None, "signal": 9})
 RULES = Rules(max_result=RAW_FROM * 4)
 

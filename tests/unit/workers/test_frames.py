@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from rpcsvc.workers.pipe import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
 
-BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(60)
 NUMBERS = st.integers(0, 2**64 - 1)
 FRAMES = st.lists(
     st.tuples(st.sampled_from([CALL, READY, RESULT, NO_RESPONSE]), NUMBERS, st.binary(max_size=30)), max_size=8

@@ -47,7 +47,6 @@ Errors carry data; `str` makes the sentence. All of them can be pickled, because
 
 from __future__ import annotations
 
-import signal
 from typing import Any, ClassVar
 
 
@@ -335,30 +334,23 @@ class ResultNotEncodable(RemoteError):
 
 
 class WorkerLost(RemoteError):
-    """The worker process died while it computed the call.
-
-    Attributes, besides those of RemoteError: `exit_code` for a process that ended by itself, `signal_number` for one
-    that was killed; the other is None.
-    """
+    """The worker process died while it computed the call."""
 
     CODE = -32002
 
     @property
     def exit_code(self) -> int | None:
-        """The worker's exit code, or None if a signal ended it."""
+        """The worker's exit code, or None if a signal killed it."""
         return _number(self.data, "exit_code")
 
     @property
     def signal_number(self) -> int | None:
-        """The signal that ended the worker, or None if it ended by itself."""
+        """The signal that killed the worker, or None if it ended by itself."""
         return _number(self.data, "signal")
 
 
 class OutcomeUnknown(RemoteError):
-    """The call may have run before, and its function must not run twice.
-
-    It was delivered or sent again, because a server or a connection went away in the middle of it.
-    """
+    """The call may have run before a server or a connection was lost, and its function must not run twice."""
 
     CODE = -32003
 
@@ -382,10 +374,7 @@ class CallCancelled(RemoteError):
 
 
 class MemoryLimitExceeded(RemoteError):
-    """The worker took more memory than the function may.
-
-    Attributes, besides those of RemoteError: `limit` and `used`, in bytes.
-    """
+    """The worker took more memory than the function may."""
 
     CODE = -32006
 
@@ -408,42 +397,3 @@ def _text(data: dict[str, Any], name: str) -> str:
 def _number(data: dict[str, Any], name: str) -> int | None:
     value = data.get(name)
     return value if isinstance(value, int) else None
-
-
-def describe_exit(exit_code: int | None, signal_number: int | None) -> str:
-    """How a process ended, in words: "by SIGKILL" or "with exit code 3"."""
-    if signal_number is not None:
-        try:
-            return f"by {signal.Signals(signal_number).name}"
-        except ValueError:
-            return f"by signal {signal_number}"
-    if exit_code is not None:
-        return f"with exit code {exit_code}"
-    return "for a reason that is not known"
-
-
-# ---- errors and their codes -------------------------------------------------------------------------------------
-
-_BY_CODE: dict[int, type[RemoteError]] = {
-    cls.CODE: cls
-    for cls in (
-        ParseError,
-        InvalidRequest,
-        MethodNotFound,
-        InvalidParams,
-        InternalError,
-        FunctionRaised,
-        ResultNotEncodable,
-        WorkerLost,
-        OutcomeUnknown,
-        TimeLimitExceeded,
-        CallCancelled,
-        MemoryLimitExceeded,
-    )
-}
-
-
-def remote_error(code: int, message: str, data: Any = None) -> RemoteError:
-    """The typed error for a JSON-RPC error object; an unknown code gives a plain RemoteError that keeps it."""
-    members = data if isinstance(data, dict) else {} if data is None else {"data": data}
-    return _BY_CODE.get(code, RemoteError)(message, code=code, data=members)

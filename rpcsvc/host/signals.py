@@ -1,4 +1,4 @@
-"""Which signals stop a program of ours."""
+"""Which signals stop a program of ours, and what is said of a process that one has ended."""
 
 from __future__ import annotations
 
@@ -14,3 +14,15 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return (signal.SIGTERM,)
     return (signal.SIGTERM, signal.SIGINT)
+
+
+def describe_exit(exit_code: int | None, signal_number: int | None) -> str:
+    """How a process ended, in words: "by SIGKILL" or "with exit code 3"."""
+    if signal_number is not None:
+        try:
+            return f"by {signal.Signals(signal_number).name}"
+        except ValueError:
+            return f"by signal {signal_number}"
+    if exit_code is not None:
+        return f"with exit code {exit_code}"
+    return "for a reason that is not known"

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from ..errors import DecodingError, EncodingError, InvalidRequest, ParseError, RemoteError, remote_error
+from ..errors import DecodingError, EncodingError, InvalidRequest, ParseError, RemoteError
 from . import values
 from .names import MAP
 
@@ -291,6 +291,16 @@ def read_error(error: Any) -> RemoteError:
     if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
         raise not_a_response('it has neither "result" nor a proper "error"')
     return remote_error(error["code"], error["message"], error.get("data"))
+
+
+# Read here, before anybody else can have derived an error of his own.
+_BY_CODE = {cls.CODE: cls for cls in RemoteError.__subclasses__()}
+
+
+def remote_error(code: int, message: str, data: Any = None) -> RemoteError:
+    """The typed error for a JSON-RPC error object; an unknown code gives a plain RemoteError that keeps it."""
+    members = data if isinstance(data, dict) else {} if data is None else {"data": data}
+    return _BY_CODE.get(code, RemoteError)(message, code=code, data=members)
 
 
 def _beginning(body: bytes) -> str:

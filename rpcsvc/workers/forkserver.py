@@ -41,9 +41,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .._version import __version__
-from ..errors import describe_exit
 from ..functions.registration import Registry
 from ..host.malloc import keep_large_blocks
+from ..host.signals import describe_exit
 from ..host.streams import fill_closed
 from . import output
 from .inside import main as worker

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._version import __version__
-from ..errors import RegistryFailed, describe_exit
+from ..errors import RegistryFailed
+from ..host.signals import describe_exit
 from ..host.surroundings import Surroundings
 from .inside.dispatch import Rules
 from .orphans import MARK

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..deadline import Deadline
-from ..errors import describe_exit
+from ..host.signals import describe_exit
 
 
 @dataclass(frozen=True, slots=True)

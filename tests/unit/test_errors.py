@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,9 +28,8 @@ from rpcsvc.errors import (
     RpcError,
     RpcTimeout,
     WorkerLost,
-    describe_exit,
-    remote_error,
 )
+from rpcsvc.wire.jsonrpc import remote_error
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "pricing.py", line 3, in price\nValueError: no\n'
 
@@ -205,20 +203,6 @@ def test_a_lost_worker_tells_exit_code_from_signal() -> None:
 
     assert (killed.exit_code, killed.signal_number) == (None, 9)
     assert (ended.exit_code, ended.signal_number) == (3, None)
-
-
-@pytest.mark.parametrize(
-    ("exit_code", "signal_number", "words"),
-    [
-        (None, int(signal.SIGKILL), "by SIGKILL"),
-        (None, 250, "by signal 250"),
-        (3, None, "with exit code 3"),
-        (0, None, "with exit code 0"),
-        (None, None, "for a reason that is not known"),
-    ],
-)
-def test_the_end_of_a_process_is_told_in_words(exit_code: int | None, signal_number: int | None, words: str) -> None:
-    assert describe_exit(exit_code, signal_number) == words
 
 
 def test_a_memory_limit_tells_what_was_allowed_and_what_was_taken() -> None:

@@ -3,11 +3,13 @@
 This is the only package that knows pika. What leaves it are our own types and errors.
 
 - `fastpath`: publish, ack and deliver, built and parsed directly.
+- `properties`: the properties of messages, out and in.
 - `transport`: the adapter that joins pika's `Connection` to an asyncio transport.
 - `heartbeats`: when a silent broker is given up.
 - `connection`: `Connection`, how it is opened and what becomes of it.
 - `channel`: `Channel`, the operations that the rest of the code uses.
-- `confirms`: which of a channel's messages the broker has confirmed.
+- `arguments`: what queues are declared with.
+- `confirms`: what becomes of a channel's messages.
 - `expendable`: `Expendable`, for messages that the broker may refuse.
 - `messages`: what is published and delivered.
 - `tls`: from what a URL says of TLS to the context of a connection.
@@ -18,10 +20,22 @@ This is the only package that knows pika. What leaves it are our own types and e
 
 from __future__ import annotations
 
+from .arguments import QueueArguments
 from .channel import Channel, QueueState
 from .connection import Connection
 from .expendable import Expendable
 from .messages import Delivery, Returned
+from .properties import Properties
 from .turns import Turns
 
-__all__ = ["Channel", "Connection", "Delivery", "Expendable", "QueueState", "Returned", "Turns"]
+__all__ = [
+    "Channel",
+    "Connection",
+    "Delivery",
+    "Expendable",
+    "Properties",
+    "QueueArguments",
+    "QueueState",
+    "Returned",
+    "Turns",
+]

@@ -1,7 +1,8 @@
 """Channels whose operations can be awaited.
 
 Rules: everything runs on one event loop. An operation ends with its result, or with the error that took its channel or
-connection away. `publish` and `ack` are not awaited: they go into the transport's buffer.
+connection away. What is published, acked or rejected is not awaited: it goes into the transport's buffer. What becomes
+of a message is known on a channel in confirm mode alone.
 """
 
 from __future__ import annotations
@@ -10,23 +11,24 @@ import asyncio
 import contextlib
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Concatenate, ParamSpec
 
-import pika
 import pika.exceptions
 import pika.spec
 
 from ..errors import ConnectionLost, RpcError
-from ..wire.names import CONTENT_TYPE
 from . import fastpath
-from .confirms import Confirms
+from .arguments import QueueArguments
+from .confirms import Confirms, Outcome
 from .faults import lost_error
 from .messages import Delivery, Returned
+from .transport import StreamConnection
 
-if TYPE_CHECKING:
-    from .connection import Connection
+P = ParamSpec("P")
+
+CONTENT_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +44,42 @@ class Channel:
     """An open channel.
 
     Attributes:
+        publish: publishes a message: `fastpath.Publisher.publish`.
         lost: done when the channel has ended, with the reason as its result.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """For `Connection.channel` only."""
-        self._connection = connection
-        self._pika: Any = None
-        self._number = 0
-        self._publisher: fastpath.Publisher
+    def __init__(self, stream: StreamConnection, ended: Callable[[Channel], None]) -> None:
+        """For `Connection.channel` only.
+
+        Raises:
+            pika.exceptions.AMQPError: the connection takes no further channel.
+        """
+        self._stream = stream
+        self._when_ended = ended
+        loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[RpcError] = loop.create_future()
+        self._opened: asyncio.Future[Any] = loop.create_future()
+        self._waiting = {self._opened}
         self._tags = itertools.count(1)
         self._cancelled: dict[str, Callable[[], None] | None] = {}  # by the consumer's tag
-        self._waiting: set[asyncio.Future[Any]] = set()
         self._confirms: Confirms | None = None  # in confirm mode
         # One after the other: pika takes the broker's answer to one for the answer to all, and never calls back for a
         # consumer that is stopped already.
         self._cancelling = asyncio.Lock()
-        self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
+        self._pika: Any = stream.channel(on_open_callback=lambda _: _done(self._opened, None))
+        self._pika.add_on_close_callback(lambda _, error: self._ended(lost_error(error)))
+        self._pika.add_on_cancel_callback(lambda frame: self._consumer_ended(frame.method.consumer_tag))
+        self._number: int = self._pika.channel_number
+        self._publisher = fastpath.Publisher(self._number, stream.params.frame_max, CONTENT_TYPE, stream.write)
+        self.publish = self._publisher.publish
 
-    async def _open(self) -> None:
-        def begin(done: Callable[[Any], None]) -> None:
-            self._pika = self._connection._stream.channel(on_open_callback=done)
-            self._pika.add_on_close_callback(lambda _, error: self._ended(lost_error(error)))
-            self._pika.add_on_cancel_callback(lambda frame: self._consumer_ended(frame.method.consumer_tag))
+    async def _until_open(self) -> None:
+        try:
+            await self._opened
+        finally:
+            self._waiting.discard(self._opened)
 
-        await self._operation(begin)
-        self._number = self._pika.channel_number
-        stream = self._connection._stream
-        self._publisher = fastpath.Publisher(self._number, stream.params.frame_max, CONTENT_TYPE)
-
-    # ---- operations that the broker answers
+    # ---- queues and exchanges
 
     async def declare_queue(
         self,
@@ -81,14 +89,14 @@ class Channel:
         exclusive: bool = False,
         auto_delete: bool = False,
         passive: bool = False,
-        queue_type: str | None = None,
+        arguments: QueueArguments | None = None,
     ) -> QueueState:
         """Declare a queue, or with `passive` ask for its state; "" has the broker choose a name.
 
         Args:
             name: the queue's.
             durable, exclusive, auto_delete, passive: the bits of AMQP's queue.declare.
-            queue_type: RabbitMQ's argument `x-queue-type`; None leaves it to the virtual host.
+            arguments: RabbitMQ's.
 
         Raises:
             QueueNotFound: passive, and there is none; or its node is down. The channel is lost, as AMQP has it.
@@ -97,47 +105,86 @@ class Channel:
             AccessRefused: the user may not. Likewise.
         """
         answer = await self._operation(
-            lambda done: self._pika.queue_declare(
-                name,
-                durable=durable,
-                exclusive=exclusive,
-                auto_delete=auto_delete,
-                passive=passive,
-                arguments=None if queue_type is None else {"x-queue-type": queue_type},
-                callback=done,
-            )
+            self._pika.queue_declare,
+            name,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            passive=passive,
+            arguments=None if arguments is None else arguments.table(),
         )
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
 
-    async def declare_exchange(self, name: str, kind: str, *, durable: bool = False) -> None:
-        """Declare an exchange of that kind ("fanout", …).
+    async def declare_exchange(
+        self, name: str, kind: str, *, durable: bool = False, arguments: Mapping[str, Any] | None = None
+    ) -> None:
+        """Declare an exchange of that kind ("direct", "fanout", "topic", "headers").
+
+        Args:
+            name: the exchange's.
+            kind: its type.
+            durable: whether it outlives the broker's restart.
+            arguments: RabbitMQ's, {"alternate-exchange": NAME} for instance.
 
         Raises:
             AccessRefused: the user may not. The channel is lost, as AMQP has it.
             QueueMismatch: it exists, declared otherwise. Likewise.
         """
         await self._operation(
-            lambda done: self._pika.exchange_declare(name, exchange_type=kind, durable=durable, callback=done)
+            self._pika.exchange_declare, name, exchange_type=kind, durable=durable, arguments=_table(arguments)
         )
 
-    async def bind(self, queue: str, exchange: str, routing_key: str = "") -> None:
+    async def bind(
+        self, queue: str, exchange: str, routing_key: str = "", arguments: Mapping[str, Any] | None = None
+    ) -> None:
         """Have what is published to an exchange with a routing key come to a queue too.
 
         Raises:
             QueueNotFound: there is no such exchange or queue. The channel is lost, as AMQP has it.
             AccessRefused: the user may not. Likewise.
         """
-        await self._operation(
-            lambda done: self._pika.queue_bind(queue, exchange, routing_key=routing_key, callback=done)
-        )
+        await self._operation(self._pika.queue_bind, queue, exchange, routing_key, _table(arguments))
 
-    async def delete_queue(self, name: str) -> None:
-        """Delete a queue, whatever is in it or consumes it. One that is not there is fine (RabbitMQ's own rule)."""
-        await self._operation(lambda done: self._pika.queue_delete(name, callback=done))
+    async def unbind(
+        self, queue: str, exchange: str, routing_key: str = "", arguments: Mapping[str, Any] | None = None
+    ) -> None:
+        """Undo a `bind` of the same arguments. A binding that is not there is fine (RabbitMQ's own rule)."""
+        await self._operation(self._pika.queue_unbind, queue, exchange, routing_key, _table(arguments))
+
+    async def bind_exchange(
+        self, destination: str, source: str, routing_key: str = "", arguments: Mapping[str, Any] | None = None
+    ) -> None:
+        """Have what is published to the exchange `source` with a routing key go to the exchange `destination` too.
+
+        Raises:
+            QueueNotFound, AccessRefused: as `bind`.
+        """
+        await self._operation(self._pika.exchange_bind, destination, source, routing_key, _table(arguments))
+
+    async def delete_exchange(self, name: str) -> None:
+        """Delete an exchange with its bindings. One that is not there is fine (RabbitMQ's own rule)."""
+        await self._operation(self._pika.exchange_delete, name)
+
+    async def delete_queue(self, name: str) -> int:
+        """Delete a queue, whatever is in it or consumes it; how many messages went with it.
+
+        One that is not there is fine (RabbitMQ's own rule).
+        """
+        return int((await self._operation(self._pika.queue_delete, name)).method.message_count)
+
+    async def purge_queue(self, name: str) -> int:
+        """Throw away the messages of a queue that nobody has been given; how many there were.
+
+        Raises:
+            QueueNotFound, AccessRefused: the channel is lost, as AMQP has it.
+        """
+        return int((await self._operation(self._pika.queue_purge, name)).method.message_count)
+
+    # ---- consumers
 
     async def prefetch(self, count: int) -> None:
         """How many unacked deliveries each consumer started after this may hold (basic.qos)."""
-        await self._operation(lambda done: self._pika.basic_qos(prefetch_count=count, callback=done))
+        await self._operation(self._pika.basic_qos, prefetch_count=count)
 
     async def consume(
         self,
@@ -146,8 +193,9 @@ class Channel:
         *,
         cancelled: Callable[[], None] | None = None,
         no_ack: bool = False,
+        arguments: Mapping[str, Any] | None = None,
     ) -> str:
-        """Start a consumer; the consumer tag.
+        """Start a consumer, beside those of this queue or of others; the consumer tag.
 
         Args:
             queue: whose messages.
@@ -156,13 +204,18 @@ class Channel:
                 4.3 on it does so too when a delivery of a quorum queue was not acked for too long, and delivers that
                 again.
             no_ack: deliveries need no ack.
+            arguments: RabbitMQ's, {"x-priority": 10} for instance.
         """
         tag = f"rpcsvc-{next(self._tags)}"
         self._cancelled[tag] = cancelled
-        self._connection._stream.consumers[self._number, tag.encode()] = delivered
+        self._stream.consumers[self._number, tag.encode()] = delivered
         await self._operation(
-            # The fast path takes the deliveries; pika never sees one.
-            lambda done: self._pika.basic_consume(queue, _never, auto_ack=no_ack, consumer_tag=tag, callback=done)
+            self._pika.basic_consume,
+            queue,
+            _never,  # the fast path takes the deliveries; pika never sees one
+            auto_ack=no_ack,
+            consumer_tag=tag,
+            arguments=_table(arguments),
         )
         return tag
 
@@ -170,107 +223,8 @@ class Channel:
         """Stop a consumer; no delivery comes to it after this returns. One that has ended already is fine."""
         async with self._cancelling:
             if self.lost.done() or consumer_tag in self._cancelled:
-                await self._operation(lambda done: self._pika.basic_cancel(consumer_tag, callback=done))
+                await self._operation(self._pika.basic_cancel, consumer_tag)
                 self._forget(consumer_tag)
-
-    async def confirm(self) -> None:
-        """Put the channel into confirm mode: from now on every message is published with `publish_confirmed`."""
-        confirms = Confirms()
-
-        def settled(frame: Any) -> None:
-            method = frame.method
-            settle = confirms.confirmed if isinstance(method, pika.spec.Basic.Ack) else confirms.refused
-            settle(method.delivery_tag, multiple=method.multiple)
-
-        await self._operation(lambda done: self._pika.confirm_delivery(settled, callback=done))
-        self._confirms = confirms
-
-    # ---- operations that are only sent
-
-    def publish(
-        self,
-        routing_key: str,
-        body: bytes,
-        *,
-        mandatory: bool = False,
-        correlation_id: str | None = None,
-        reply_to: str | None = None,
-        expiration: str | None = None,
-        message_id: str | None = None,
-        type: str | None = None,  # noqa: A002 the property's name in AMQP
-    ) -> None:
-        """Publish to the default exchange, that is, to the queue named `routing_key`, as a transient message.
-
-        Raises:
-            ConnectionLost: the channel has ended.
-        """
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        self._connection._stream.write(
-            self._publisher.publish(
-                routing_key,
-                body,
-                mandatory=mandatory,
-                correlation_id=correlation_id,
-                reply_to=reply_to,
-                expiration=expiration,
-                message_id=message_id,
-                type=type,
-            )
-        )
-
-    def publish_confirmed(
-        self,
-        routing_key: str,
-        body: bytes,
-        *,
-        mandatory: bool = False,
-        correlation_id: str | None = None,
-        reply_to: str | None = None,
-        expiration: str | None = None,
-        message_id: str | None = None,
-        type: str | None = None,  # noqa: A002 the property's name in AMQP
-    ) -> asyncio.Future[None]:
-        """Publish as `publish` does, on a channel in confirm mode.
-
-        Returns:
-            A future that is done when the broker has taken the message. Its errors: MessageRefused, if the broker said
-            so; MessageTooLarge, AccessRefused, ConnectionLost and others, if the channel ended before that. Then the
-            broker may have taken it.
-
-        Raises:
-            ConnectionLost: the channel has ended already.
-        """
-        assert self._confirms is not None, "the channel is in confirm mode"
-        self.publish(
-            routing_key,
-            body,
-            mandatory=mandatory,
-            correlation_id=correlation_id,
-            reply_to=reply_to,
-            expiration=expiration,
-            message_id=message_id,
-            type=type,
-        )
-        return self._confirms.expect()
-
-    def publish_to_exchange(
-        self,
-        exchange: str,
-        body: bytes,
-        *,
-        routing_key: str = "",
-        type: str | None = None,  # noqa: A002 the property's name in AMQP
-    ) -> None:
-        """Publish to an exchange. If there is none of that name, or it is forbidden, the broker closes the channel.
-
-        Raises:
-            ConnectionLost: the channel has ended.
-        """
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        properties = pika.BasicProperties(content_type=CONTENT_TYPE, type=type)
-        self._pika.basic_publish(exchange, routing_key, body, properties)
 
     def ack(self, delivery_tag: int) -> None:
         """Acknowledge a delivery.
@@ -278,17 +232,68 @@ class Channel:
         Raises:
             ConnectionLost: the channel has ended; the broker will deliver it again.
         """
-        if self.lost.done():
-            raise copy.copy(self.lost.result())
-        self._connection._stream.write((fastpath.ack(self._number, delivery_tag),))
+        self._check_open()
+        self._stream.write((fastpath.ack(self._number, delivery_tag),))
+
+    def nack(self, delivery_tag: int, *, requeue: bool, multiple: bool = False) -> None:
+        """Give back a delivery that was not dealt with.
+
+        Args:
+            delivery_tag: the delivery's; 0 with `multiple` is all.
+            requeue: whether it is delivered again; else it is dead-lettered, or dropped where there is no dead-letter
+                exchange.
+            multiple: whether all up to it are meant.
+
+        Raises:
+            ConnectionLost: the channel has ended; the broker will deliver it again.
+        """
+        self._check_open()
+        self._pika.basic_nack(delivery_tag, multiple=multiple, requeue=requeue)
+
+    def reject(self, delivery_tag: int, *, requeue: bool) -> None:
+        """Refuse one delivery. Quorum queues of some releases count it as failed where they do not count a `nack`.
+
+        Args:
+            delivery_tag, requeue: as `nack`.
+
+        Raises:
+            ConnectionLost: the channel has ended; the broker will deliver it again.
+        """
+        self._check_open()
+        self._pika.basic_reject(delivery_tag, requeue=requeue)
+
+    # ---- what becomes of messages
+
+    async def confirm(self) -> None:
+        """Put the channel into confirm mode: from now on every message is published by one of the two that follow."""
+        confirms = Confirms()
+
+        def settled(frame: Any) -> None:
+            method = frame.method
+            settle = confirms.confirmed if isinstance(method, pika.spec.Basic.Ack) else confirms.refused
+            settle(method.delivery_tag, multiple=method.multiple)
+
+        await self._operation(self._pika.confirm_delivery, settled)
+        self.on_return(confirms.returned)
+        self._confirms = confirms
+        self.publish_told = confirms.told(self.publish)
+        self.publish_confirmed = _confirmed(self.publish_told)
 
     def on_return(self, returned: Callable[[Returned], None]) -> None:
-        """Be told of mandatory messages that no queue took."""
+        """Be told of mandatory messages that no queue took. In confirm mode that is before their ack."""
 
         def on_return(
             _: object, method: pika.spec.Basic.Return, properties: pika.spec.BasicProperties, _body: bytes
         ) -> None:
-            returned(Returned(properties.correlation_id, method.reply_text))
+            returned(
+                Returned(
+                    properties.correlation_id,
+                    method.reply_text,
+                    properties.message_id,
+                    method.exchange,
+                    method.routing_key,
+                )
+            )
 
         self._pika.add_on_return_callback(on_return)
 
@@ -300,19 +305,17 @@ class Channel:
 
     # ---- inside
 
-    async def _operation(self, begin: Callable[[Callable[[Any], None]], object]) -> Any:
-        """Begin something that pika reports by callback, and wait for it, or for the end of the channel."""
+    def _check_open(self) -> None:
         if self.lost.done():
             raise copy.copy(self.lost.result())
+
+    async def _operation(self, begin: Callable[..., object], *args: Any, **options: Any) -> Any:
+        """Begin something that pika reports by `callback`, and wait for it, or for the end of the channel."""
+        self._check_open()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.add(answer)
-
-        def done(value: Any) -> None:
-            if not answer.done():
-                answer.set_result(value)
-
         try:
-            begin(done)
+            begin(*args, **options, callback=lambda value: _done(answer, value))
             return await answer
         except pika.exceptions.AMQPError as error:
             raise lost_error(error) from None
@@ -320,11 +323,12 @@ class Channel:
             self._waiting.discard(answer)
 
     def _ended(self, reason: RpcError) -> None:
-        self._connection._channels.discard(self)
+        self._when_ended(self)
         for tag in list(self._cancelled):
             self._forget(tag)
         if not self.lost.done():
             self.lost.set_result(reason)
+            self._publisher.ended = reason
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(reason)
@@ -344,11 +348,48 @@ class Channel:
             cancelled()
 
     def _forget(self, tag: str) -> Callable[[], None] | None:
-        self._connection._stream.consumers.pop((self._number, tag.encode()), None)
+        self._stream.consumers.pop((self._number, tag.encode()), None)
         return self._cancelled.pop(tag, None)
 
     def __repr__(self) -> str:
-        return f"<Channel {'closed' if self.lost.done() else 'open'} of {self._connection!r}>"
+        return f"<Channel {self._number}, {'closed' if self.lost.done() else 'open'}>"
+
+
+def _confirmed(
+    publish_told: Callable[Concatenate[Callable[[Outcome], None], P], None],
+) -> Callable[P, asyncio.Future[Returned | None]]:
+    """A `publish` that returns a future.
+
+    Its result is None where a queue has the message, or what came back. Its errors: MessageRefused, if the broker said
+    so; MessageTooLarge, AccessRefused, ConnectionLost and others, if the channel ended before that. Then the broker may
+    have taken it.
+    """
+
+    def publish_confirmed(*args: P.args, **options: P.kwargs) -> asyncio.Future[Returned | None]:
+        outcome: asyncio.Future[Returned | None] = asyncio.get_running_loop().create_future()
+
+        def settled(known: Outcome) -> None:
+            if outcome.done():
+                return  # whoever waited was cancelled
+            if isinstance(known, RpcError):
+                outcome.set_exception(known)
+                outcome.exception()  # nobody may be waiting any more
+            else:
+                outcome.set_result(known)
+
+        publish_told(settled, *args, **options)
+        return outcome
+
+    return publish_confirmed
+
+
+def _table(arguments: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if arguments is None else dict(arguments)
+
+
+def _done(answer: asyncio.Future[Any], value: Any) -> None:
+    if not answer.done():
+        answer.set_result(value)
 
 
 def _never(*_: object) -> None:

@@ -111,9 +111,12 @@ class Connection:
         """Open a channel."""
         if self.lost.done():
             raise copy.copy(self.lost.result())
-        channel = Channel(self)
+        try:
+            channel = Channel(self._stream, self._channels.discard)
+        except pika.exceptions.AMQPError as error:
+            raise lost_error(error) from None
         self._channels.add(channel)
-        await channel._open()
+        await channel._until_open()
         return channel
 
     async def close(self) -> None:

@@ -19,15 +19,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
 
 from ..errors import MessageTooLarge
 from ..wire.sizes import LARGE, SMALL, BodyLimit
 from .channel import Channel
+from .connection import Connection
 from .messages import Returned
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 
 class Expendable:

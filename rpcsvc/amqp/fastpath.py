@@ -7,17 +7,30 @@ Frames (section 2.3.5 of the specification): type (1 byte), channel (2), payload
 a method frame, a content header frame and as many body frames as its body needs, with no other frame of its channel
 between them; frames of other channels may come between.
 
-A delivery's properties are read up to the ones that RPC uses. The header table is stepped over as bytes: decoding it
-would let a publisher's hostile table (a timestamp of the year 146 million, say) take the consumer's connection down.
+A delivery's properties are read as far as calls need them; the others, and where the message was published to, stay
+bytes until somebody asks the delivery for them (`properties`).
 """
 
 from __future__ import annotations
 
+import copy
 import struct
 from collections.abc import Callable
-from typing import TypeAlias
 
+from ..errors import RpcError
 from .messages import Delivery
+from .properties import (
+    CONTENT_TYPE,
+    CORRELATION_ID,
+    EXPIRATION,
+    MESSAGE_ID,
+    REPLY_TO,
+    TYPE,
+    MalformedFrame,
+    Properties,
+    read_content_header,
+    short_string,
+)
 
 _FRAME = struct.Struct("!BHI")
 _METHOD = struct.Struct("!HH")
@@ -25,8 +38,6 @@ _CONTENT = struct.Struct("!HHQH")
 _FRAME_AND_CONTENT = struct.Struct("!BHIHHQH")
 _ACK = struct.Struct("!BHIHHQBB")
 _DELIVERY_TAG = struct.Struct("!QB")
-_LONG = struct.Struct("!I")
-_SHORT = struct.Struct("!H")
 
 _METHOD_FRAME, _HEADER_FRAME, _BODY_FRAME = 1, 2, 3
 _END = b"\xce"
@@ -35,128 +46,121 @@ _OVERHEAD = _FRAME.size + 1
 _BASIC = 60
 _PUBLISH, _DELIVER, _ACK_METHOD = 40, 60, 80
 _DELIVER_METHOD = _METHOD.pack(_BASIC, _DELIVER)
+_PUBLISH_METHOD = _METHOD.pack(_BASIC, _PUBLISH) + b"\0\0"
 
-# Property flags of the content header (section 4.2.6.1): the first property is the highest bit.
-_CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE, _PRIORITY = 1 << 15, 1 << 14, 1 << 13, 1 << 12, 1 << 11
-_CORRELATION_ID, _REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIMESTAMP, _TYPE = (
-    1 << 10,
-    1 << 9,
-    1 << 8,
-    1 << 7,
-    1 << 6,
-    1 << 5,
-)
-_MORE_FLAGS = 1
-
-_REMEMBERED_KEYS = 1000
+_REMEMBERED_ROUTES = 1000
 """A server answers to as many callback queues as it has clients; their method frames are kept up to this many."""
 _VIEW_FROM = 4096
 """Bytes of a body's piece from which a view costs less than a copy."""
-_TEXT = "surrogateescape"
-"""How bytes that are not UTF-8 pass through a property: a correlation_id goes back as it came."""
-
-
-_Step: TypeAlias = Callable[[bytes, int, Delivery], int]
-_PLANS: dict[int, tuple[_Step, ...]] = {}
-_REMEMBERED_PLANS = 256
-
-
-class MalformedFrame(Exception):
-    """The peer sent bytes that are no frames of AMQP 0-9-1."""
 
 
 # ---- out --------------------------------------------------------------------------------------------------------
 
 
 class Publisher:
-    """Makes the frames of messages for one channel.
+    """Publishes messages on one channel.
 
     Args:
         channel: the channel's number.
         frame_max: the negotiated largest frame in bytes; 0 means no limit.
-        content_type: of every message.
+        content_type: of messages that do not say another.
+        write: called with the frames of a message, in pieces that may be joined.
+
+    Attributes:
+        ended: why the channel has ended; None while it is open.
     """
 
-    def __init__(self, channel: int, frame_max: int, content_type: str) -> None:
+    def __init__(self, channel: int, frame_max: int, content_type: str, write: Callable[[list[bytes]], object]) -> None:
         self._channel = channel
         self._most = frame_max - _OVERHEAD if frame_max else 2**32 - 1
         self._content_type = short_string(content_type)
-        self._methods: dict[tuple[str, bool], bytes] = {}
+        self._methods: dict[tuple[str, str, bool], bytes] = {}
+        self._write = write
+        self.ended: RpcError | None = None
 
     def publish(
         self,
         routing_key: str,
         body: bytes,
         *,
+        exchange: str = "",
         mandatory: bool = False,
         correlation_id: str | None = None,
         reply_to: str | None = None,
         expiration: str | None = None,
         message_id: str | None = None,
         type: str | None = None,  # noqa: A002 the property's name in AMQP
-    ) -> list[bytes]:
-        """The frames of one message to the default exchange, in pieces that may be joined."""
-        flags = _CONTENT_TYPE
-        properties = self._content_type
+        properties: Properties | None = None,
+    ) -> None:
+        """Publish a message; nothing is waited for.
+
+        Args:
+            routing_key: on the default exchange the name of a queue.
+            body: the payload.
+            exchange: to which; "" is the default one. Where there is none of that name, or it is forbidden, the broker
+                closes the channel.
+            mandatory: whether it comes back (`Channel.on_return`) if no queue takes it; else it is dropped then.
+            correlation_id, reply_to, expiration, message_id, type: the properties of those names; None sets none.
+            properties: the others. Without any the message is transient.
+
+        Raises:
+            ConnectionLost: the channel has ended.
+            ValueError: a name or property is too long, or cannot be sent.
+        """
+        if self.ended is not None:
+            raise copy.copy(self.ended)
+        if properties is None:
+            flags, content, timestamp = CONTENT_TYPE, self._content_type, b""
+        else:
+            flags, content, timestamp = properties.encoded(self._content_type)
         if correlation_id is not None:
-            flags |= _CORRELATION_ID
-            properties += short_string(correlation_id)
+            flags |= CORRELATION_ID
+            content += short_string(correlation_id)
         if reply_to is not None:
-            flags |= _REPLY_TO
-            properties += short_string(reply_to)
+            flags |= REPLY_TO
+            content += short_string(reply_to)
         if expiration is not None:
-            flags |= _EXPIRATION
-            properties += short_string(expiration)
+            flags |= EXPIRATION
+            content += short_string(expiration)
         if message_id is not None:
-            flags |= _MESSAGE_ID
-            properties += short_string(message_id)
+            flags |= MESSAGE_ID
+            content += short_string(message_id)
+        content += timestamp
         if type is not None:
-            flags |= _TYPE
-            properties += short_string(type)
+            flags |= TYPE
+            content += short_string(type)
         size = len(body)
+        route = (exchange, routing_key, mandatory)
         pieces = [
-            self._methods.get((routing_key, mandatory)) or self._method(routing_key, mandatory),
-            _FRAME_AND_CONTENT.pack(
-                _HEADER_FRAME, self._channel, _CONTENT.size + len(properties), _BASIC, 0, size, flags
-            ),
-            properties,
+            self._methods.get(route) or self._method(route),
+            _FRAME_AND_CONTENT.pack(_HEADER_FRAME, self._channel, _CONTENT.size + len(content), _BASIC, 0, size, flags),
+            content,
             _END,
         ]
         if 0 < size <= self._most:
             pieces += (_FRAME.pack(_BODY_FRAME, self._channel, size), body, _END)
         elif size:
-            view = memoryview(body)
-            for start in range(0, size, self._most):
-                part = view[start : start + self._most]
-                pieces += (_FRAME.pack(_BODY_FRAME, self._channel, len(part)), part, _END)  # type: ignore[arg-type]
-        return pieces
+            self._add_parts(pieces, memoryview(body))
+        self._write(pieces)
 
-    def _method(self, routing_key: str, mandatory: bool) -> bytes:
-        payload = b"".join(
-            (_METHOD.pack(_BASIC, _PUBLISH), b"\0\0", short_string(""), short_string(routing_key), bytes([mandatory]))
-        )
+    def _add_parts(self, pieces: list[bytes], body: memoryview) -> None:
+        for start in range(0, len(body), self._most):
+            part = body[start : start + self._most]
+            pieces += (_FRAME.pack(_BODY_FRAME, self._channel, len(part)), part, _END)  # type: ignore[arg-type]
+
+    def _method(self, route: tuple[str, str, bool]) -> bytes:
+        exchange, routing_key, mandatory = route
+        payload = b"".join((_PUBLISH_METHOD, short_string(exchange), short_string(routing_key), bytes((mandatory,))))
         method = _FRAME.pack(_METHOD_FRAME, self._channel, len(payload)) + payload + _END
-        if len(self._methods) > _REMEMBERED_KEYS:
+        if len(self._methods) > _REMEMBERED_ROUTES:
             self._methods.clear()
-        self._methods[routing_key, mandatory] = method
+        self._methods[route] = method
         return method
 
 
 def ack(channel: int, delivery_tag: int) -> bytes:
     """The frame that acknowledges one delivery."""
     return _ACK.pack(_METHOD_FRAME, channel, 13, _BASIC, _ACK_METHOD, delivery_tag, 0, _END_BYTE)
-
-
-def short_string(text: str) -> bytes:
-    """A short string: its length in one byte, then UTF-8.
-
-    Raises:
-        ValueError: it takes more than 255 bytes.
-    """
-    data = text.encode("utf-8", _TEXT)
-    if len(data) > 255:
-        raise ValueError(f"a short string of AMQP holds 255 bytes, not {len(data)}: {text[:40]!r}…")
-    return bytes((len(data),)) + data
 
 
 # ---- in ---------------------------------------------------------------------------------------------------------
@@ -280,7 +284,7 @@ class FrameParser:
         if kind == _HEADER_FRAME:
             if arriving.parts is not None:
                 raise MalformedFrame("a second content header for one delivery")
-            arriving.missing = _content_header(data, first, end, arriving.delivery)
+            arriving.missing = read_content_header(data, first, end, arriving.delivery)
             arriving.parts = []
         else:
             if arriving.parts is None:
@@ -308,72 +312,6 @@ def _deliver_method(data: bytes, position: int, end: int) -> _Arriving:
     if after_tag + _DELIVERY_TAG.size > end:
         raise MalformedFrame("Basic.Deliver is cut short")
     delivery_tag, redelivered = _DELIVERY_TAG.unpack_from(data, after_tag)
-    # What follows, exchange and routing key, a server that consumes one queue knows.
-    return _Arriving(consumer_tag, Delivery(delivery_tag, bool(redelivered & 1), b"", None, None, None, None))
-
-
-def _content_header(data: bytes, position: int, end: int, delivery: Delivery) -> int:
-    """Read the properties into the delivery; the size of the body in bytes."""
-    if position + _CONTENT.size > end:
-        raise MalformedFrame("a content header is cut short")
-    _, _, size, flags = _CONTENT.unpack_from(data, position)
-    position += _CONTENT.size
-    more = flags
-    while more & _MORE_FLAGS:
-        (more,) = _SHORT.unpack_from(data, position)
-        position += _SHORT.size
-    for step in _PLANS.get(flags) or _plan(flags):
-        position = step(data, position, delivery)
-    if position > end:
-        raise MalformedFrame("a property runs over the end of its content header")
-    return int(size)
-
-
-def _plan(flags: int) -> tuple[_Step, ...]:
-    """The steps for the properties that these flags announce, kept for the next message like it."""
-    plan = tuple(step for flag, step in _STEPS if flags & flag)
-    if len(_PLANS) < _REMEMBERED_PLANS:
-        _PLANS[flags] = plan
-    return plan
-
-
-def _skip_short_string(data: bytes, position: int, _: Delivery) -> int:
-    return position + 1 + data[position]
-
-
-def _skip_table(data: bytes, position: int, _: Delivery) -> int:
-    (length,) = _LONG.unpack_from(data, position)
-    return position + _LONG.size + int(length)
-
-
-def _skip_octet(_data: bytes, position: int, _: Delivery) -> int:
-    return position + 1
-
-
-def _skip_timestamp(_data: bytes, position: int, _: Delivery) -> int:
-    return position + 8
-
-
-def _read(name: str) -> _Step:
-    def step(data: bytes, position: int, delivery: Delivery) -> int:
-        end = position + 1 + data[position]
-        setattr(delivery, name, data[position + 1 : end].decode("utf-8", _TEXT))
-        return end
-
-    return step
-
-
-_STEPS: tuple[tuple[int, _Step], ...] = (
-    (_CONTENT_TYPE, _skip_short_string),
-    (_CONTENT_ENCODING, _skip_short_string),
-    (_HEADERS, _skip_table),
-    (_DELIVERY_MODE, _skip_octet),
-    (_PRIORITY, _skip_octet),
-    (_CORRELATION_ID, _read("correlation_id")),
-    (_REPLY_TO, _read("reply_to")),
-    (_EXPIRATION, _read("expiration")),
-    (_MESSAGE_ID, _read("message_id")),
-    (_TIMESTAMP, _skip_timestamp),
-    (_TYPE, _read("type")),
-)
-"""The properties in their order, each with how to step over or read it; those after `type` are not looked at."""
+    delivery = Delivery(delivery_tag, bool(redelivered & 1), b"", None, None, None, None)
+    delivery.route_bytes = data[after_tag + _DELIVERY_TAG.size : end]
+    return _Arriving(consumer_tag, delivery)

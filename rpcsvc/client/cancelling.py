@@ -155,7 +155,7 @@ class Canceller:
                     continue  # the connection may be another one by now
                 for reply_to, left in self._given_up.take().items():
                     for message in cancels(reply_to, left):
-                        self._channel.publish_to_exchange(CONTROL, message)
+                        self._channel.publish("", message, exchange=CONTROL)
             except RpcError:
                 self._given_up.forget()  # the channel is about to say so too
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from ..amqp import Channel, Connection
+from ..amqp import Channel, Connection, QueueArguments
 from ..errors import AccessRefused, QueueLocked, QueueMismatch, QueueNotFound
 
 ENDS_CONSUMERS_OF_LIVE_QUEUES = (4, 3)
@@ -175,7 +175,7 @@ async def was_deleted(connection: Connection, queue: str) -> bool:
 
 async def _declare(connection: Connection, queue: str, queue_type: str) -> None:
     async with _expendable(connection) as channel:
-        await channel.declare_queue(queue, durable=True, queue_type=queue_type)
+        await channel.declare_queue(queue, durable=True, arguments=QueueArguments(queue_type=queue_type))
 
 
 @contextlib.asynccontextmanager

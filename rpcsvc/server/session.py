@@ -166,7 +166,7 @@ class Session:
         )
         if self._telling is not None:
             with contextlib.suppress(RpcError):
-                self._telling.publish_to_exchange(EVENTS, b"null", routing_key=service.queue, type=QUEUE_DELETED)
+                self._telling.publish(service.queue, b"null", exchange=EVENTS, type=QUEUE_DELETED)
 
     @property
     def is_lost(self) -> bool:

@@ -26,16 +26,9 @@ FLOORS = {
 # On an upper floor for its neighbours' sake, and pure all the same.
 PURE_BESIDES = ["host.logs", "host.stopping", "workers.supervisor", "workers.pipe", "workers.work"]
 PURE_BESIDES += [f"workers.inside.{name}" for name in ("dispatch", "exceptions", "many")]
-PURE_BESIDES += [
-    "client.pending",
-    "client.sizing",
-    "client.evidence",
-    "client.given_up",
-    "server.remembered",
-    "server.mend",
-    "amqp.reconnect",
-    "amqp.turns",
-]
+PURE_BESIDES += ["client.pending", "client.sizing", "client.evidence", "client.given_up"]
+PURE_BESIDES += ["server.remembered", "server.mend"]
+PURE_BESIDES += [f"amqp.{name}" for name in ("reconnect", "turns", "confirms", "arguments", "fastpath", "messages")]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units")]
 PURE_BESIDES += [f"bench.{name}" for name in ("tables", "plot", "report")]
 

@@ -1,32 +1,48 @@
-"""Which messages of a channel the broker has settled."""
+"""What becomes of the messages of a channel in confirm mode."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-from rpcsvc.amqp.confirms import Confirms
+import pytest
+
+from rpcsvc.amqp.confirms import Confirms, Outcome
+from rpcsvc.amqp.messages import Returned
 from rpcsvc.errors import ConnectionLost, MessageRefused
 
 
-def outcomes(settle: Callable[[Confirms], None], count: int = 4) -> list[str]:
-    """What becomes of so many messages: "taken", the name of an error, or "" while nothing is known."""
+class Published:
+    """So many messages, each with what became of it: "taken", the name of an error, why it came back, or ""."""
 
-    def outcome(settled: asyncio.Future[None]) -> str:
-        if not settled.done():
-            return ""
-        error = settled.exception()
-        return "taken" if error is None else type(error).__name__
+    def __init__(self, count: int = 4, **options: object) -> None:
+        self.confirms = Confirms()
+        self.outcomes = [""] * count
+        self.sent: list[tuple[int, dict[str, object]]] = []
+        publish = self.confirms.told(lambda number, **said: self.sent.append((number, said)))
+        for number in range(count):
+            publish(self.note(number), number, **options)
 
-    async def main() -> list[str]:
-        confirms = Confirms()
-        messages = [confirms.expect() for _ in range(count)]
-        settle(confirms)
-        found = [outcome(each) for each in messages]
-        assert len(confirms) == found.count("")
-        return found
+    def note(self, number: int) -> Callable[[Outcome], None]:
+        def settled(outcome: Outcome) -> None:
+            assert not self.outcomes[number], "each is told once"
+            match outcome:
+                case Returned():
+                    self.outcomes[number] = outcome.reply_text
+                case _:
+                    self.outcomes[number] = "taken" if outcome is None else type(outcome).__name__
 
-    return asyncio.run(main())
+        return settled
+
+
+def outcomes(settle: Callable[[Confirms], None], count: int = 4, **options: object) -> list[str]:
+    published = Published(count, **options)
+    settle(published.confirms)
+    assert len(published.confirms) == published.outcomes.count("")
+    return published.outcomes
+
+
+def test_what_is_told_is_published_as_it_was_given() -> None:
+    assert Published(2, mandatory=True).sent == [(0, {"mandatory": True}), (1, {"mandatory": True})]
 
 
 def test_the_broker_counts_from_one() -> None:
@@ -63,13 +79,42 @@ def test_a_number_that_is_not_awaited_is_nothing() -> None:
     assert outcomes(settle, 1) == ["taken"]
 
 
-def test_whoever_waits_no_more_is_left_alone() -> None:
-    async def main() -> None:
-        confirms = Confirms()
-        confirms.expect().cancel()
-        kept = confirms.expect()
+def test_what_came_back_is_told_when_its_ack_comes() -> None:
+    def settle(confirms: Confirms) -> None:
+        confirms.returned(Returned("7", "NO_ROUTE"))
+        assert len(confirms) == 2
         confirms.confirmed(2, multiple=True)
-        assert kept.done()
-        assert repr(confirms) == "<Confirms: 0 messages are not settled>"
 
-    asyncio.run(main())
+    assert outcomes(settle, 2, mandatory=True, correlation_id="7") == ["NO_ROUTE", "taken"]
+
+
+def test_messages_of_one_name_come_back_in_their_order() -> None:
+    def settle(confirms: Confirms) -> None:
+        confirms.returned(Returned(None, "first", "m"))
+        confirms.returned(Returned(None, "second", "m"))
+        confirms.confirmed(1, multiple=False)
+        confirms.returned(Returned(None, "third", "m"))
+        confirms.returned(Returned(None, "one too many", "m"))
+        confirms.confirmed(0, multiple=True)
+
+    assert outcomes(settle, 3, mandatory=True, message_id="m") == ["first", "second", "third"]
+
+
+def test_what_is_not_mandatory_or_not_ours_does_not_come_back() -> None:
+    def settle(confirms: Confirms) -> None:
+        confirms.returned(Returned("7", "NO_ROUTE"))
+        confirms.confirmed(0, multiple=True)
+
+    assert outcomes(settle, 1, correlation_id="7") == ["taken"]
+    assert outcomes(settle, 1, mandatory=True, correlation_id="8") == ["taken"]
+
+
+def test_a_message_that_could_not_be_published_is_not_counted() -> None:
+    confirms = Confirms()
+
+    def fails() -> None:
+        raise ConnectionLost("gone")
+
+    with pytest.raises(ConnectionLost):
+        confirms.told(fails)(lambda _: None)
+    assert repr(confirms) == "<Confirms: 0 messages are not settled>"

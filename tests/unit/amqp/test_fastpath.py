@@ -14,16 +14,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpcsvc.amqp import fastpath
-from rpcsvc.amqp.fastpath import FrameParser, MalformedFrame, Publisher
+from rpcsvc.amqp.fastpath import FrameParser, Publisher
 from rpcsvc.amqp.messages import Delivery
+from rpcsvc.amqp.properties import MalformedFrame, Properties
+from rpcsvc.errors import ConnectionLost
 
 FRAME_MAX = 10_000
 
 short_text = st.text(max_size=60)
 channels = st.integers(1, 65535)
+table = st.dictionaries(
+    st.text(max_size=20),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**31), 2**31 - 1) | st.text(max_size=20) | st.binary(max_size=20),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    ),
+    max_size=4,
+)
 bodies = st.binary(max_size=100) | st.integers(FRAME_MAX - 10, 3 * FRAME_MAX).map(
     lambda size: bytes(i % 251 for i in range(size))
 )
+
+
+def published(
+    routing_key: str, body: bytes, *, channel: int = 1, frame_max: int = FRAME_MAX, content_type: str = "", **say: Any
+) -> bytes:
+    """What a channel sends for one message."""
+    sent: list[bytes] = []
+    Publisher(channel, frame_max, content_type, sent.extend).publish(routing_key, body, **say)
+    return b"".join(sent)
 
 
 def content_frames(channel: int, method: Any, properties: pika.BasicProperties, body: bytes) -> list[bytes]:
@@ -38,24 +58,54 @@ def content_frames(channel: int, method: Any, properties: pika.BasicProperties, 
 
 @given(
     channel=channels,
+    exchange=short_text,
     routing_key=short_text,
     body=bodies,
     mandatory=st.booleans(),
-    properties=st.fixed_dictionaries(
+    said=st.fixed_dictionaries(
         {},
         optional=dict.fromkeys(("correlation_id", "reply_to", "expiration", "message_id", "type"), short_text),
     ),
+    more=st.none()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "headers": table,
+            "persistent": st.just(True),
+            "priority": st.integers(0, 255),
+            "content_type": short_text,
+            "timestamp": st.integers(0, 2**64 - 1),
+        },
+    ),
 )
 def test_a_publish_is_byte_for_byte_what_pika_sends(
-    channel: int, routing_key: str, body: bytes, mandatory: bool, properties: dict[str, str]
+    channel: int,
+    exchange: str,
+    routing_key: str,
+    body: bytes,
+    mandatory: bool,
+    said: dict[str, str],
+    more: dict[str, Any] | None,
 ) -> None:
-    publisher = Publisher(channel, FRAME_MAX, "application/json")
-    method = pika.spec.Basic.Publish(exchange="", routing_key=routing_key, mandatory=mandatory)
-    expected = content_frames(
-        channel, method, pika.BasicProperties(content_type="application/json", **properties), body
-    )
+    sent: list[bytes] = []
+    publisher = Publisher(channel, FRAME_MAX, "application/json", sent.extend)
+    method = pika.spec.Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory)
+    others = {"content_type": "application/json"} | (more or {})
+    if others.pop("persistent", False):
+        others["delivery_mode"] = 2
+    expected = content_frames(channel, method, pika.BasicProperties(**others, **said), body)
+    properties = None if more is None else Properties(**more)
     for _ in range(2):  # the second time the method frame comes from memory
-        assert b"".join(publisher.publish(routing_key, body, mandatory=mandatory, **properties)) == b"".join(expected)
+        sent.clear()
+        publisher.publish(
+            routing_key,
+            body,
+            exchange=exchange,
+            mandatory=mandatory,
+            properties=properties,
+            **said,  # type: ignore[arg-type]
+        )
+        assert b"".join(sent) == b"".join(expected)
 
 
 @given(channels, st.integers(0, 2**64 - 1))
@@ -64,7 +114,7 @@ def test_an_ack_is_byte_for_byte_what_pika_sends(channel: int, tag: int) -> None
 
 
 def test_many_callback_queues_do_not_pile_up_in_memory() -> None:
-    publisher = Publisher(1, FRAME_MAX, "application/json")
+    publisher = Publisher(1, FRAME_MAX, "application/json", list)
     for number in range(5000):
         publisher.publish(f"amq.gen-{number}", b"")
     assert len(publisher._methods) <= 1001
@@ -72,12 +122,23 @@ def test_many_callback_queues_do_not_pile_up_in_memory() -> None:
 
 def test_a_property_over_255_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="255"):
-        Publisher(1, FRAME_MAX, "application/json").publish("x" * 256, b"")
+        published("x" * 256, b"")
+
+
+def test_on_a_channel_that_has_ended_nothing_is_published_and_each_time_the_error_is_another() -> None:
+    publisher = Publisher(1, FRAME_MAX, "", lambda _: pytest.fail("nothing is written"))
+    publisher.ended = ConnectionLost("gone")
+    raised = []
+    for _ in range(2):
+        with pytest.raises(ConnectionLost, match="gone") as caught:
+            publisher.publish("q", b"")
+        raised.append(caught.value)
+    assert raised[0] is not raised[1], "a traceback is of one raise"
 
 
 def test_without_a_negotiated_limit_a_body_is_one_frame() -> None:
     body = bytes(10 * FRAME_MAX)
-    data = b"".join(Publisher(1, 0, "application/json").publish("queue", body))
+    data = published("queue", body, frame_max=0)
     assert data.count(struct.pack("!BHI", 3, 1, len(body))) == 1
 
 
@@ -97,15 +158,6 @@ def collecting() -> Collected:
     return Collected(FrameParser(items.append, lambda *delivered: items.append(delivered)), items)
 
 
-table = st.dictionaries(
-    st.text(max_size=20),
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**31), 2**31 - 1) | st.text(max_size=20) | st.binary(max_size=20),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=5,
-    ),
-    max_size=4,
-)
 any_properties = st.fixed_dictionaries(
     {},
     optional={
@@ -273,8 +325,7 @@ def test_a_correlation_id_that_is_not_utf_8_goes_back_as_it_came() -> None:
     collected.parser.feed(pika.frame.Method(1, pika.spec.Basic.Deliver("t", 1, False, "", "q")).marshal())
     collected.parser.feed(struct.pack("!BHI", 2, 1, len(payload)) + payload + b"\xce")
     ((_, _, delivery),) = collected.items
-    answer = Publisher(1, FRAME_MAX, "").publish("q", b"", correlation_id=delivery.correlation_id)
-    assert b"\x03\xff\xfe\x80" in b"".join(answer)
+    assert b"\x03\xff\xfe\x80" in published("q", b"", correlation_id=delivery.correlation_id)
 
 
 def test_a_channel_that_closes_in_the_middle_of_a_delivery_begins_anew() -> None:

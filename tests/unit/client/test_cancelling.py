@@ -27,13 +27,13 @@ class Broker:
 
     async def open(self) -> Any:
         lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
-        self.channels.append(SimpleNamespace(lost=lost, publish_to_exchange=self.publish))
+        self.channels.append(SimpleNamespace(lost=lost, publish=self.publish))
         return self.channels[-1]
 
-    def publish(self, exchange: str, body: bytes) -> None:
+    def publish(self, routing_key: str, body: bytes, *, exchange: str) -> None:
         message = read(body)
         assert message is not None
-        assert (exchange, message.reply_to) == ("rpcsvc.control", "amq.gen-1")
+        assert (exchange, routing_key, message.reply_to) == ("rpcsvc.control", "", "amq.gen-1")
         self.told.append(message.ids)
 
     async def wait_for(self, *ids: str) -> None:

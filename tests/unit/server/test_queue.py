@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from rpcsvc.amqp import Connection
+from rpcsvc.amqp import Connection, QueueArguments
 from rpcsvc.errors import AccessRefused, ConnectionLost, QueueLocked, QueueMismatch, QueueNotFound
 from rpcsvc.server import queue as module
 from rpcsvc.server.queue import (
@@ -71,14 +71,15 @@ class Broker:
         self.channels_open -= 1
 
     async def declare_queue(
-        self, name: str, *, durable: bool = False, passive: bool = False, queue_type: str | None = None
+        self, name: str, *, durable: bool = False, passive: bool = False, arguments: QueueArguments | None = None
     ) -> None:
         assert name == "q"
         assert durable != passive
         kind, outcome = self._script.pop(0)
         assert kind == ("look" if passive else "declare")
         if not passive:
-            self.types.append(queue_type)
+            assert arguments is not None
+            self.types.append(arguments.queue_type)
         if outcome is not None:
             raise outcome
 

@@ -29,8 +29,8 @@ from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYP
 from ..settings.options import SSL_CONTEXT, URL, documented, options_of
 from ..settings.server import BUILT_IN, ServerOptions
 from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
+from ..workers.care import Care
 from ..workers.inside.dispatch import Rules
-from ..workers.lives import Care
 from ..workers.pool import WorkerPool
 from .queue import QueueFound
 from .service import ServerCounts, Service

@@ -6,6 +6,8 @@
         |_______ one socket pair per worker: result frames ____________________|
         <--control: ready, exited---
 
-`pool` runs in the server process, `forkserver` and `worker` in processes of their own. `frames` is what they speak.
-Workers know nothing of AMQP, and nothing here does.
+In the server process `pool` gives messages to workers (`process`), `supervisor` holds the table of a worker's life,
+`generations` decides how many there are to be, and `fleet` and `spawner` carry that out, with a fork server each time
+the registry is imported. `watchdog` looks at what runs. The fork server is `forkserver`; what runs in a worker is
+`inside`. `pipe` and `scoreboard` are what both sides share. Workers know nothing of AMQP, and nothing here does.
 """

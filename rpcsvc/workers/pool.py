@@ -23,11 +23,13 @@ from collections.abc import Callable
 from ..deadline import Deadline
 from ..errors import PoolFailed
 from ..host.surroundings import Surroundings
+from .care import Care
+from .fleet import Fleet
 from .inside.dispatch import Rules
-from .lives import Care, Lives
-from .process import State, Worker
+from .process import Worker
+from .supervisor import Event, State
 from .watchdog import Watch
-from .work import Answer, Cancelled, Done, Expired, Served, Work
+from .work import Answer, Cancelled, Done, Expired, Served, Work, WorkState
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +67,14 @@ class WorkerPool:
         self._target = target
         self._size = size
         self.answered_for_now = paused
-        self._lives = Lives(
-            target,
-            size,
-            rules or Rules(),
-            surroundings or Surroundings.here(),
-            care,
-            owner=self,
-            gave_up=gave_up,
+        self._fleet = Fleet(
+            target, size, rules or Rules(), surroundings or Surroundings.here(), care, desk=self, gave_up=gave_up
         )
+        self._workers = self._fleet.generations
+        self._supervisor = self._workers.supervisor
         self._load_timeout = care.load_timeout
         self._max_calls = care.max_calls
-        self._watch = Watch(self._lives, care.cancel_grace)
-        self._serving: list[Worker] = []
+        self._watch = Watch(self._workers, self._supervisor, self._fleet.interrupt, care.cancel_grace)
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
         self._seconds = 1.0
@@ -98,10 +95,10 @@ class WorkerPool:
         seconds = self._load_timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(seconds):
-                await self._lives.start()
+                await self._fleet.start()
         except TimeoutError:
             what = "workers are not ready" if self.functions else f"the registry {self._target!r} is not imported"
-            why = self._lives.shortage or "does its import wait for something?"
+            why = self._workers.shortage.why or "does its import wait for something?"
             raise PoolFailed(f"{what} after {seconds:g} s; {why}") from None
 
     def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
@@ -125,10 +122,10 @@ class WorkerPool:
         """
         if work.is_over:
             return
-        worker = next((worker for worker in self._lives if work in worker.given), None)
-        if worker is not None:
-            self._watch.cancel(worker, work)
-            return
+        for worker in self._workers if work.state is not WorkState.WAITING else ():
+            if (message := worker.number_of(work)) is not None:
+                self._watch.cancel(worker, message)
+                return
         with contextlib.suppress(ValueError):
             self._waiting.remove(work)
         work.end(Cancelled())
@@ -139,33 +136,33 @@ class WorkerPool:
         The old workers finish what they were given. If it fails, they go on, and the log says why. It may be asked for
         again meanwhile.
         """
-        self._lives.reload()
+        self._fleet.reload()
 
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
-        found = (worker.running_item(work) for worker in self._lives)
+        found = (worker.running_item(work) for worker in self._workers)
         return next((item for item in found if item is not None), None)
 
     async def stop(self, grace: float = 5.0) -> None:
         """End every worker: those that are idle at once, those that are busy after `grace` seconds. Work is dropped."""
         self._watch.stop()
         self._waiting.clear()
-        await self._lives.stop(grace)
+        await self._fleet.stop(grace)
 
     @property
     def functions(self) -> dict[str, Served]:
         """What is served, by name; empty before the registry is loaded."""
-        return self._lives.functions
+        return self._fleet.functions
 
     @property
     def ready(self) -> int:
         """How many workers can compute or do."""
-        return sum(worker.state in (State.IDLE, State.BUSY) for worker in self._lives)
+        return self._workers.ready
 
     @property
     def busy(self) -> int:
         """How many workers compute."""
-        return sum(worker.state is State.BUSY for worker in self._lives)
+        return sum(bool(worker.given) for worker in self._workers)
 
     @property
     def waiting(self) -> int:
@@ -175,69 +172,78 @@ class WorkerPool:
     @property
     def lost(self) -> int:
         """How many workers ended unasked since the start."""
-        return self._lives.lost
+        return self._workers.lost
 
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers."""
-        return self._lives.pids
+        return self._fleet.pids
 
-    # ---- work
+    # ---- messages for workers
 
     def _assign(self) -> None:
         while self._waiting:
-            worker = self._next_worker()
+            worker = self._next_worker(self._waiting[0])
             if worker is None:
                 return
+            if worker.is_cut:
+                self._supervisor.happened(worker, Event.DISCONNECTED)
+                continue
             work = self._waiting.popleft()
             if not work.may_start:
-                self._put_back(worker)
                 work.end(Expired())
-            elif worker.is_deaf:
-                worker.state = State.ENDING
-                self._waiting.appendleft(work)
-            else:
-                worker.give(work)
-                if self._watch.timer is None:
-                    self._watch.begin()
+                continue
+            if worker.state is State.IDLE:
+                self._idle.remove(worker)
+            worker.give(work)
+            if self._watch.timer is None:
+                self._watch.begin()
 
-    def _next_worker(self) -> Worker | None:
-        """One that is idle, else the one that was given least, if messages are quick; None if work has to wait."""
+    def _next_worker(self, work: Work) -> Worker | None:
+        """One that is idle, else the one that was given least, if messages are quick; None if work has to wait.
+
+        Of the idle ones it is that which is so for longest. Work that a worker did not take goes to the one that was
+        heard of last: where one is stopped others may be too.
+        """
         if self._idle:
-            return self._idle.popleft()
-        if self._ahead <= 1:
+            return self._idle[-1 if work.was_taken_back else 0]
+        if self._ahead <= 1 or self._workers.current is None:
             return None
         since = time.monotonic() - _STUCK
         busy = [
             worker
-            for worker in self._serving
-            if worker.state is State.BUSY and worker.last_event > since and not worker.is_deaf and not worker.leaving
+            for worker in self._workers.current.workers.values()
+            if worker.state is State.BUSY and worker.last_event > since and not worker.is_cut
         ]
         worker = min(busy, key=lambda each: len(each.given), default=None)
         return worker if worker is not None and len(worker.given) < self._ahead else None
 
-    def _put_back(self, worker: Worker) -> None:
-        if worker.state is State.IDLE:
-            self._idle.appendleft(worker)
+    def offer(self, worker: Worker) -> None:
+        """Give a worker a message when there is one: it has nothing to do."""
+        self._idle.append(worker)
+        self._assign()
 
-    def answered(self, worker: Worker, answer: Answer) -> None:
+    def withdraw(self, worker: Worker) -> None:
+        """Give an idle worker none."""
+        self._idle.remove(worker)
+
+    def answered(self, worker: Worker, number: int, body: bytes | None) -> None:
+        """Take the answer to a message that a worker was given."""
         now = time.monotonic()
         self._learn(now - worker.last_event)
         worker.last_event = now
         worker.answered += 1
-        work = worker.given.popleft()
+        work = worker.given.pop(number)
         if self._max_calls is not None:
-            self._count_calls(worker, self._max_calls)
+            # In a message of many the index of the last. If it is over the next message already, it is that one's.
+            worker.calls += worker.progress.item[0] + 1
+            if worker.calls >= self._max_calls and not worker.worn:
+                self._workers.is_worn(worker)
+        answer = Answer(body)
         if not worker.given:
-            answer.calls = worker.progress.item[0] + 1  # in a message of many the index of the last
-            self._make_idle(worker)
+            answer.calls = worker.progress.item[0] + 1
+            self._supervisor.happened(worker, Event.ANSWERED)
         work.end(answer)
-
-    def _count_calls(self, worker: Worker, most: int) -> None:
-        # In a message of many the index of the last. If the worker is over the next message already, it is that one's.
-        worker.calls += worker.progress.item[0] + 1
-        if worker.calls >= most and not worker.worn:
-            self._lives.is_worn(worker)
 
     def _learn(self, seconds: float) -> None:
         """A message took so long; how many may be given ahead follows from that."""
@@ -247,49 +253,11 @@ class WorkerPool:
             self._seconds += (seconds - self._seconds) / 16
         self._ahead = min(_MOST_AHEAD, int(_WORK_AHEAD / max(self._seconds, 1e-6)))
 
-    def _make_idle(self, worker: Worker) -> None:
-        if worker.leaving:
-            worker.crew.let_go(worker)
-            return
-        worker.state = State.IDLE
-        self._idle.append(worker)
-        self._assign()
-
-    # ---- what happens to workers
-
-    def became_ready(self, worker: Worker) -> None:
-        """A worker says that it has started."""
-        self._lives.became_ready(worker)
-
-    def can_work(self, worker: Worker) -> None:
-        """It may be given work."""
-        self._serving.append(worker)
-        self._make_idle(worker)
-
-    def retire(self, worker: Worker) -> None:
-        """It is to be given no more."""
-        worker.leaving = True
-        if worker in self._serving:
-            self._serving.remove(worker)
-        if worker.state is State.IDLE:
-            self._idle.remove(worker)
-            worker.crew.let_go(worker)
-
-    def disconnected(self, worker: Worker) -> None:
-        """Its socket is closed."""
-        if worker.state is State.GONE:
-            return
-        if worker in self._idle:
-            self._idle.remove(worker)
-        worker.crew.disconnected(worker)
-
-    def end_work_of(self, workers: list[Worker]) -> None:
-        """What a lost worker was given is lost with it, but for what it had not taken: that is the next to be given."""
-        self._serving = [worker for worker in self._serving if worker not in workers]
-        self._idle = deque(worker for worker in self._idle if worker not in workers)
+    def end_work_of(self, workers: list[Worker], *, asked: bool) -> None:
+        """What a worker was given that is gone is lost with it, but for what it had not taken: that goes next."""
         for worker in workers:
             back = worker.take_back()
-            self._log_end(worker, during_a_call=any(lost for _, lost in back))
+            self._log_end(worker, asked=asked, during_a_call=any(lost for _, lost in back))
             untaken = [work for work, lost in back if lost is None and not work.is_over]
             for work in untaken:
                 work.taken_back()
@@ -299,13 +267,13 @@ class WorkerPool:
                     work.end(lost)
         self._assign()
 
-    def _log_end(self, worker: Worker, *, during_a_call: bool) -> None:
+    def _log_end(self, worker: Worker, *, asked: bool, during_a_call: bool) -> None:
         if worker.kill is not None:
             log.warning("%s: %s", worker.exit, worker.kill.cause.value)
         elif worker.failure:
             if not worker.lacks:
                 log.error("%s: it could not start\n%s", worker.exit, worker.failure.rstrip())
-        elif not worker.leaving:
+        elif not asked:
             log.warning("%s %s", worker.exit, "during a call" if during_a_call else "between calls")
 
     def __repr__(self) -> str:

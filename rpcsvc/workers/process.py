@@ -1,6 +1,4 @@
-"""One worker process, seen from the server's event loop: its socket, its state, and the messages it was given.
-
-A worker's life: starting -> idle <-> busy -> ending -> gone.
+"""One worker process, seen from the server's event loop: its socket, and the messages it was given.
 
 Messages are numbered in the order they are given, from 1, on both sides: `Progress` speaks of them by number, and every
 frame carries the number of its message. A worker from which anything else comes than the answer that is next is broken
@@ -10,19 +8,15 @@ frame carries the number of its message. A worker from which anything else comes
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from .pipe import CALL, FAILED, HEADER, LACKS, READY, RESULT, FrameReader, frame
 from .scoreboard import WorkerProgress
-from .work import Answer, Lost, MemoryUse, Work, WorkerExit
-
-if TYPE_CHECKING:
-    from .crew import Crew
+from .supervisor import Cause, Event, Kill, Life, State, Supervisor
+from .work import Lost, Work
 
 log = logging.getLogger(__name__)
 
@@ -30,138 +24,80 @@ _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
 
 
-class Cause(enum.Enum):
-    """Why the pool kills a worker."""
+class Desk(Protocol):
+    """Takes the answers of workers."""
 
-    TIME = "its call ran longer than its time limit"
-    MEMORY = "its call took more memory than its limit"
-    CANCEL = "its call was cancelled and did not end"
-    START = "it did not become ready in time"
-    DEAF = "it did not take what it was given"
-    BROKEN = "what came through its socket was not the answer that was next"
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """The pool has had a worker killed.
-
-    Attributes:
-        cause: why.
-        message: the number of the message it is about. The worker may have come further by the time it is killed.
-        memory: what it had taken, where that is the cause.
-    """
-
-    cause: Cause
-    message: int
-    memory: MemoryUse | None = None
-
-
-class State(enum.Enum):
-    """Where a worker is in its life."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    ENDING = "ending"
-    """Its socket is closed; how it ended is not known yet."""
-    GONE = "gone"
-
-
-class Owner(Protocol):
-    """Who is told what happens to a worker."""
-
-    def became_ready(self, worker: Worker) -> None:
-        """It has started and can compute."""
-        ...
-
-    def answered(self, worker: Worker, answer: Answer) -> None:
-        """It has answered the first of what it was given."""
-        ...
+    def answered(self, worker: Worker, number: int, body: bytes | None) -> None:
+        """Take the answer to a message that a worker was given: the response, or None where none is wanted."""
 
     def answered_for_now(self) -> None:
-        """All answers that came together have been told."""
-        ...
-
-    def disconnected(self, worker: Worker) -> None:
-        """Its socket is closed."""
-        ...
+        """Note that all answers that came together have been told."""
 
 
-class Worker(asyncio.Protocol):
-    """One worker process: its socket, its state, and what it is working on.
+class Worker(Life, asyncio.Protocol):
+    """One worker process: its life, its socket, and what it is working on.
 
     Attributes:
-        crew: what made it.
-        number: its place in `Progress`.
-        given: the messages it has not answered, the first of them number `answered + 1`.
+        progress: its numbers in the memory that it shares with the server.
+        given: the messages it has not answered, by number.
         last_event: when it became busy or answered, on the monotonic clock.
         calls: how many it has made, as far as that is counted.
-        worn: whether it is to be replaced.
-        leaving: whether it is given no more, and ends when it has answered what it has.
-        failure: the traceback of what kept it from starting, if it told; else empty.
-        lacks: whether that was for want of something that may be there later.
-        kill: why it is being killed, or None.
         cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
             or None where it was not seen running.
     """
 
-    def __init__(self, owner: Owner, crew: Crew, number: int, progress: WorkerProgress) -> None:
-        self._owner = owner
-        self.crew = crew
+    def __init__(
+        self, desk: Desk, supervisor: Supervisor[Worker], generation: Any, number: int, progress: WorkerProgress
+    ) -> None:
+        super().__init__(generation, number)
+        self._desk = desk
+        self._supervisor = supervisor
         self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
-        self.number = number
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0
+        self._has_begun = False
         self.progress = progress
-        self.pid: int | None = None
-        self.state = State.STARTING
-        self.given: deque[Work] = deque()
-        self.answered = 0
+        self.given: dict[int, Work] = {}
         self.last_event = 0.0
-        self.was_ready = False
-        self.failure = ""
-        self.lacks = False
-        self.start_timer: asyncio.TimerHandle | None = None
         self.calls = 0
-        self.worn = False
-        self.leaving = False
-        self.kill: Kill | None = None
         self.cancels: dict[int, float | None] = {}
-        self.exit: WorkerExit | None = None
 
-    def start_over(self) -> None:
-        """It has started, or will not any more."""
-        if self.start_timer is not None:
-            self.start_timer.cancel()
-            self.start_timer = None
+    def expect(self, within: float | None, late: Callable[[Worker], None]) -> None:
+        """Call `late` after so many seconds, in place of what was expected until now; None is never."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if within is None else asyncio.get_running_loop().call_later(within, late, self)
 
     def give(self, work: Work) -> None:
         """Send it a message."""
-        assert self.state in (State.IDLE, State.BUSY)
         assert self._transport is not None
         if self.state is State.IDLE:
-            self.state = State.BUSY
+            self._supervisor.given(self)
             self.last_event = time.monotonic()
+        assert self.state is State.BUSY
+        self._sent = number = self._sent + 1
+        self.given[number] = work
         work.given()
-        self.given.append(work)
-        number = self.answered + len(self.given)
         if len(work.body) <= _JOIN_BELOW:
             self._transport.write(frame(CALL, number, work.body))
         else:
             self._transport.writelines((HEADER.pack(CALL, number, len(work.body)), work.body))
 
+    def number_of(self, work: Work) -> int | None:
+        """The number of a message that it was given and has not answered; None if it is none."""
+        return next((number for number, each in self.given.items() if each is work), None)
+
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
-        if self.given and self.given[0] is work and self.progress.taken > self.answered:
-            return self.progress.item[0]
-        return None
+        return self.progress.item[0] if self.given.get(self.progress.taken) is work else None
 
     def take_back(self) -> list[tuple[Work, Lost | None]]:
         """What it was given and has not answered, each with how it was lost, or None where it was not taken yet.
 
-        For a worker that has ended.
+        For a worker that is gone.
         """
-        assert self.exit is not None
-        back = [(work, self._how_lost(number)) for number, work in enumerate(self.given, self.answered + 1)]
+        back = [(work, self._how_lost(number)) for number, work in self.given.items()]
         self.given.clear()
         return back
 
@@ -181,14 +117,17 @@ class Worker(asyncio.Protocol):
         memory = self.kill.memory if running else None
         return Lost(self.exit, running, self.progress.item[0], over_time, memory, seconds)
 
-    def message_of(self, work: Work) -> int:
-        """The number of a message that it was given and has not answered."""
-        return self.answered + 1 + self.given.index(work)
+    # ---- its socket
 
     def close(self) -> None:
         """Close its socket, which ends the process once it has nothing to do."""
         if self._transport is not None:
             self._transport.abort()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its socket is known to be closed, even if the event loop has not said so yet."""
+        return self._transport is None or self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -200,39 +139,35 @@ class Worker(asyncio.Protocol):
                 break
             try:
                 if kind == READY:
-                    self._owner.became_ready(self)
+                    self._has_begun = True
+                    self._supervisor.happened(self, Event.READY)
                 elif kind in (FAILED, LACKS):
                     self.failure, self.lacks = payload.decode(errors="replace"), kind == LACKS
                 else:
-                    self._owner.answered(self, Answer(payload if kind == RESULT else None))
+                    self._desk.answered(self, number, payload if kind == RESULT else None)
             except Exception:
                 log.exception("an answer could not be passed on")  # a fault of ours; the ones behind it go on
         if self._frames.is_broken:
             self._is_broken()
-        self._owner.answered_for_now()
+        self._desk.answered_for_now()
 
     def _is_next(self, kind: int, number: int) -> bool:
         """Whether such a frame can come now."""
         if kind in (READY, FAILED, LACKS):
-            return number == 0 and not self.was_ready
-        return kind != CALL and number == self.answered + 1 and bool(self.given)
+            return number == 0 and not self._has_begun
+        return kind != CALL and number == next(iter(self.given), None)
 
     def _is_broken(self) -> None:
-        """Hear no more of it. Its owner is told that it is disconnected, and has it killed.
+        """Hear no more of it, and have it killed.
 
         The message that runs ends as one that took its worker down. Those that were computed, and whose answers may
         still have been on their way, are not believed either.
         """
-        self.kill = self.kill or Kill(Cause.BROKEN, self.progress.taken)
+        self._supervisor.kill(self, Kill(Cause.BROKEN, self.progress.taken))
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._owner.disconnected(self)
-
-    @property
-    def is_deaf(self) -> bool:
-        """Whether its socket is known to be closed, even if the event loop has not said so yet."""
-        return self._transport is None or self._transport.is_closing()
+        self._supervisor.happened(self, Event.DISCONNECTED)
 
     def __repr__(self) -> str:
-        return f"<Worker {self.number} pid={self.pid} {self.state.value}>"
+        return f"<Worker {self.number} pid={self.pid} {self.state}>"

@@ -1,102 +1,295 @@
-"""What to do when a worker process ends. Decisions only; the pool carries them out.
+"""The life of a worker, as one table. Pure.
 
-A worker that had been ready is replaced at once: the fork server that makes the next one has proved itself, and the
-call that killed this one has its answer. There are two reasons to stop rather than spin, as an Erlang supervisor stops:
+    fork server, socket, timer, watchdog, pool ── event ──> Supervisor (TABLE) ── order ──> who carries it out
 
-- Workers end before they are ready, a few in a row. The next would do so too.
-- A storm: more than `max_restarts` workers end within `restart_window` seconds, and in that time fewer messages are
-  answered than workers end. It needs both: a pool under full load in which one call of a hundred kills its worker
-  loses dozens of workers a second, but each of those calls has an owner and its answer, and the other calls get theirs.
-  A pool in which every call ends a worker, or in which workers end without a call, serves nobody.
+All that affects a worker's state stands in TABLE, and `Supervisor` alone writes it. What a state has no line for has no
+effect there: the fork server, a socket and a timer tell of one death in any order, and of some things late.
 
-What the pool itself ended (limits, cancels, recycling, reloading) is not told here and does not count.
+How many workers there are to be is decided in `generations`, which carries out what one death means for the others.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import enum
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Generic, TypeVar
 
-from ..deadline import Clock
-from .work import WorkerExit
-
-MAX_FAILED_STARTS = 5
-RESTART_WINDOW = 10.0
+from .work import MemoryUse, WorkerExit
 
 
-def default_max_restarts(workers: int) -> int:
-    """How many workers may end within the window: somebody who kills one each second is far below it."""
-    return max(100, 20 * workers)
+class State(enum.StrEnum):
+    """Where a worker is in its life."""
+
+    SPAWNING = enum.auto()
+    """The fork server has been asked to make it."""
+    UNTOLD = enum.auto()
+    """It says that it can compute; the fork server has not told yet that it has made it."""
+    STARTING = enum.auto()
+    """It is made, and has not said yet that it can compute."""
+    STANDBY = enum.auto()
+    """It is ready; its generation does not serve yet."""
+    IDLE = enum.auto()
+    BUSY = enum.auto()
+    FINISHING = enum.auto()
+    """It is given no more, and ends when it has answered what it has."""
+    ENDING = enum.auto()
+    """Its socket is closed from here; it ends by itself."""
+    KILLED = enum.auto()
+    """It is being killed; what it has written is still read."""
+    CUT = enum.auto()
+    """Its socket is closed and it is being killed."""
+    EXITED = enum.auto()
+    """It has ended; what it has written is still read. A process that it has started may hold its socket open."""
+    GONE = enum.auto()
+
+
+class Event(enum.Enum):
+    """What happens to a worker."""
+
+    MADE = enum.auto()
+    """The fork server has made it, and has told its pid."""
+    UNBORN = enum.auto()
+    """It could not be made."""
+    READY = enum.auto()
+    """It says that it can compute."""
+    SERVES = enum.auto()
+    """Its generation is the one that serves."""
+    GIVEN = enum.auto()
+    """It had nothing to do, and was given a message."""
+    ANSWERED = enum.auto()
+    """It has answered all that it was given."""
+    RETIRED = enum.auto()
+    """It is to be given no more."""
+    CONDEMNED = enum.auto()
+    """It is to be killed."""
+    DISCONNECTED = enum.auto()
+    """Its socket is closed."""
+    LATE = enum.auto()
+    """It has been in its state for longer than it may."""
+    EXITED = enum.auto()
+    """The fork server tells how it ended."""
+    ORPHANED = enum.auto()
+    """Its fork server has gone, and it with it."""
+
+
+class Order(enum.Enum):
+    """What is to be done about a worker."""
+
+    COUNT_IN = enum.auto()
+    """One more is ready: see whether its generation is complete."""
+    OFFER = enum.auto()
+    """It may be given a message."""
+    WITHDRAW = enum.auto()
+    """It may not any more."""
+    CLOSE = enum.auto()
+    """Close its socket."""
+    KILL = enum.auto()
+    """Have the fork server kill it."""
+    DESTROY = enum.auto()
+    """The fork server does not do what it is told: kill that, and its workers with it."""
+    FORGET = enum.auto()
+    """It never was; make another one when there is room."""
+    BURY = enum.auto()
+    """It has ended as it was asked to: end what it had, see whether another one is wanted."""
+    LOSE = enum.auto()
+    """Likewise, but it has ended unasked: count it."""
+
+
+S, E, O = State, Event, Order  # noqa: E741 a table is to be seen at one glance
+TABLE: dict[tuple[State, Event], tuple[State, tuple[Order, ...]]] = {
+    (S.SPAWNING, E.MADE): (S.STARTING, ()),
+    (S.SPAWNING, E.READY): (S.UNTOLD, ()),
+    (S.SPAWNING, E.UNBORN): (S.GONE, (O.CLOSE, O.FORGET)),
+    (S.SPAWNING, E.RETIRED): (S.ENDING, (O.CLOSE,)),
+    (S.SPAWNING, E.CONDEMNED): (S.KILLED, (O.KILL,)),
+    (S.SPAWNING, E.DISCONNECTED): (S.CUT, (O.KILL,)),
+    (S.SPAWNING, E.LATE): (S.SPAWNING, (O.DESTROY,)),
+    (S.SPAWNING, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.UNTOLD, E.MADE): (S.STANDBY, (O.COUNT_IN,)),
+    (S.UNTOLD, E.RETIRED): (S.ENDING, (O.CLOSE,)),
+    (S.UNTOLD, E.CONDEMNED): (S.KILLED, (O.KILL,)),
+    (S.UNTOLD, E.DISCONNECTED): (S.CUT, (O.KILL,)),
+    (S.UNTOLD, E.LATE): (S.UNTOLD, (O.DESTROY,)),
+    (S.UNTOLD, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.STARTING, E.READY): (S.STANDBY, (O.COUNT_IN,)),
+    (S.STARTING, E.RETIRED): (S.ENDING, (O.CLOSE,)),
+    (S.STARTING, E.CONDEMNED): (S.KILLED, (O.KILL,)),
+    (S.STARTING, E.DISCONNECTED): (S.CUT, (O.KILL,)),
+    (S.STARTING, E.LATE): (S.KILLED, (O.KILL,)),
+    (S.STARTING, E.EXITED): (S.EXITED, ()),
+    (S.STARTING, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.STANDBY, E.SERVES): (S.IDLE, (O.OFFER,)),
+    (S.STANDBY, E.RETIRED): (S.ENDING, (O.CLOSE,)),
+    (S.STANDBY, E.CONDEMNED): (S.KILLED, (O.KILL,)),
+    (S.STANDBY, E.DISCONNECTED): (S.CUT, (O.KILL,)),
+    (S.STANDBY, E.EXITED): (S.EXITED, ()),
+    (S.STANDBY, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.IDLE, E.GIVEN): (S.BUSY, ()),
+    (S.IDLE, E.RETIRED): (S.ENDING, (O.WITHDRAW, O.CLOSE)),
+    (S.IDLE, E.CONDEMNED): (S.KILLED, (O.WITHDRAW, O.KILL)),
+    (S.IDLE, E.DISCONNECTED): (S.CUT, (O.WITHDRAW, O.KILL)),
+    (S.IDLE, E.EXITED): (S.EXITED, (O.WITHDRAW,)),
+    (S.IDLE, E.ORPHANED): (S.GONE, (O.WITHDRAW, O.CLOSE)),
+    (S.BUSY, E.ANSWERED): (S.IDLE, (O.OFFER,)),
+    (S.BUSY, E.RETIRED): (S.FINISHING, ()),
+    (S.BUSY, E.CONDEMNED): (S.KILLED, (O.KILL,)),
+    (S.BUSY, E.DISCONNECTED): (S.CUT, (O.KILL,)),
+    (S.BUSY, E.EXITED): (S.EXITED, ()),
+    (S.BUSY, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.FINISHING, E.ANSWERED): (S.ENDING, (O.CLOSE,)),
+    (S.FINISHING, E.CONDEMNED): (S.KILLED, (O.KILL,)),
+    (S.FINISHING, E.DISCONNECTED): (S.CUT, (O.KILL,)),
+    (S.FINISHING, E.EXITED): (S.EXITED, ()),
+    (S.FINISHING, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.ENDING, E.UNBORN): (S.GONE, (O.FORGET,)),
+    (S.ENDING, E.LATE): (S.CUT, (O.KILL,)),
+    (S.ENDING, E.EXITED): (S.GONE, (O.BURY,)),
+    (S.ENDING, E.ORPHANED): (S.GONE, ()),
+    (S.KILLED, E.MADE): (S.KILLED, (O.KILL,)),
+    (S.KILLED, E.UNBORN): (S.GONE, (O.CLOSE, O.FORGET)),
+    (S.KILLED, E.DISCONNECTED): (S.CUT, ()),
+    (S.KILLED, E.LATE): (S.KILLED, (O.DESTROY,)),
+    (S.KILLED, E.EXITED): (S.EXITED, ()),
+    (S.KILLED, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+    (S.CUT, E.MADE): (S.CUT, (O.KILL,)),
+    (S.CUT, E.UNBORN): (S.GONE, (O.FORGET,)),
+    (S.CUT, E.LATE): (S.CUT, (O.DESTROY,)),
+    (S.CUT, E.EXITED): (S.GONE, (O.LOSE,)),
+    (S.CUT, E.ORPHANED): (S.GONE, ()),
+    (S.EXITED, E.LATE): (S.EXITED, (O.CLOSE,)),
+    (S.EXITED, E.DISCONNECTED): (S.GONE, (O.LOSE,)),
+    (S.EXITED, E.ORPHANED): (S.GONE, (O.CLOSE,)),
+}
+
+OBEYED_WITHIN, ENDS_WITHIN, LAST_WORDS = 10.0, 5.0, 0.25
+"""Seconds: in which a fork server does what it is told, or a worker's `start_timeout` if that is less; in which a
+worker ends that was let go; and for which the socket of one that has ended is read."""
+
+
+class Cause(enum.Enum):
+    """Why the pool kills a worker."""
+
+    TIME = "its call ran longer than its time limit"
+    MEMORY = "its call took more memory than its limit"
+    CANCEL = "its call was cancelled and did not end"
+    START = "it did not become ready in time"
+    END = "it did not end when it had nothing to do any more"
+    DEAF = "it did not take what it was given"
+    BROKEN = "what came through its socket was not the answer that was next"
+
+    @property
+    def is_a_loss(self) -> bool:
+        """Whether the worker is to blame, so that it counts as one that ended unasked."""
+        return self in (Cause.START, Cause.BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
-class Replace:
-    """Make another worker now."""
+class Kill:
+    """The pool has had a worker killed.
+
+    Attributes:
+        cause: why.
+        message: the number of the message it is about, 0 if about none. The worker may have come further by the time
+            it is killed.
+        memory: what it had taken, where that is the cause.
+    """
+
+    cause: Cause
+    message: int = 0
+    memory: MemoryUse | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Stop the pool."""
+class Life:
+    """One worker, as far as the supervisor knows it.
 
-    reason: str
+    Attributes:
+        generation: what it is of.
+        number: its place in that.
+        state: where it is in its life; written by the supervisor alone.
+        pid: None until the fork server has made it.
+        exit: how it ended; None until that is told.
+        kill: why it is being killed, or None.
+        was_ready: whether it had become ready.
+        worn: whether it has made all the calls it is to make, and is to be replaced.
+        answered: how many messages it has answered.
+        failure: the traceback of what kept it from starting, if it told; else empty.
+        lacks: whether that was for want of something that may be there later.
+    """
+
+    state = State.SPAWNING
+    pid: int | None = None
+    exit: WorkerExit | None = None
+    kill: Kill | None = None
+    was_ready = False
+    worn = False
+    answered = 0
+    failure = ""
+    lacks = False
+
+    def __init__(self, generation: Any, number: int) -> None:
+        self.generation = generation
+        self.number = number
 
 
-Decision: TypeAlias = Replace | GiveUp
+W = TypeVar("W", bound=Life)
+_LATE = {State.STARTING: Cause.START, State.ENDING: Cause.END}
 
 
-class Supervisor:
-    """Counts what happened to workers, and decides.
+class Supervisor(Generic[W]):
+    """The one writer of workers' states: takes what happens to them, and has done what is to be done about it.
 
     Args:
-        clock: in seconds.
-        max_restarts: how many workers may end within the window, whatever else happens.
-        restart_window: in seconds.
-        max_failed_starts: how many workers in a row may end before they are ready.
+        orders: who carries out which order.
+        expect: has `late` called about a worker after so many seconds, unless it is called for that worker again
+            before; None is never.
+        start_timeout: seconds in which a worker that is made must be ready.
+
+    Attributes:
+        obeyed_within: seconds in which a fork server must do what it is told.
     """
 
     def __init__(
         self,
-        clock: Clock,
+        orders: Mapping[Order, Callable[[W], None]],
         *,
-        max_restarts: int,
-        restart_window: float = RESTART_WINDOW,
-        max_failed_starts: int = MAX_FAILED_STARTS,
+        expect: Callable[[W, float | None], None],
+        start_timeout: float,
     ) -> None:
-        self._clock = clock
-        self._max_restarts = max_restarts
-        self._window = restart_window
-        self._max_failed_starts = max_failed_starts
-        self._failed_starts = 0
-        self._exits: deque[tuple[float, int]] = deque()
-        self.lost = 0
+        self._carry_out = orders
+        self._expect = expect
+        self.obeyed_within = min(start_timeout, OBEYED_WITHIN)
+        waiting = (State.SPAWNING, State.UNTOLD, State.KILLED, State.CUT)
+        self._within = dict.fromkeys(waiting, self.obeyed_within)
+        self._within |= {State.STARTING: start_timeout, State.ENDING: ENDS_WITHIN, State.EXITED: LAST_WORDS}
 
-    def became_ready(self) -> None:
-        """A worker has started and can compute."""
-        self._failed_starts = 0
+    def begins(self, worker: W) -> None:
+        """The fork server is about to be asked to make it."""
+        self._expect(worker, self.obeyed_within)
 
-    def ended(self, exit_: WorkerExit, *, was_ready: bool, answered: int) -> Decision:
-        """A worker has ended without being asked to.
+    def given(self, worker: W) -> None:
+        """It had nothing to do, and is given a message: what `happened` would do, for each message."""
+        worker.state, _ = TABLE[worker.state, Event.GIVEN]
 
-        Args:
-            was_ready: whether it had become ready.
-            answered: how many messages all workers have answered by now.
-        """
-        self.lost += 1
-        now = self._clock()
-        self._exits.append((now, answered))
-        while self._exits[0][0] < now - self._window:
-            self._exits.popleft()
-        if not was_ready:
-            self._failed_starts += 1
-            if self._failed_starts >= self._max_failed_starts:
-                return GiveUp(f"{self._failed_starts} workers in a row ended before they were ready; the last: {exit_}")
-        many = len(self._exits)
-        if many > self._max_restarts and answered - self._exits[0][1] < many:
-            return GiveUp(
-                f"{many} workers ended within {self._window:g} s, and fewer messages were answered; the last: {exit_}"
-            )
-        return Replace()
+    def happened(self, worker: W, event: Event) -> None:
+        """Put a worker into the state that follows, and have carried out what is to be done then."""
+        move = TABLE.get((worker.state, event))
+        if move is None:
+            return
+        before, (worker.state, orders) = worker.state, move
+        if worker.state is not before and (worker.state in self._within or before in self._within):
+            self._expect(worker, self._within.get(worker.state))
+        for order in orders:
+            self._carry_out[order](worker)
 
-    def __repr__(self) -> str:
-        return f"<Supervisor: {self.lost} lost, {self._failed_starts} failed starts in a row>"
+    def kill(self, worker: W, kill: Kill) -> None:
+        """Have a worker killed, unless it is ending anyway. The first reason is the one that counts."""
+        if worker.kill is None and (worker.state, Event.CONDEMNED) in TABLE:
+            worker.kill = kill
+        self.happened(worker, Event.CONDEMNED)
+
+    def late(self, worker: W) -> None:
+        """What was expected of a worker has not happened."""
+        if worker.kill is None and worker.state in _LATE:
+            worker.kill = Kill(_LATE[worker.state])
+        self.happened(worker, Event.LATE)

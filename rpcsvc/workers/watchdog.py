@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .memory import private_bytes
-from .process import Cause, Kill, State, Worker
-from .work import Cancelled, MemoryUse, Work
+from .process import Worker
+from .supervisor import Cause, Kill, State, Supervisor
+from .work import Cancelled, MemoryUse
 
 _LOOK_EVERY = 0.05
 """Seconds."""
@@ -26,14 +27,24 @@ class Watch:
 
     Args:
         workers: all of them, each time it is asked.
+        supervisor: has them killed.
+        interrupt: has a worker sent the signal that says: look what is cancelled.
         cancel_grace: seconds that a cancelled call may take to end by itself; 0 kills its worker at once.
 
     Attributes:
         timer: until the next look; None while nothing runs.
     """
 
-    def __init__(self, workers: Iterable[Worker], cancel_grace: float) -> None:
+    def __init__(
+        self,
+        workers: Iterable[Worker],
+        supervisor: Supervisor[Worker],
+        interrupt: Callable[[Worker], None],
+        cancel_grace: float,
+    ) -> None:
         self._workers = workers
+        self._supervisor = supervisor
+        self._interrupt = interrupt
         self._grace = cancel_grace
         self.timer: asyncio.TimerHandle | None = None
 
@@ -46,42 +57,40 @@ class Watch:
         if self.timer is not None:
             self.timer.cancel()
 
-    def cancel(self, worker: Worker, work: Work) -> None:
-        """Have a worker stop what it was given, or not begin it."""
-        message = worker.message_of(work)
+    def cancel(self, worker: Worker, message: int) -> None:
+        """Have a worker stop a message that it was given, or not begin it."""
         if message in worker.cancels:
             return
         taken = worker.progress.taken
         if message == taken:
-            work.stop()
+            worker.given[message].stop()
         else:
-            work.end(Cancelled())
+            worker.given[message].end(Cancelled())
         if message >= taken:
             worker.cancels[message] = None
             worker.progress.cancel(message, over=worker.answered)
             self._stop_cancelled(worker)
             if message != taken:
-                worker.crew.interrupt(worker)  # it is to hear of it before it takes that message
+                self._interrupt(worker)  # it is to hear of it before it takes that message
 
     def _look(self) -> None:
         self.timer = None
         any_busy = False
         for worker in self._workers:
-            if worker.state is State.BUSY:
+            if worker.state in (State.BUSY, State.FINISHING):
                 any_busy = True
-                if worker.kill is None:
-                    self._look_at(worker)
+                self._look_at(worker)
         if any_busy:
             self.begin()
 
     def _look_at(self, worker: Worker) -> None:
         message, deadline = worker.progress.taken, worker.progress.deadline
         if 0 < deadline < time.monotonic_ns() and message > worker.answered:
-            worker.crew.kill(worker, Kill(Cause.TIME, message))
+            self._supervisor.kill(worker, Kill(Cause.TIME, message))
         elif (used := self._memory_over_limit(worker)) is not None and message > worker.answered:
-            worker.crew.kill(worker, Kill(Cause.MEMORY, message, used))
+            self._supervisor.kill(worker, Kill(Cause.MEMORY, message, used))
         elif message == worker.answered and time.monotonic() > worker.last_event + _TAKEN_WITHIN:
-            worker.crew.kill(worker, Kill(Cause.DEAF, 0))  # 0: no message is to blame, should it take one just now
+            self._supervisor.kill(worker, Kill(Cause.DEAF))  # no message is to blame, should it take one just now
         elif worker.cancels:
             self._stop_cancelled(worker)
 
@@ -104,6 +113,6 @@ class Watch:
         if end is None:
             end = worker.cancels[message] = now + self._grace
         if now >= end:
-            worker.crew.kill(worker, Kill(Cause.CANCEL, message))
+            self._supervisor.kill(worker, Kill(Cause.CANCEL, message))
         else:
-            worker.crew.interrupt(worker)
+            self._interrupt(worker)

@@ -140,6 +140,7 @@ class Work:
         deadline: it is not to be started after that.
         is_wanted: whether it may start; written by whoever has submitted it.
         state: where it is in its life; written by the methods below alone.
+        was_taken_back: whether a worker was lost that had been sent it and had not taken it.
     """
 
     body: bytes
@@ -147,6 +148,7 @@ class Work:
     deadline: Deadline | None
     is_wanted: bool = True
     state: WorkState = WorkState.WAITING
+    was_taken_back: bool = False
 
     @property
     def may_start(self) -> bool:
@@ -165,7 +167,7 @@ class Work:
     def taken_back(self) -> None:
         """The worker was lost and had not taken it: it waits again, unless it is over."""
         if self.state is WorkState.GIVEN:
-            self.state = WorkState.WAITING
+            self.state, self.was_taken_back = WorkState.WAITING, True
 
     def stop(self) -> None:
         """It was cancelled while it ran: whatever becomes of it is told as cancelled."""

@@ -67,7 +67,7 @@ def test_the_limits_of_the_call_stay_the_workers_when_its_child_comes_back(tmp_p
     async def main() -> None:
         async with pool_of(target=FORKERS) as pool:
             call = pool.call("fork_within_limits", str(told), str(gate))
-            (worker,) = list(pool._lives)
+            (worker,) = list(pool._workers)
             await until(lambda: lines(told) == ["0"])
             assert worker.progress.deadline > 0
             assert worker.progress.memory_limit == 2**33
@@ -124,7 +124,7 @@ def test_an_answer_that_nobody_waits_for_replaces_the_worker_too() -> None:
     async def main() -> None:
         async with pool_of(target=FORKERS) as pool:
             before = pool.pids
-            (worker,) = list(pool._lives)
+            (worker,) = list(pool._workers)
             worker.data_received(frame(NO_RESPONSE, 1))
             assert await pool.call("echo", 1).result() == 1
             assert not set(before) & set(pool.pids)
@@ -136,7 +136,7 @@ def test_calls_that_somebody_else_has_read_are_computed_by_another_worker() -> N
     async def main() -> None:
         async with pool_of(target=FORKERS) as pool:
             await pool.call("echo", 0).result()
-            (worker,) = list(pool._lives)
+            (worker,) = list(pool._workers)
             reads = pool.call("read_from_the_socket")
             await until(lambda: worker.progress.taken == 2)
             stolen = [pool.call("echo", number) for number in range(3)]

@@ -22,7 +22,7 @@ from processes import COMMAND, ServerProcess, is_running, wait_until
 from rpcsvc import ConnectionFailed, PoolFailed, RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
-from rpcsvc.workers.lives import Care
+from rpcsvc.workers.care import Care
 
 NO_ROOT = 54321
 """A user of no other process: the kernel does not hold root to a number of processes."""

@@ -19,7 +19,7 @@ from starters import WAYS
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.workers.lives import Care
+from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Lost
 
 STARTERS = "starters:registry"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
+from rpcsvc.workers.care import Care
 from rpcsvc.workers.inside.dispatch import Rules
-from rpcsvc.workers.lives import Care
 from rpcsvc.workers.pool import WorkerPool
 from rpcsvc.workers.work import Answer, Outcome, Work
 

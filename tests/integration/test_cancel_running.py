@@ -11,7 +11,7 @@ import pytest
 from pools import Pool, lines, pool_of, until
 
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
-from rpcsvc.workers.lives import Care
+from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Cancelled, Lost
 
 

@@ -16,7 +16,7 @@ import rpcsvc
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
-from rpcsvc.workers.lives import Care
+from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Lost
 
 CODE = """

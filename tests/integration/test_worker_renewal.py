@@ -16,7 +16,7 @@ from processes import ServerProcess, wait_until
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
-from rpcsvc.workers.lives import Care
+from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Lost
 
 

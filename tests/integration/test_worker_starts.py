@@ -10,7 +10,7 @@ import psutil
 import pytest
 from pools import Pool, lines, pool_of, until
 
-from rpcsvc.workers.lives import Care
+from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Lost
 
 QUICK = Care(start_timeout=0.5)

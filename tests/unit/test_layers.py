@@ -24,7 +24,8 @@ FLOORS = {
     4: ["cli.*", "bench.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
-PURE_BESIDES = ["host.logs", "host.stopping", "workers.supervisor", "workers.pipe", "workers.work"]
+PURE_BESIDES = ["host.logs", "host.stopping", "workers.pipe", "workers.work"]
+PURE_BESIDES += ["workers.supervisor", "workers.generations", "workers.restarts"]
 PURE_BESIDES += [f"workers.inside.{name}" for name in ("dispatch", "exceptions", "many")]
 PURE_BESIDES += ["client.pending", "client.sizing", "client.evidence", "client.given_up"]
 PURE_BESIDES += ["server.remembered", "server.mend"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.workers.process import Cause, Kill, Worker
+from rpcsvc.workers.process import Worker
 from rpcsvc.workers.scoreboard import Progress
+from rpcsvc.workers.supervisor import Cause, Kill
 from rpcsvc.workers.work import Lost, MemoryUse, Work, WorkerExit
 
 KILLED = WorkerExit(4711, None, 9)
@@ -19,21 +20,21 @@ USE = MemoryUse(limit=10, used=20)
 def worker_that_has(*, answered: int, taken: int, given: int) -> Worker:
     progress, fd = Progress.create(1)
     os.close(fd)
-    worker = Worker(NOBODY, NOBODY, 0, progress.of(0))
+    worker = Worker(NOBODY, NOBODY, NOBODY, 0, progress.of(0))
     for _ in range(taken):
         worker.progress.take()
     worker.progress.item[0] = 5
     worker.answered = answered
-    worker.given.extend(Work(b"", lambda _: None, None) for _ in range(given))
+    worker.given = {number: Work(b"", lambda _: None, None) for number in range(answered + 1, answered + given + 1)}
     worker.exit = KILLED
     return worker
 
 
 def test_what_was_computed_what_ran_and_what_had_not_begun_are_told_apart() -> None:
     worker = worker_that_has(answered=7, taken=9, given=4)
-    works = list(worker.given)
+    works = list(worker.given.values())
 
-    assert [worker.message_of(work) for work in works] == [8, 9, 10, 11]
+    assert [worker.number_of(work) for work in works] == [8, 9, 10, 11]
     assert worker.take_back() == [
         (works[0], Lost(KILLED, False, 5)),
         (works[1], Lost(KILLED, True, 5)),

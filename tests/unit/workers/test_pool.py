@@ -1,0 +1,156 @@
+"""Which worker is given a message: without a process, over sockets that only write down what they are sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import pytest
+
+from rpcsvc.deadline import Deadline
+from rpcsvc.workers.generations import Generation
+from rpcsvc.workers.pipe import CALL, RESULT, FrameReader, frame
+from rpcsvc.workers.pool import WorkerPool
+from rpcsvc.workers.process import Worker
+from rpcsvc.workers.restarts import Restarts
+from rpcsvc.workers.scoreboard import Progress
+from rpcsvc.workers.supervisor import Cause, Event, Kill, Order, State
+from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost, Outcome, Work, WorkerExit
+
+
+class Transport:
+    """What a worker is sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, int, bytes]] = []
+        self._reader = FrameReader()
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.frames += self._reader.feed(data)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+class Stage:
+    """A pool of workers that do what a test says."""
+
+    def __init__(self, size: int) -> None:
+        self.told: dict[bytes, Outcome] = {}
+        self.pool = WorkerPool("nobody:registry", size, gave_up=self.fail)
+        self.pool._watch.timer = object()  # type: ignore[assignment]  # looks by itself, in an event loop
+        self.supervisor = self.pool._supervisor
+        generation = Generation[Worker](2 * size, Restarts(time.monotonic, max_restarts=100))
+        self.pool._workers.current = generation
+        self.pool._workers.is_over = True  # none is replaced
+        self.supervisor._expect = lambda *_: None
+        self.supervisor._carry_out = {**self.supervisor._carry_out, Order.KILL: lambda _: None}
+        self.scoreboard, fd = Progress.create(size)
+        os.close(fd)
+        self.workers = [self._worker(generation, number) for number in range(size)]
+        for worker in self.workers:
+            for event in (Event.MADE, Event.READY):
+                self.supervisor.happened(worker, event)
+
+    def fail(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def _worker(self, generation: Any, number: int) -> Worker:
+        worker = Worker(self.pool, self.supervisor, generation, number, self.scoreboard.of(number))
+        worker.connection_made(Transport())  # type: ignore[arg-type]
+        worker.pid = 1000 + number
+        generation.workers[number] = worker
+        return worker
+
+    def submit(self, body: bytes, deadline: Deadline | None = None) -> Work:
+        return self.pool.submit(body, lambda outcome: self.told.update({body: outcome}), deadline)
+
+    def sent(self, number: int) -> list[bytes]:
+        """What a worker was sent, all of it calls that are numbered from 1."""
+        frames = self.workers[number]._transport.frames  # type: ignore[union-attr]
+        assert [(kind, index) for kind, index, _ in frames] == [(CALL, index + 1) for index in range(len(frames))]
+        return [body for _, _, body in frames]
+
+    def answer(self, number: int, body: bytes) -> None:
+        """Have a worker take and answer the first of what it has not answered."""
+        worker = self.workers[number]
+        worker.progress.take()
+        worker.data_received(frame(RESULT, worker.answered + 1, body))
+
+    def end(self, number: int, kill: Kill | None = None) -> None:
+        """Have a worker end."""
+        worker = self.workers[number]
+        if kill is not None:
+            self.supervisor.kill(worker, kill)
+        worker.connection_lost(None)
+        worker.exit = WorkerExit(1000 + number, None, 9)
+        self.supervisor.happened(worker, Event.EXITED)
+        assert worker.state is State.GONE
+
+
+def test_the_worker_that_is_idle_for_longest_is_given_the_next_message() -> None:
+    stage = Stage(2)
+    for body in (b"a", b"b", b"c"):
+        stage.submit(body)
+    assert (stage.sent(0), stage.sent(1), stage.pool.waiting) == ([b"a"], [b"b"], 1)
+    stage.answer(1, b"B")
+    assert (stage.sent(1), stage.told) == ([b"b", b"c"], {b"b": Answer(b"B", 1)})
+
+
+def test_a_message_that_a_worker_did_not_take_goes_to_the_one_that_was_heard_of_last() -> None:
+    stage = Stage(4)
+    for body in (b"a", b"b", b"c", b"d"):
+        stage.submit(body)
+    stage.answer(3, b"")
+    stage.answer(2, b"")
+    stage.answer(1, b"")
+    stage.end(0, Kill(Cause.DEAF))
+    assert (stage.sent(1), stage.sent(3)) == ([b"b", b"a"], [b"d"])
+    stage.submit(b"e")
+    assert stage.sent(3) == [b"d", b"e"]
+
+
+def test_a_message_that_its_worker_had_taken_is_lost_with_it() -> None:
+    stage = Stage(1)
+    stage.submit(b"a")
+    stage.workers[0].progress.take()
+    stage.end(0)
+    assert stage.told == {b"a": Lost(WorkerExit(1000, None, 9), True, 0)}
+
+
+def test_a_worker_whose_socket_is_closed_is_given_nothing_though_nobody_has_said_so_yet() -> None:
+    stage = Stage(2)
+    stage.workers[0]._transport.closing = True  # type: ignore[union-attr]
+    stage.submit(b"a")
+    assert (stage.workers[0].state, stage.sent(0), stage.sent(1)) == (State.CUT, [], [b"a"])
+
+
+def test_what_nobody_waits_for_any_more_is_not_started() -> None:
+    stage = Stage(1)
+    now = 0.0
+    stage.submit(b"a")
+    late = stage.submit(b"b", Deadline.after(5, lambda: now))
+    unwanted = stage.submit(b"c")
+    unwanted.is_wanted = False
+    cancelled = stage.submit(b"d")
+    stage.pool.cancel(cancelled)
+    stage.pool.cancel(cancelled)
+    now = 6.0
+    stage.answer(0, b"A")
+    assert stage.told == {b"a": Answer(b"A", 1), b"b": Expired(), b"c": Expired(), b"d": Cancelled()}
+    assert (late.is_over, stage.sent(0), stage.pool.waiting) == (True, [b"a"], 0)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_an_answer_that_is_not_the_next_one_breaks_the_worker(number: int) -> None:
+    stage = Stage(1)
+    stage.submit(b"a")
+    stage.workers[0].data_received(frame(RESULT, number, b"forged"))
+    assert stage.workers[0].state is State.KILLED
+    assert stage.workers[0].kill == Kill(Cause.BROKEN)
+    assert stage.told == {}

@@ -101,7 +101,7 @@ def test_what_waited_in_a_server_without_a_connection_is_left_to_the_one_that_ta
         ServerProcess(network.url(broker.url), *options) as first,
         RpcClient(broker.url, queue=queue, timeout=30, pack=False) as client,  # all are with the first at once
     ):
-        futures = [client.submit("write_then_sleep", str(path), str(n), 1.0 if n == 0 else 0.01) for n in range(8)]
+        futures = [client.submit("write_then_sleep", str(path), str(n), 3.0 if n == 0 else 0.01) for n in range(8)]
         wait_until(lambda: notes(path))
         with ServerProcess(broker.url, *options):
             network.refuse()

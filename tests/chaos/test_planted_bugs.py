@@ -63,9 +63,12 @@ def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> R
     ],
 )
 def test_a_planted_bug_is_caught(bug: str, scenario: Scenario, heading: str, broker: PrivateBroker) -> None:
-    result = _run(scenario, broker, bug)
-    assert result.verdict.calls > 50, "the load ran"
-    assert any(text.startswith(f"{heading} ") for text in result.broken), f"{result.broken}\n{result.verdict}"
+    for _ in range(3):  # a bug shows when a fault comes at its moment, which is for chance to say
+        result = _run(scenario, broker, bug)
+        assert result.verdict.calls > 50, "the load ran"
+        if any(text.startswith(f"{heading} ") for text in result.broken):
+            return
+    pytest.fail(f"{result.broken}\n{result.verdict}")
 
 
 def test_without_a_bug_the_run_with_kills_passes(broker: PrivateBroker) -> None:

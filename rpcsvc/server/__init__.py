@@ -1,15 +1,17 @@
 """The server: `RpcServer`, and what becomes of the deliveries of its connections.
 
 - `server`: the server's life: it starts, drains, reloads, and comes back after a lost connection.
-- `session`: one connection, its consumers, its deliveries; reply, then ack.
+- `session`: one connection, its consumers, its deliveries; it does what the engine orders.
 - `consumers`, `queue`: the queue that is served, and who consumes it.
-- `call`: what a delivery becomes, until it is answered.
-- `under_way`: all of these, by what their callers know them by; it outlives connections.
-- `repair`, `mend`: when a worker died over a call.
+- `engine`: what becomes of a delivery, until it is acked, as a table; it outlives connections. Pure, as are the next.
+- `message`: messages, their calls and kinds, and whom the engine talks to.
+- `orders`, `schedule`: how what the table orders is done, and when messages are looked at again.
+- `asked`, `parts`: what a message asks for, where a server has to answer or to compute its calls one by one.
+- `register`: all calls, by what their callers know them by.
 - `callback_queues`, `direct_reply`: where replies may go.
 - `large_replies`: what the broker might refuse.
 - `control`: what clients say to all servers.
-- `service`: what is served, and what happened so far.
+- `service`: what is served; `counts`: what happened so far.
 - `remembered`: a table whose entries pass.
 """
 

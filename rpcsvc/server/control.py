@@ -70,4 +70,4 @@ def _heard(service: Service, delivery: Delivery) -> None:
         return
     queue = None if given_up is None else queue_of(given_up.reply_to)  # calls are known by the queue's name
     if given_up is not None and queue is not None:
-        service.under_way.cancel(replace(given_up, reply_to=queue))
+        service.engine.cancelled(replace(given_up, reply_to=queue))

@@ -8,7 +8,7 @@
 
 Rules: whatever the broker refuses ends one call, which is computed once. Each refusal makes the reply smaller (the
 result, an error for each call of its request, one error, nothing), so none is tried for ever. A reply whose connection
-goes before it is confirmed is kept for when its delivery comes again.
+goes before it is confirmed is not sent; the engine keeps it for when its delivery comes again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ..amqp import Connection, Expendable
-from ..deadline import Deadline
 from ..errors import AccessRefused, InternalError, MessageRefused, MessageTooLarge, RemoteError, RpcError
-from ..host.logs import one_line
 from ..wire import jsonrpc
+from ..wire.sizes import BodyLimit
 from ..workers.inside.dispatch import too_large
-from .repair import called
-from .service import Service
-from .under_way import Key
+from .message import Message
 
 log = logging.getLogger(__name__)
 
@@ -36,44 +33,30 @@ _MOST_TRIES = 2
 
 @dataclass(slots=True, eq=False)
 class LargeReply:
-    """A reply on its way. For whoever asks again or gives up, its call is still computed.
+    """A reply on its way.
 
     Attributes:
         reply_to: the callback queue.
         correlation_id: as the request had it.
         response: the body; None once even an error is too large.
-        request: the body of the request; None for a call that came in a message with others, which is answered too.
+        name: tells what was called, in words for the log.
         failure: makes the response that carries an error instead.
         may_run_again: whether the calls of an `rpc.map` may be made again one by one.
         done: called once, when the delivery can be acked.
-        deadline: none: what has been computed is answered.
+        message: whose reply it is; None for a call that came in a message with others, which is answered too.
         is_given_up: whether nobody waits for it any more.
     """
 
     reply_to: str
     correlation_id: str | None
     response: bytes | None
-    request: bytes | None
+    name: Callable[[], str]
     failure: Callable[[RemoteError], bytes | None]
-    may_run_again: Callable[[], bool]
-    done: Callable[[], None]
-    deadline: Deadline | None = None
+    may_run_again: Callable[[], bool] = lambda: True
+    done: Callable[[], None] = lambda: None
+    message: Message | None = None
     is_given_up: bool = False
     _smaller: Iterator[bytes | None] | None = None
-
-    @property
-    def key(self) -> Key | None:
-        """What its call is known by."""
-        return None if self.correlation_id is None else (self.reply_to, self.correlation_id)
-
-    @property
-    def name(self) -> str:
-        """What was called, in words for the log."""
-        return called(self.request) if self.request is not None else f"call {one_line(str(self.correlation_id))}"
-
-    def cancel(self) -> None:
-        """Nobody waits for it any more. What was published already is a late reply."""
-        self.is_given_up = True
 
     def shrink(self, most: int) -> None:
         """Replace what is larger than `most` bytes by the error that says so, or by less."""
@@ -81,7 +64,7 @@ class LargeReply:
             if self._smaller is None:
                 data = {} if self.may_run_again() else {"may_run_again": False}
                 error = too_large(len(self.response), most, data)
-                log.warning("%s failed: %s", self.name, error)
+                log.warning("%s failed: %s", self.name(), error)
                 self._smaller = iter((self.failure(error), jsonrpc.encode_error(None, error)))
             self.response = next(self._smaller, None)
 
@@ -95,36 +78,35 @@ class LargeReplies:
 
     Args:
         connection: the session's.
-        service: what is served.
+        results: the largest body in bytes that is sent.
         publish: publishes a small reply on the channel of the consumers.
         ended: called if the broker forbids to answer at all.
     """
 
     connection: Connection
-    service: Service
+    results: BodyLimit
     publish: Callable[[str, bytes, str | None], None]
     ended: Callable[[RpcError], None]
     expendable: Expendable = field(init=False)
     _sending: dict[LargeReply, asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.expendable = Expendable(self.connection, self.service.results)
+        self.expendable = Expendable(self.connection, self.results)
 
     def send(self, reply: LargeReply) -> None:
-        """Publish a reply, and have it acked; its call is under way until then."""
-        if reply.key is not None and reply.request is not None:
-            self.service.under_way.add(reply.key, reply)
+        """Publish a reply, and have its delivery acked then."""
         self._sending[reply] = asyncio.ensure_future(self._send(reply))
 
-    def orphan(self) -> None:
-        """The session was lost: keep what is not acked for when it is delivered again."""
-        for reply, task in self._sending.items():
+    def withdraw(self, message: Message) -> None:
+        """Do not send the reply to a message: nobody waits for it. What was published already is a late reply."""
+        for reply in self._sending:
+            if reply.message is message:
+                reply.is_given_up = True
+
+    def stop(self) -> None:
+        """Send no more: the session was lost."""
+        for task in self._sending.values():
             task.cancel()
-            self._remove(reply)
-            if reply.request is not None:
-                self.service.counts.abandoned += 1
-                if reply.key is not None:
-                    self.service.under_way.keep(reply.key, reply.request, reply.response, has_run=True)
         self._sending.clear()
 
     async def _send(self, reply: LargeReply) -> None:
@@ -134,9 +116,8 @@ class LargeReplies:
             self.ended(error)
             return
         except RpcError:
-            return  # the connection went, and `orphan` is about to be called
+            return  # the connection went, and `stop` is about to be called
         if self._sending.pop(reply, None) is not None:
-            self._remove(reply)
             reply.done()
 
     async def _publish(self, reply: LargeReply) -> None:
@@ -148,16 +129,16 @@ class LargeReplies:
         """
         tries_left = _MOST_TRIES
         while True:
-            reply.shrink(self.service.results.most)
+            reply.shrink(self.results.most)
             try:
                 await self._publish_once(reply)
                 return
             except MessageTooLarge as refused:
-                log.warning("the reply to %s was refused: %s", reply.name, refused)
+                log.warning("the reply to %s was refused: %s", reply.name(), refused)
             except RpcError as error:
                 if isinstance(error, AccessRefused) or self.connection.lost.done():
                     raise
-                log.warning("the reply to %s could not be sent: %s", reply.name, error)
+                log.warning("the reply to %s could not be sent: %s", reply.name(), error)
                 tries_left -= 1
                 if not tries_left or isinstance(error, MessageRefused):
                     self._say_so(reply, error)
@@ -168,8 +149,8 @@ class LargeReplies:
             if reply.is_given_up:
                 return
             if reply.response is None:
-                most = self.service.results.most
-                log.error("the reply to %s was dropped: %d bytes are too few for an error", reply.name, most)
+                most = self.results.most
+                log.error("the reply to %s was dropped: %d bytes are too few for an error", reply.name(), most)
                 return
             await channel.publish_confirmed(reply.reply_to, reply.response, correlation_id=reply.correlation_id)
             self.expendable.proved(len(reply.response))
@@ -178,10 +159,6 @@ class LargeReplies:
         told = reply.failure(InternalError(f"the result could not be sent: {error}"))
         if told is not None and len(told) <= self.expendable.surely:
             self.publish(reply.reply_to, told, reply.correlation_id)
-
-    def _remove(self, reply: LargeReply) -> None:
-        if reply.key is not None:
-            self.service.under_way.remove(reply.key, reply)
 
     def __len__(self) -> int:
         return len(self._sending)

@@ -32,8 +32,9 @@ from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
 from ..workers.care import Care
 from ..workers.inside.dispatch import Rules
 from ..workers.pool import WorkerPool
+from .counts import ServerCounts
 from .queue import QueueFound
-from .service import ServerCounts, Service
+from .service import Service
 from .session import Session
 
 log = logging.getLogger(__name__)
@@ -272,7 +273,7 @@ class RpcServer:
         try:
             await self._serve_one_after_the_other(service, ready)
         finally:
-            service.under_way.close()
+            service.close()
 
     async def _serve_one_after_the_other(self, service: Service, ready: Callable[[RpcServer], None] | None) -> None:
         assert self._stop is not None

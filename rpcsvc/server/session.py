@@ -1,11 +1,11 @@
 """One connection of a server: its consumers, and the deliveries that come through it.
 
-    rpc_queue --consumer k, prefetch 1--> delivery --> Call --body--> WorkerPool --> outcome --> reply, then ack
+    rpc_queue --consumer k, prefetch 1--> delivery --> Engine --> reply, then ack
 
-Rules: a body is not looked into (only to answer for a worker that died, or for a result that is too large). A delivery
-is acked after its reply was published on the same channel, or confirmed by the broker on another (`LargeReplies`), so
-whatever takes the server away before that gives the delivery to another one. Nothing in here waits for a worker or for
-the broker while others could go on. What came from a queue that was deleted (`Consumers`) is answered all the same.
+Rules: what becomes of a delivery is for the `engine` to say; here it is done. A delivery is acked after its reply was
+published on the same channel, or confirmed by the broker on another (`LargeReplies`), so whatever takes the server away
+before that gives the delivery to another one. Nothing in here waits for a worker or for the broker while others could
+go on. What came from a queue that was deleted (`Consumers`) is answered all the same.
 """
 
 from __future__ import annotations
@@ -13,33 +13,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..amqp import Channel, Connection, Delivery
 from ..deadline import Deadline
-from ..errors import (
-    AccessRefused,
-    ConnectionFailed,
-    InvalidRequest,
-    MessageTooLarge,
-    OutcomeUnknown,
-    QueueMismatch,
-    RpcError,
-)
+from ..errors import AccessRefused, ConnectionFailed, MessageTooLarge, QueueMismatch, RpcError
+from ..host.logs import one_line
 from ..settings import BrokerUrl
 from ..wire import jsonrpc
-from ..wire.names import EVENTS, QUEUE_DELETED, SENT_AGAIN
-from ..workers.inside.dispatch import failure
-from .call import Call
+from ..wire.names import EVENTS, QUEUE_DELETED
+from .asked import Asked, called
 from .callback_queues import CallbackQueues, Refused
 from .consumers import Consumer, Consumers
 from .control import listen
+from .engine import Engine
 from .large_replies import LargeReplies, LargeReply
+from .message import Message
 from .queue import QueueFound, examine, find
-from .repair import called
 from .service import Service
-from .under_way import Key
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +57,7 @@ class Session:
     reason: RpcError | None = None
     draining: bool = False
     unacked: int = 0
+    _engine: Engine = field(init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _control: asyncio.Task[None] | None = None
@@ -73,19 +67,17 @@ class Session:
     _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._idle.set()
+        self._engine = self.service.engine
         self._callbacks = CallbackQueues(self.connection, self.service.callback_queues)
         for limit in (self.service.requests, self.service.results):
             limit.connected(self.connection.broker_version)
-        self._large = LargeReplies(self.connection, self.service, self._publish, self._end)
+        self._large = LargeReplies(self.connection, self.service.results, self._publish, self._end)
 
     def _channel_lost(self, reason: RpcError) -> None:
         if isinstance(reason, MessageTooLarge):
             self.service.results.refused(reason.limit)
-        self._large.orphan()
-        for call in self.service.under_way.calls():
-            if isinstance(call, Call) and call.session is self:
-                call.orphan()
+        self._large.stop()
+        self._engine.session_lost(self)
         self._end(reason)
 
     def _end(self, reason: RpcError) -> None:
@@ -169,6 +161,11 @@ class Session:
                 self._telling.publish(service.queue, b"null", exchange=EVENTS, type=QUEUE_DELETED)
 
     @property
+    def answered(self) -> Mapping[str, str]:
+        """The callback queue that each `reply_to` means, as far as it is known that replies may go there."""
+        return self._callbacks.answered
+
+    @property
     def is_lost(self) -> bool:
         """Whether nothing can be answered on it any more."""
         return self.consumers.channel.lost.done()
@@ -179,7 +176,7 @@ class Session:
 
     async def drain(self) -> None:
         """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost."""
-        self.draining = True
+        self._engine.drain(self)
         await self.consumers.drain()
         answered = asyncio.ensure_future(self._idle.wait())
         lost = asyncio.ensure_future(self._lost.wait())
@@ -204,98 +201,51 @@ class Session:
     # ---- one delivery
 
     def _delivered(self, consumer: Consumer, delivery: Delivery) -> None:
-        consumer.unacked += 1
-        self.unacked += 1
-        self._idle.clear()
         if delivery.correlation_id is None:
             # Clients of AMQP 1.0 name a request by its message-id, and want that back. It is no mark of ours then.
             delivery.correlation_id, delivery.message_id = delivery.message_id, None
-        reply_to = delivery.reply_to
-        if reply_to is not None:
-            queue = self._callbacks.answered.get(reply_to)
-            if queue is None:
-                self._ask(consumer, delivery, reply_to)
-                return
-            delivery.reply_to = queue
-        self._accept(consumer, delivery)
+        self._engine.delivered(self, consumer, delivery)
 
-    def _ask(self, consumer: Consumer, delivery: Delivery, reply_to: str) -> None:
-        """The first request with this callback queue: may it be answered there?"""
+    def ask(self, message: Message) -> None:
+        """Find out whether a reply may go to the message's `reply_to`, which is a new one here."""
+        reply_to = message.delivery.reply_to
+        assert reply_to is not None
         decision = self._callbacks.decide(reply_to)
         if decision is not None:
-            self._decided(consumer, delivery, decision)
+            self._decided(message, decision)
             return
-        look = asyncio.ensure_future(self._look(consumer, delivery, reply_to))
+        look = asyncio.ensure_future(self._look(message, reply_to))
         self._looks.add(look)
         look.add_done_callback(self._looks.discard)
 
-    async def _look(self, consumer: Consumer, delivery: Delivery, reply_to: str) -> None:
+    async def _look(self, message: Message, reply_to: str) -> None:
         with contextlib.suppress(RpcError):  # the connection was lost, and the request is delivered again
-            self._decided(consumer, delivery, await self._callbacks.look(reply_to))
+            self._decided(message, await self._callbacks.look(reply_to))
 
-    def _decided(self, consumer: Consumer, delivery: Delivery, decision: str | Refused) -> None:
+    def _decided(self, message: Message, decision: str | Refused) -> None:
         if isinstance(decision, Refused):
-            self.service.counts.refused += 1
-            self.service.refusals.tell(delivery.reply_to or "", decision)
-            self._finish(consumer, delivery)
+            self.service.refusals.tell(message.delivery.reply_to or "", decision)
+            self._engine.queue_found(message, None)
         else:
-            delivery.reply_to = decision
-            self._accept(consumer, delivery)
+            self._engine.queue_found(message, decision)
 
-    def _accept(self, consumer: Consumer, delivery: Delivery) -> None:
-        service = self.service
-        counts = service.counts
-        if len(delivery.body) > service.requests.most:
-            counts.refused += 1
-            log.warning("a request of %d bytes was refused: more than %d", len(delivery.body), service.requests.most)
-            self.reply(consumer, delivery, _too_large(len(delivery.body), service.requests.most))
-            return
-        key = None
-        if delivery.reply_to is not None and delivery.correlation_id is not None:
-            key = (delivery.reply_to, delivery.correlation_id)
-            if _may_have_run(delivery) and self._joins(key, consumer, delivery):
-                return
-            if service.under_way.was_cancelled(key):
-                counts.cancelled += 1
-                self._finish(consumer, delivery)
-                return
-        if _may_have_run(delivery) and not service.served(delivery.body).idempotent:
-            counts.unknown += 1
-            log.warning("%s is not run again: it may have run, and must not run twice", called(delivery.body))
-            self.reply(consumer, delivery, failure(delivery.body, _outcome_unknown()))
-            return
-        Call(service, self, consumer, delivery, key).start()
+    # ---- replies
 
-    def _joins(self, key: Key, consumer: Consumer, delivery: Delivery) -> bool:
-        """Whether a call that comes again goes on here, or is answered with what came of it meanwhile."""
-        under_way = self.service.under_way
-        call = under_way.get(key)
-        if isinstance(call, Call) and call.delivery.body == delivery.body:
-            self.service.counts.joined += 1
-            call.move(self, consumer, delivery)
-            return True
-        if isinstance(call, LargeReply) and call.request == delivery.body:
-            self.service.counts.joined += 1
-            self._finish(consumer, delivery)
-            return True
-        kept = under_way.kept(key, delivery.body)
-        if kept is None:
-            return False
-        if not kept.has_run:
-            # It came here first, and a server that got it in between did not run it if it must not run twice.
-            delivery.redelivered = False
-            return False
-        self.service.counts.joined += 1
-        self.reply(consumer, delivery, kept.response)
-        return True
+    def is_sure(self, reply_to: str, response: bytes) -> bool:
+        """Whether the broker surely takes a reply, so that its delivery can be acked behind it."""
+        return len(response) <= self._large.expendable.surely
 
-    def publish(self, reply_to: str, response: bytes, call_id: str) -> None:
+    def publish(self, consumer: Consumer, reply_to: str, response: bytes, correlation_id: str | None) -> None:
+        """Publish a reply that is surely taken, on the channel that its request came through."""
+        self._publish(reply_to, response, correlation_id, consumer.channel)
+
+    def publish_alone(self, reply_to: str, response: bytes, call_id: str) -> None:
         """Publish the reply to a call that came in a message with others; if the connection went, nothing happens."""
-        if len(response) > self._large.expendable.surely:
-            fail = partial(jsonrpc.encode_error, call_id)
-            self._large.send(LargeReply(reply_to, call_id, response, None, fail, lambda: True, lambda: None))
-        else:
+        if self.is_sure(reply_to, response):
             self._publish(reply_to, response, call_id)
+        else:
+            fail = partial(jsonrpc.encode_error, call_id)
+            self._large.send(LargeReply(reply_to, call_id, response, lambda: f"call {one_line(call_id)}", fail))
 
     def _publish(
         self, reply_to: str, response: bytes, correlation_id: str | None, channel: Channel | None = None
@@ -308,58 +258,49 @@ class Session:
             if channel is not None and channel is not current:
                 self._publish(reply_to, response, correlation_id)
 
-    def reply(self, consumer: Consumer, delivery: Delivery, response: bytes | None) -> None:
-        """Publish the reply to a delivery, if one is wanted, then ack it."""
-        if response is not None and delivery.reply_to is not None:
-            if len(response) > self._large.expendable.surely:
-                self._reply_large(consumer, delivery, delivery.reply_to, response)
-                return
-            self._publish(delivery.reply_to, response, delivery.correlation_id, consumer.channel)
-        self._finish(consumer, delivery)
-
-    def _reply_large(self, consumer: Consumer, delivery: Delivery, reply_to: str, response: bytes) -> None:
-        body = delivery.body
+    def confirm(self, message: Message, asked: Callable[[], Asked], response: bytes) -> None:
+        """Publish a reply that the broker may refuse."""
+        delivery = message.delivery
+        assert delivery.reply_to is not None
         self._large.send(
             LargeReply(
-                reply_to,
+                delivery.reply_to,
                 delivery.correlation_id,
                 response,
-                body,
-                failure=partial(failure, body),
-                may_run_again=lambda: self.service.served(body).idempotent,
-                done=lambda: self._finish(consumer, delivery),
+                name=partial(called, delivery.body),
+                failure=lambda error: asked().failure(error),
+                may_run_again=lambda: asked().served.idempotent,
+                done=partial(self._engine.confirmed, message),
+                message=message,
             )
         )
 
-    def _finish(self, consumer: Consumer, delivery: Delivery) -> None:
-        if self.draining and consumer.unacked == 1 and self.service.prefetch == 1:
-            # First the consumer, then the ack: in the other order the broker would deliver once more.
-            self.consumers.cancel(consumer).add_done_callback(lambda _: self._ack(consumer, delivery))
-        else:
-            self._ack(consumer, delivery)
+    def withdraw(self, message: Message) -> None:
+        """Do not publish a reply that waits for its turn. What was published already is a late reply."""
+        self._large.withdraw(message)
 
-    def _ack(self, consumer: Consumer, delivery: Delivery) -> None:
+    # ---- acks
+
+    def end_consumer(self, consumer: Consumer, then: Callable[[], None]) -> None:
+        """End a consumer, then do something."""
+        self.consumers.cancel(consumer).add_done_callback(lambda _: then())
+
+    def ack(self, consumer: Consumer, delivery: Delivery) -> bool:
+        """Ack a delivery; whether it was acked, or need not be because its queue was deleted."""
         try:
             consumer.channel.ack(delivery.delivery_tag)
         except RpcError:
-            self.service.counts.abandoned += consumer.channel is self.consumers.channel  # else its queue was deleted
-        consumer.unacked -= 1
-        self.unacked -= 1
-        if self.unacked == 0:
-            self._idle.set()
+            return consumer.channel is not self.consumers.channel
+        return True
 
+    def nack(self, consumer: Consumer, delivery: Delivery) -> bool:
+        """Refuse a delivery; as `ack`."""
+        try:
+            consumer.channel.nack(delivery.delivery_tag, requeue=False)
+        except RpcError:
+            return consumer.channel is not self.consumers.channel
+        return True
 
-def _too_large(size: int, limit: int) -> bytes:
-    # Without an id: it would have to be looked for.
-    error = InvalidRequest(f"the request takes {size} bytes; this server takes at most {limit}")
-    return jsonrpc.encode_error(None, error)
-
-
-def _may_have_run(delivery: Delivery) -> bool:
-    return delivery.redelivered or delivery.message_id == SENT_AGAIN
-
-
-def _outcome_unknown() -> OutcomeUnknown:
-    return OutcomeUnknown(
-        "the call may have run before, when a server or a connection was lost, and its function must not run twice"
-    )
+    def drained(self) -> None:
+        """While it is draining: nothing is unacked any more."""
+        self._idle.set()

@@ -15,7 +15,7 @@ Values inside travel as `rpcsvc.wire.values` writes them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeAlias
@@ -147,12 +147,11 @@ def _advice(body: bytes) -> str | None:
     return None if body else "it is empty; a client of AMQP 1.0 has to send the JSON text in a data section"
 
 
-def methods(body: bytes) -> list[str] | None:
-    """The methods that a body calls; those of an `rpc.map` are the one that it is about. Never raises.
+def methods(message: Message) -> list[str] | None:
+    """The methods that a message calls; those of an `rpc.map` are the one that it is about.
 
     None for a bare value, which calls the default function of whoever gets it.
     """
-    message = parse(body)
     if isinstance(message, Bare):
         return None
     members = message.members if isinstance(message, Batch) else (message,)
@@ -162,6 +161,33 @@ def methods(body: bytes) -> list[str] | None:
             inner = member.kwargs.get("method") if member.method == MAP else None
             called.append(inner if isinstance(inner, str) else member.method)
     return called
+
+
+def without_arguments(message: Message) -> Message:
+    """A message as it is, but for the arguments: enough to answer it."""
+    if isinstance(message, Batch):
+        return Batch(tuple(map(_bones, message.members)))
+    return Bare(0) if isinstance(message, Bare) else _bones(message)
+
+
+def _bones(member: Request | Malformed) -> Request | Malformed:
+    return replace(member, args=(), kwargs={}) if isinstance(member, Request) else member
+
+
+def failure(message: Message, error: RemoteError) -> bytes | None:
+    """The response to a message that `error` ended outside of any function; None where no response is wanted."""
+    if isinstance(message, Batch):
+        responses = [
+            encode_error(member.id, error)
+            for member in message.members
+            if not (isinstance(member, Request) and member.is_notification)
+        ]
+        return encode_batch(responses) if responses else None
+    if isinstance(message, Bare):
+        return encode_error(None, error)
+    if isinstance(message, Request) and message.is_notification:
+        return None
+    return encode_error(message.id, error)
 
 
 def _batch(members: list[Any]) -> Message:

@@ -21,6 +21,6 @@ others are computed one by one.
 - `request`: what is asked for, and the request's bytes.
 - `answer`: what came of it, and the response's bytes.
 
-A worker computes it (`workers.inside.many`), a server mends it when the worker died (`server.mend`), and a client
+A worker computes it (`workers.inside.many`), a server mends it when the worker died (`server.parts`), and a client
 decides how many calls go to one message (`client.sizing`).
 """

@@ -63,9 +63,8 @@ def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> MapRequest:
     return MapRequest(method, count, columns, rows, ids)
 
 
-def read_body(body: bytes) -> MapRequest | None:
-    """What the `rpc.map` in `body` asks for; None if it is none, or not as it should be."""
-    message = jsonrpc.parse(body)
+def read_message(message: jsonrpc.Message) -> MapRequest | None:
+    """What an `rpc.map` asks for; None if the message is none, or not as it should be."""
     if not isinstance(message, jsonrpc.Request) or message.method != MAP:
         return None
     try:

@@ -4,7 +4,7 @@
 response that the caller can tell apart. There are two exceptions, which come out of everything, so that nothing else of
 the message runs: `StopCall`, raised inside a function whose message is cancelled, and `Stray`, in a process that is not
 the worker but a child which a function has forked. `dispatch` runs in a worker process.
-`failure` makes the same kind of response for a request that no worker could finish, and runs in the server process.
+A server makes the same kind of response for a request that no worker could finish: `wire.jsonrpc.failure`.
 """
 
 from __future__ import annotations
@@ -84,23 +84,6 @@ def dispatch(
     if isinstance(message, jsonrpc.Bare):
         return _answer_bare(registry, message, rules)
     return _answer(registry, message, rules, _as_asked)
-
-
-def failure(body: bytes, error: RemoteError) -> bytes | None:
-    """The response to `body` when `error` ended it outside of any function; None where no response is wanted."""
-    message = jsonrpc.parse(body)
-    if isinstance(message, jsonrpc.Batch):
-        responses = [
-            jsonrpc.encode_error(member.id, error)
-            for member in message.members
-            if not (isinstance(member, jsonrpc.Request) and member.is_notification)
-        ]
-        return jsonrpc.encode_batch(responses) if responses else None
-    if isinstance(message, jsonrpc.Bare):
-        return jsonrpc.encode_error(None, error)
-    if isinstance(message, jsonrpc.Request) and message.is_notification:
-        return None
-    return jsonrpc.encode_error(message.id, error)
 
 
 # ---- one request ------------------------------------------------------------------------------------------------

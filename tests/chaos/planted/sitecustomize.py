@@ -8,33 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from rpcsvc.amqp import Delivery, expendable
 from rpcsvc.client.link import CallLink
 from rpcsvc.client.pending import PendingCalls
+from rpcsvc.server.asked import Asked
+from rpcsvc.server.engine import TABLE, Event, State
 from rpcsvc.server.large_replies import LargeReplies, LargeReply
-from rpcsvc.server.service import Service
-from rpcsvc.server.session import Session
+from rpcsvc.workers.work import Served
 
 
 def ack_before_the_reply() -> None:
     """The server acks a delivery as it comes, so it is lost with the server."""
-    delivered = Session._delivered
-
-    def ack_first(self: Session, consumer: Any, delivery: Delivery) -> None:
-        self.channel.ack(delivery.delivery_tag)
-        delivered(self, consumer, delivery)
-
-    def count_only(self: Session, consumer: Any, delivery: Delivery) -> None:
-        consumer.unacked -= 1
-        self.unacked -= 1
-        if self.unacked == 0:
-            self._idle.set()
-
-    Session._delivered = ack_first  # type: ignore[method-assign]
-    Session._ack = count_only  # type: ignore[method-assign]
+    for rows in TABLE.values():
+        for event, (then, orders) in rows.items():
+            rows[event] = then, tuple(order for order in orders if order != "ack")
+    for state in (State.NEW, State.ASKING):
+        then, orders = TABLE[state][Event.ACCEPTED]
+        TABLE[state][Event.ACCEPTED] = then, ("ack", *orders)
 
 
 def no_bug_but_slow_confirms() -> None:
@@ -52,14 +46,10 @@ def no_bug_but_slow_confirms() -> None:
 def ack_before_the_confirm() -> None:
     """The same, but its delivery is acked before it is published, so it is lost with the server."""
     no_bug_but_slow_confirms()
-    send = LargeReplies.send
-
-    def ack_first(self: LargeReplies, reply: LargeReply) -> None:
-        reply.done()
-        reply.done = lambda: None
-        send(self, reply)
-
-    LargeReplies.send = ack_first  # type: ignore[method-assign]
+    then, orders = TABLE[State.WORKING][Event.LARGE_REPLY]
+    TABLE[State.WORKING][Event.LARGE_REPLY] = then, ("ack", *orders)
+    then, orders = TABLE[State.CONFIRMING][Event.CONFIRMED]
+    TABLE[State.CONFIRMING][Event.CONFIRMED] = then, tuple(order for order in orders if order != "ack")
 
 
 def correlation_dropped() -> None:
@@ -75,8 +65,12 @@ def correlation_dropped() -> None:
 
 def retry_of_what_must_not_run_twice() -> None:
     """The server takes every function for an idempotent one."""
-    served = Service.served
-    Service.served = lambda self, body: replace(served(self, body), idempotent=True)  # type: ignore[method-assign]
+    read = Asked.read
+
+    def read_kindly(body: bytes, functions: Mapping[str, Served]) -> Asked:
+        return read(body, {name: replace(served, idempotent=True) for name, served in functions.items()})
+
+    Asked.read = read_kindly  # type: ignore[method-assign]
 
 
 def leaked_pending_calls() -> None:

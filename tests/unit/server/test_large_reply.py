@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from rpcsvc.server.large_replies import LargeReply
-from rpcsvc.workers.inside.dispatch import failure
+from rpcsvc.wire import jsonrpc
 
 
 def request(call_id: Any = "7") -> dict[str, Any]:
@@ -18,7 +18,8 @@ def request(call_id: Any = "7") -> dict[str, Any]:
 
 def reply(asked: Any, *, size: int = 100_000, may_run_again: bool = True) -> LargeReply:
     body = orjson.dumps(asked)
-    return LargeReply("amq.gen-1", "7", b"x" * size, body, partial(failure, body), lambda: may_run_again, lambda: None)
+    failure = partial(jsonrpc.failure, jsonrpc.parse(body))
+    return LargeReply("amq.gen-1", "7", b"x" * size, lambda: "call 7 of f", failure, lambda: may_run_again)
 
 
 def shrunk(large: LargeReply, most: int) -> Any:

@@ -31,6 +31,15 @@ def test_what_is_put_is_taken_once() -> None:
     assert (remembered.take("a"), remembered.take("a"), remembered.take("b")) == (1, None, None)
 
 
+def test_what_is_looked_up_stays() -> None:
+    clock = Clock()
+    remembered = table(clock)
+    remembered.put("a", 1, 10)
+    assert (remembered.get("a"), remembered.get("a"), remembered.get("b")) == (1, 1, None)
+    clock.now = 10
+    assert remembered.get("a") is None
+
+
 def test_an_entry_is_there_for_its_seconds_and_no_longer() -> None:
     clock = Clock()
     remembered = table(clock)

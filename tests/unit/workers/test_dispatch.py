@@ -22,9 +22,9 @@ from rpcsvc.errors import (
 )
 from rpcsvc.functions import registry as built_in
 from rpcsvc.functions.registration import Registry
-from rpcsvc.wire import values
+from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.jsonrpc import decode_response
-from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
 
 BOUNDED = examples(50)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
@@ -246,7 +246,7 @@ def test_the_limit_of_a_result_counts_its_raw_section() -> None:
 
 def test_a_large_request_whose_worker_died_is_answered_under_its_id() -> None:
     with pytest.raises(WorkerLost):
-        decode_response(failure(request_body("7", "echo", [LARGE], {}), LOST) or b"")
+        decode_response(jsonrpc.failure(jsonrpc.parse(request_body("7", "echo", [LARGE], {})), LOST) or b"")
 
 
 # ---- results that cannot be sent --------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ def test_a_default_that_is_not_there_is_an_unknown_method() -> None:
     ],
 )
 def test_a_request_whose_worker_died_is_answered_under_its_id(body: bytes, call_id: Any) -> None:
-    answer = failure(body, LOST)
+    answer = jsonrpc.failure(jsonrpc.parse(body), LOST)
 
     assert answer is not None
     assert orjson.loads(answer)["id"] == call_id
@@ -451,7 +451,7 @@ def test_of_a_batch_whose_worker_died_every_member_that_waits_is_answered() -> N
         request_body("2", "f", [], {}),
     )
 
-    answer = failure(body, LOST)
+    answer = jsonrpc.failure(jsonrpc.parse(body), LOST)
 
     assert [each["id"] for each in orjson.loads(answer or b"")] == ["1", None, "2"]
     assert {each["error"]["code"] for each in orjson.loads(answer or b"")} == {WorkerLost.CODE}
@@ -461,4 +461,4 @@ def test_of_a_batch_whose_worker_died_every_member_that_waits_is_answered() -> N
     "body", [b'{"jsonrpc":"2.0","method":"f"}', b'[{"jsonrpc":"2.0","method":"f"},{"jsonrpc":"2.0","method":"g"}]']
 )
 def test_a_notification_whose_worker_died_is_not_answered(body: bytes) -> None:
-    assert failure(body, LOST) is None
+    assert jsonrpc.failure(jsonrpc.parse(body), LOST) is None

@@ -17,13 +17,13 @@ from support.examples import examples
 
 from rpcsvc.errors import DecodingError, RemoteError, WorkerLost
 from rpcsvc.functions.registration import Registry
-from rpcsvc.server.mend import join, split, split_with_ids
+from rpcsvc.server.asked import Asked
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.answer import read_answer
 from rpcsvc.wire.names import MAP
 from rpcsvc.wire.values.limits import RAW_FROM
-from rpcsvc.workers.inside.dispatch import Rules, dispatch, failure
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
 
 BOUNDED = examples(80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 LOST = WorkerLost("the worker died", data={"exit_code": None, "signal": 9})
@@ -128,7 +128,7 @@ def outcome_of(body: bytes) -> Any:
 @example(b'{"a":' * 100_000)
 @example(b"[" * 103 + b"]" * 103)
 def test_damaged_requests_are_answered_with_a_response_or_with_nothing(body: bytes) -> None:
-    for answer in (dispatch(REGISTRY, body, RULES), failure(body, LOST)):
+    for answer in (dispatch(REGISTRY, body, RULES), jsonrpc.failure(jsonrpc.parse(body), LOST)):
         if answer is not None:
             assert_is_a_response(answer)
 
@@ -138,7 +138,7 @@ def test_damaged_requests_are_answered_with_a_response_or_with_nothing(body: byt
 def test_a_dead_worker_is_told_to_exactly_those_who_would_have_had_an_answer(body: bytes) -> None:
     assume(isinstance(jsonrpc.parse(body), jsonrpc.Request))
 
-    assert (failure(body, LOST) is None) == (dispatch(REGISTRY, body, RULES) is None)
+    assert (jsonrpc.failure(jsonrpc.parse(body), LOST) is None) == (dispatch(REGISTRY, body, RULES) is None)
 
 
 @BOUNDED
@@ -152,29 +152,26 @@ def test_what_a_body_calls_is_what_runs(body: bytes) -> None:
 
     dispatch(registry, body, RULES)
 
-    assert called <= set(jsonrpc.methods(body) or [])
+    assert called <= set(jsonrpc.methods(jsonrpc.parse(body)) or [])
 
 
 @BOUNDED
 @given(damaged(map_requests))
 @example(encode_request("7", MAP, encode_params([], {"method": "f", "rows": [[1], (2,)], "ids": ["1", "2"]})))
 def test_a_message_of_many_calls_comes_to_the_same_when_it_is_taken_apart(body: bytes) -> None:
-    requests = split(body)
-    with_ids = split_with_ids(body)
+    asked = Asked.read(body, {})
     whole = dispatch(REGISTRY, body, RULES)
-    if requests is None:
+    if not asked.comes_apart:
         return
-    together = join(body, [dispatch(REGISTRY, request, RULES) or b"" for request in requests])
-    if with_ids is not None:
-        assert len(with_ids[1]) == len(requests)
-        for (_, request), plain in zip(with_ids[1], requests, strict=True):
-            assert dispatch(REGISTRY, request, RULES) is not None
-            assert jsonrpc.methods(request) == jsonrpc.methods(plain) == [with_ids[0]]
-    if whole is None:
+    requests = asked.requests
+    assert all(jsonrpc.methods(jsonrpc.parse(request)) == [asked.method] for request in requests)
+    together = asked.join([dispatch(REGISTRY, request, RULES) or b"" for request in requests])
+    assert (together is None) == (whole is None)
+    if whole is None or together is None:
         return  # a notification
     at_once = outcome_of(whole)
     if isinstance(at_once, RemoteError):
-        assert jsonrpc.methods(body) not in (["f"], ["g"], ["typed"])
+        assert jsonrpc.methods(jsonrpc.parse(body)) not in (["f"], ["g"], ["typed"])
         return
     apart = read_answer(decode_response(together), len(requests))
     answer = read_answer(at_once, len(requests))

@@ -1,0 +1,257 @@
+"""What a delivery brings: a message, its calls, its kind; and whom the engine that looks after it talks to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from ..amqp.messages import Delivery
+from ..deadline import Deadline
+from ..wire.names import MAP
+from ..workers.work import Done, Lost, Served, Work
+from .asked import Asked
+
+Key: TypeAlias = tuple[str, str]
+"""The callback queue and the correlation_id: the first is one client's own, the second is its name for the call."""
+
+
+# ---- kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a server does with messages of one kind, where kinds differ.
+
+    Attributes:
+        split_after: seconds of running after which its calls are computed beside each other; None is never. Those that
+            travel together were each expected to be quick, 2 ms in all.
+        gives_back: whether it is refused (basic.nack) when its worker died for good, for want of a caller to be told.
+    """
+
+    split_after: float | None = None
+    gives_back: bool = False
+
+
+KINDS: dict[str | None, Kind] = {
+    # the property `type`
+    None: Kind(),
+    MAP: Kind(split_after=0.02),
+}
+"""The kinds of messages. What is not in here is looked after like a plain call."""
+
+
+def kind_of(message: Message) -> Kind:
+    """The kind that a message is of."""
+    return KINDS.get(message.delivery.type) or KINDS[None]
+
+
+# ---- ports: whom the engine calls, directly
+
+
+class Consumer(Protocol):
+    """One consumer of a session.
+
+    Attributes:
+        unacked: how many of its deliveries are not acked yet; written by the engine alone.
+    """
+
+    unacked: int
+
+
+class Carrier(Protocol):
+    """A session: one connection that brings deliveries and takes replies.
+
+    Attributes:
+        unacked: how many deliveries are not acked yet; written by the engine alone.
+        draining: whether no more deliveries are taken; likewise.
+    """
+
+    unacked: int
+    draining: bool
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be answered on it any more."""
+        ...
+
+    @property
+    def answered(self) -> Mapping[str, str]:
+        """The callback queue that each `reply_to` means, as far as it is known that replies may go there."""
+        ...
+
+    def ask(self, message: Message) -> None:
+        """Find out whether a reply may go to the message's `reply_to`; `Engine.queue_found` is called."""
+        ...
+
+    def is_sure(self, reply_to: str, response: bytes) -> bool:
+        """Whether the broker surely takes a reply, so that its delivery can be acked behind it."""
+        ...
+
+    def publish(self, consumer: Any, reply_to: str, response: bytes, correlation_id: str | None) -> None:
+        """Publish a reply that is surely taken, before the acks that follow, where its request came from."""
+        ...
+
+    def publish_alone(self, reply_to: str, response: bytes, call_id: str) -> None:
+        """Publish the reply, of any size, to a call that came in a message with others."""
+        ...
+
+    def confirm(self, message: Message, asked: Callable[[], Asked], response: bytes) -> None:
+        """Publish a reply that the broker may refuse; `Engine.confirmed` is called when it has it, or what replaces it.
+
+        Args:
+            message: whose reply it is.
+            asked: tells what the message asks for, for the errors that replace a reply.
+            response: the reply.
+        """
+        ...
+
+    def withdraw(self, message: Message) -> None:
+        """Do not publish a reply that waits for its turn. `Engine.confirmed` is called all the same."""
+        ...
+
+    def ack(self, consumer: Any, delivery: Delivery) -> bool:
+        """Ack a delivery; whether it was acked, or need not be because its queue was deleted."""
+        ...
+
+    def nack(self, consumer: Any, delivery: Delivery) -> bool:
+        """Refuse a delivery (basic.nack without requeue: its queue may have a dead letter exchange); as `ack`."""
+        ...
+
+    def end_consumer(self, consumer: Any, then: Callable[[], None]) -> None:
+        """End a consumer (basic.cancel), then do something."""
+        ...
+
+    def drained(self) -> None:
+        """While it is draining: nothing is unacked any more."""
+        ...
+
+
+class Workers(Protocol):
+    """Who computes."""
+
+    @property
+    def functions(self) -> Mapping[str, Served]:
+        """What is served, by name."""
+        ...
+
+    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
+        """Have a request computed; `done` is called once with what became of it."""
+        ...
+
+    def cancel(self, work: Work) -> None:
+        """Have a request not computed, or no longer."""
+        ...
+
+    def running_item(self, work: Work) -> int | None:
+        """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
+        ...
+
+
+Wake: TypeAlias = Callable[[float], object]
+"""Has the engine's `tick` called after so many seconds, instead of when it was to be called before."""
+
+
+# ---- messages and calls
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """What one delivery brought.
+
+    Attributes:
+        carrier: who holds the delivery now.
+        consumer: through which of its consumers that came.
+        delivery: the request; its `reply_to` is the name of the callback queue once that is known.
+        state: where the message is in its life, as an `engine.State`; written by the engine's table alone.
+        may_have_run: whether a function of it may have begun, here or on another server.
+        key: what it is known by, None where it has no such name.
+        deadline: when nobody waits any more, counted from when it was received.
+        attempts: over how many a worker died that was running it.
+        work: what a worker was given of it as a whole.
+        asked: what it asks for, once that was looked at.
+        parts: those of its calls that are computed one by one, while there are such.
+        response: the reply that waits to be confirmed.
+        earlier: deliveries of the same message, of the same session, that are acked with this one.
+    """
+
+    carrier: Carrier
+    consumer: Any
+    delivery: Delivery
+    state: int
+    may_have_run: bool
+    key: Key | None = None
+    deadline: Deadline | None = None
+    attempts: int = 0
+    work: Work | None = None
+    asked: Asked | None = None
+    parts: Calls | None = None
+    response: bytes | None = None
+    earlier: Sequence[tuple[Any, Delivery]] = ()
+
+    def __repr__(self) -> str:
+        return f"<Message {self.key} in state {self.state}, {self.attempts} attempts>"
+
+
+def look_into(message: Message, functions: Mapping[str, Served]) -> Asked:
+    """What a message asks for: its body is parsed, once."""
+    if message.asked is None:
+        message.asked = Asked.read(message.delivery.body, functions)
+    return message.asked
+
+
+class Calls(Protocol):
+    """The calls of a message that are computed one by one, as far as the message knows them."""
+
+    def spread(self, running: int) -> None:
+        """Have every call but the one that runs computed by itself too."""
+        ...
+
+    def take_apart(self, lost: Lost) -> None:
+        """Have every call computed by itself: their worker died."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop what is not computed yet."""
+        ...
+
+    def stop(self, call: Call) -> None:
+        """Stop one of them, if it is not computed yet."""
+        ...
+
+    def release(self) -> None:
+        """The message is over: what has not started need not start any more."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call that came in a message with others and is computed by itself.
+
+    Attributes:
+        parts: of the message that it came in.
+        index: its place there.
+        key: what its caller knows it by, if it has one of its own.
+        deadline: when its caller waits no more.
+        attempts: over how many a worker died that was running it.
+        work: what a worker was given.
+        is_given_up: whether its caller waits no more.
+    """
+
+    parts: Calls = field(repr=False)
+    index: int
+    key: Key | None
+    deadline: Deadline | None
+    attempts: int = 0
+    work: Work | None = field(default=None, repr=False)
+    is_given_up: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a worker has it, or it waits for one."""
+        return self.work is not None and not self.work.is_over
+
+    def give_up(self) -> None:
+        """Stop it: its caller waits no more."""
+        self.is_given_up = True
+        self.parts.stop(self)

@@ -1,0 +1,168 @@
+"""What the engine's table orders, carried out through the ports. Pure.
+
+Each order is a method of `Orders`, named as in the table; it gets the message, and what came with the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+from ..amqp.messages import Delivery
+from ..workers.work import Lost, Outcome
+from .counts import ServerCounts
+from .message import Calls, Carrier, Message, Workers, look_into
+from .parts import Parts
+from .register import Register
+from .schedule import Schedule
+
+Order: TypeAlias = Callable[[Message, Any], None]
+
+
+class Orders:
+    """Carries out orders.
+
+    Args:
+        workers: who computes.
+        register: the calls, by what their callers know them by.
+        schedule: what is looked at, and when.
+        counts: what happened; written here.
+        prefetch: how many deliveries each consumer may hold.
+        ended: called with a message and what workers made of it.
+
+    Attributes:
+        confirming: the messages whose replies wait to be confirmed.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        register: Register,
+        schedule: Schedule,
+        counts: ServerCounts,
+        *,
+        prefetch: int,
+        ended: Callable[[Message, Outcome], None],
+    ) -> None:
+        self._workers = workers
+        self._register = register
+        self._schedule = schedule
+        self._counts = counts
+        self._prefetch = prefetch
+        self._ended = ended
+        self.confirming: set[Message] = set()
+
+    def named(self, name: str) -> Order:
+        """The order of that name."""
+        return cast(Order, getattr(self, name))
+
+    def ask(self, message: Message, _: Any) -> None:
+        message.carrier.ask(message)
+
+    def register(self, message: Message, _: Any) -> None:
+        if message.key is not None:
+            self._register.messages[message.key] = message
+            self._schedule.look_soon()
+            if message.delivery.type is not None:
+                self._schedule.split_later(message)
+
+    def submit(self, message: Message, _: Any) -> None:
+        ended = partial(self._ended, message)
+        message.work = self._workers.submit(message.delivery.body, ended, message.deadline)
+
+    def hold(self, message: Message, _: Any) -> None:
+        assert message.work is not None
+        message.work.is_wanted = False
+
+    def release(self, message: Message, _: Any) -> None:
+        assert message.work is not None
+        message.work.is_wanted = True
+
+    def _parts(self, message: Message) -> Calls:
+        if message.parts is None:
+            ended = partial(self._ended, message)
+            asked = look_into(message, self._workers.functions)
+            message.parts = Parts(message, asked, self._workers, self._register, ended)
+        return message.parts
+
+    def spread(self, message: Message, running: int) -> None:
+        asked = look_into(message, self._workers.functions)
+        if asked.ids and asked.served.idempotent:
+            self._parts(message).spread(running)
+
+    def take_apart(self, message: Message, lost: Lost) -> None:
+        self._parts(message).take_apart(lost)
+
+    def cancel(self, message: Message, _: Any) -> None:
+        if message.parts is not None:
+            message.parts.cancel()
+        assert message.work is not None
+        self._workers.cancel(message.work)
+
+    def join(self, message: Message, again: Message) -> None:
+        """It was delivered again: there it is answered. If that is on the same session, both are acked then."""
+        earlier = () if message.carrier.is_lost else (*message.earlier, (message.consumer, message.delivery))
+        message.earlier = earlier
+        message.carrier, message.consumer, message.delivery = again.carrier, again.consumer, again.delivery
+
+    def forget(self, message: Message, _: Any) -> None:
+        if message.key is not None and self._register.messages.get(message.key) is message:  # an id may be used twice
+            del self._register.messages[message.key]
+        if message.parts is not None:
+            message.parts.release()
+            message.parts = None
+        if message.response is not None:
+            self.confirming.discard(message)
+
+    def reply(self, message: Message, response: bytes) -> None:
+        delivery = message.delivery
+        assert delivery.reply_to is not None
+        message.carrier.publish(message.consumer, delivery.reply_to, response, delivery.correlation_id)
+
+    def confirm(self, message: Message, response: bytes) -> None:
+        self.confirming.add(message)
+        message.response = response
+        message.carrier.confirm(message, partial(look_into, message, self._workers.functions), response)
+
+    def withdraw(self, message: Message, _: Any) -> None:
+        message.carrier.withdraw(message)
+
+    def ack(self, message: Message, _: Any) -> None:
+        self._settle(message, message.carrier.ack)
+
+    def nack(self, message: Message, _: Any) -> None:
+        self._settle(message, message.carrier.nack)
+
+    def _settle(self, message: Message, how: Callable[[Any, Delivery], bool]) -> None:
+        carrier = message.carrier
+        for consumer, delivery in ((message.consumer, message.delivery), *message.earlier):
+            if carrier.draining and consumer.unacked == 1 and self._prefetch == 1:
+                # First the consumer, then the ack: in the other order the broker would deliver once more.
+                carrier.end_consumer(consumer, partial(self._settle_one, carrier, consumer, delivery, how))
+            else:
+                self._settle_one(carrier, consumer, delivery, how)
+
+    def _settle_one(
+        self, carrier: Carrier, consumer: Any, delivery: Delivery, how: Callable[[Any, Delivery], bool]
+    ) -> None:
+        self._counts.abandoned += not how(consumer, delivery)
+        consumer.unacked -= 1
+        carrier.unacked -= 1
+        if carrier.draining and not carrier.unacked:
+            carrier.drained()
+
+    def keep(self, message: Message, response: bytes | None) -> None:
+        self._counts.abandoned += 1
+        if message.key is not None:
+            outcome = message.response if response is None else response
+            self._register.keep(message.key, message.delivery.body, outcome, has_run=True)
+
+    def keep_not_run(self, message: Message, _: Any) -> None:
+        """It did not start here; whether it did elsewhere is known only of one that came here first."""
+        self._counts.abandoned += 1
+        if message.key is not None and not message.may_have_run:
+            self._register.keep(message.key, message.delivery.body, None, has_run=False)
+
+    def abandon(self, message: Message, _: Any) -> None:
+        self._counts.abandoned += 1

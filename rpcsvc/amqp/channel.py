@@ -19,6 +19,7 @@ import pika.exceptions
 import pika.spec
 
 from ..errors import ConnectionLost, RpcError
+from ..wire.names import CONTENT_TYPE
 from . import fastpath
 from .arguments import QueueArguments
 from .confirms import Confirms, Outcome
@@ -27,8 +28,6 @@ from .messages import Delivery, Returned
 from .transport import StreamConnection
 
 P = ParamSpec("P")
-
-CONTENT_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import RpcError
 from ..host import streams
-from . import bench, broker, call, serve
+from . import bench, broker, call, completion, serve
 from .advice import advice
 from .exits import ExitCode, exit_code
 from .parsing import Parser
@@ -81,4 +81,5 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (serve, call, bench, broker):
         module.add_parser(subparsers)
+    completion.add_parser(subparsers, parser)
     return parser

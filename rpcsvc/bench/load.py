@@ -7,17 +7,16 @@ times of its own, whether or not earlier ones have ended.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..deadline import check_timeout
+from ..deadline import MAX_TIMEOUT
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
+from ..settings.options import Choice, Number, Seconds, Size, Truth, Whole, check_options, option
 from ..wire import values
 
-ARRIVALS = ("poisson", "constant")
 SWEEPS = ("workers", "in-flight", "payload")
 PAYLOAD_METHOD = "echo"
 """What a payload is sent to, and comes back from."""
@@ -27,8 +26,7 @@ MOST_BYTES_UNDER_WAY = 256 * 1024 * 1024
 """Bytes of arguments that one client process of an open loop may have under way, unless told otherwise."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 _MOST = 100_000
-_MOST_RATE = 1_000_000.0
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_PAYLOAD = Whole(0, 2**30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,49 +36,41 @@ class Load:
     Attributes:
         method: the function's name.
         arguments: its arguments as on the wire: the JSON of [positional, named].
-        payload: bytes of the argument, where that is what the call is about; then `arguments` is not used.
-        clients: client processes.
-        threads: threads of each client process that call.
-        in_flight: closed loop: calls that each thread keeps under way. Open loop: the most it may have under way.
-        rate: calls per second of all threads together in an open loop; None is a closed loop.
-        arrivals: how an open loop spaces its calls: "poisson" (as from independent callers) or "constant".
-        warm_up: seconds of load before the window that is measured.
-        duration: seconds of the window.
-        timeout: seconds that a call waits for its reply.
         queue: where the calls go.
-        pack: whether the client may send tiny calls together, as of RpcClient.
+        payload: bytes of the argument, where that is what the call is about; then `arguments` is not used.
+
+    Raises:
+        ConfigurationError: an option is wrong.
     """
 
     method: str
     arguments: str = "[[],{}]"
-    payload: int | None = None
-    clients: int = 1
-    threads: int = 1
-    in_flight: int | None = None
-    rate: float | None = None
-    arrivals: str = "poisson"
-    warm_up: float = 1.0
-    duration: float = 5.0
-    timeout: float = DEFAULT_TIMEOUT
     queue: str = DEFAULT_QUEUE
-    pack: bool = True
+    payload: int | None = option(None, _PAYLOAD, "bytes to send and to get back", otherwise="none")
+    clients: int = option(1, Whole(1, 1000, "C"), "client processes")
+    threads: int = option(1, Whole(1, 1000, "T"), "threads of each client that call")
+    in_flight: int | None = option(
+        None,
+        Whole(1, _MOST, "K"),
+        "calls that each thread keeps under way; with a rate, the most it may have under way",
+        otherwise=f"1, a plain call after the other; with a rate {MOST_UNDER_WAY}, less for large arguments",
+    )
+    rate: float | None = option(
+        None,
+        Number(0.001, 1_000_000, "R"),
+        "calls to start per second, of all threads together, whether or not earlier ones have ended",
+        otherwise="none, a closed loop",
+    )
+    arrivals: str = option(
+        "poisson", Choice(("poisson", "constant")), "with a rate: spaced as from independent callers, or evenly"
+    )
+    warm_up: float = option(1.0, Seconds(zero=True), "load before it counts")
+    duration: float = option(5.0, Number(0.1, MAX_TIMEOUT, "SECONDS"), "what is measured")
+    timeout: float = option(DEFAULT_TIMEOUT, Seconds(), "what a call waits for its reply")
+    pack: bool = option(True, Truth(off="--no-pack"), "clients may send tiny calls together")
 
     def __post_init__(self) -> None:
-        _whole("clients", self.clients, most=1000)
-        _whole("threads", self.threads, most=1000)
-        if self.in_flight is not None:
-            _whole("in-flight", self.in_flight)
-        if self.payload is not None:
-            _whole("payload", self.payload, least=0, most=2**30)
-        if self.rate is not None and not 0 < self.rate <= _MOST_RATE:
-            raise ConfigurationError(f"rate is calls per second, above 0 and at most {_MOST_RATE:,.0f}")
-        if self.arrivals not in ARRIVALS:
-            raise ConfigurationError(f"arrivals are {' or '.join(ARRIVALS)}, not {self.arrivals!r}")
-        if not (math.isfinite(self.warm_up) and self.warm_up >= 0):
-            raise ConfigurationError(f"warm-up is a number of seconds from 0, not {self.warm_up!r}")
-        if not (math.isfinite(self.duration) and self.duration >= 0.1):
-            raise ConfigurationError(f"duration is a number of seconds from 0.1, not {self.duration!r}")
-        check_timeout(self.timeout)
+        check_options(self)
 
     @property
     def is_open(self) -> bool:
@@ -177,9 +167,8 @@ def parse_sweep(text: str) -> Sweep:
         )
     sizes = name == "payload"
     found = [parse_size(word) if sizes else _number(word) for word in rest.split(",")]
-    for value in found:
-        _whole(name, value, least=0 if sizes else 1, most=2**30 if sizes else _MOST)
-    return Sweep(name, tuple(dict.fromkeys(found)))
+    kind = _PAYLOAD if sizes else Whole(1, _MOST)
+    return Sweep(name, tuple(dict.fromkeys(kind.check(name, value) for value in found)))
 
 
 def parse_size(text: str) -> int:
@@ -188,11 +177,10 @@ def parse_size(text: str) -> int:
     Raises:
         ConfigurationError: it is no such number.
     """
-    unit = text[-1:].lower()
-    number, factor = (text[:-1], _UNITS[unit]) if unit in _UNITS else (text, 1)
-    if not number.isascii() or not number.isdecimal() or len(number) > 12:
+    size = Size(0).read(text)
+    if isinstance(size, str):
         raise ConfigurationError(f"a size is a number of bytes, with k, M or G if you like, not {text!r}")
-    return int(number) * factor
+    return size
 
 
 def size_label(size: int) -> str:
@@ -211,11 +199,6 @@ def _number(word: str) -> int:
     if not word.isascii() or not word.isdecimal() or len(word) > 12:
         raise ConfigurationError(f"a sweep takes whole numbers, not {word!r}")
     return int(word)
-
-
-def _whole(name: str, value: int, *, least: int = 1, most: int = _MOST) -> None:
-    if not least <= value <= most:
-        raise ConfigurationError(f"{name} is a whole number from {least} to {most}, not {value!r}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -18,11 +18,12 @@ from ..bench.load import Load, encode_arguments, parse_sweep
 from ..errors import ConfigurationError
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
-from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
-from ..settings.server import BUILT_IN
+from ..settings import DEFAULT_QUEUE
+from ..settings.server import BUILT_IN, ServerOptions
 from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode
+from .flags import add_flags, given
 from .parsing import Parser
 
 _EXTRA = {"hdrh", "pyhdrh", "rich"}
@@ -41,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument("method", nargs="?", metavar="METHOD", help="the function's name (fib, with the argument 30)")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, or text; NAME=VALUE for a keyword")
-    _add_load(parser.add_argument_group("the load"))
+    add_flags(parser.add_argument_group("the load"), Load, without=("payload",))
     _add_pool(parser.add_argument_group("the pool"))
     results = parser.add_argument_group("the results")
     results.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -57,38 +58,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def _add_load(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--clients", type=int, default=1, metavar="C", help="client processes (%(default)s)")
-    group.add_argument("--threads", type=int, default=1, metavar="T", help="threads of each that call (%(default)s)")
-    group.add_argument(
-        "--in-flight",
-        type=int,
-        metavar="K",
-        help="calls that each thread keeps under way (1: a plain call after the other); with --rate, the most it may "
-        "have under way (10000, less for large arguments)",
-    )
-    group.add_argument("--rate", type=float, metavar="R", help="calls to start per second, of all threads together")
-    group.add_argument(
-        "--arrivals",
-        choices=("poisson", "constant"),
-        default="poisson",
-        help="with --rate: spaced as from independent callers, or evenly (%(default)s)",
-    )
-    group.add_argument(
-        "--warm-up", type=float, default=1.0, metavar="SECONDS", help="load before it counts (%(default)s)"
-    )
-    group.add_argument("--duration", type=float, default=5.0, metavar="SECONDS", help="what is measured (%(default)s)")
-    group.add_argument(
-        "--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SECONDS", help="of a call (%(default)s)"
-    )
-    group.add_argument(
-        "--pack",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="whether the client may send tiny calls together",
-    )
-
-
 def _add_pool(group: argparse._ArgumentGroup) -> None:
     add_url(group)
     group.add_argument("--queue", help=f"the queue that is served ({DEFAULT_QUEUE}; with --serve one of its own)")
@@ -98,9 +67,7 @@ def _add_pool(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="start a pool of N workers for this, and a private broker if none answers; both are stopped at the end",
     )
-    group.add_argument(
-        "--prefetch", type=int, default=1, metavar="N", help="with --serve, as of rpcsvc serve (%(default)s)"
-    )
+    add_flags(group, ServerOptions, only=("prefetch",))
     group.add_argument(
         "--registry",
         default=BUILT_IN,
@@ -159,15 +126,8 @@ def _load(options: argparse.Namespace) -> Load:
     return Load(
         method=options.method or "fib",
         arguments=encode_arguments(args, {name: value for name, value in kwargs.items() if name != "timeout"}),
-        clients=options.clients,
-        threads=options.threads,
-        in_flight=options.in_flight,
-        rate=options.rate,
-        arrivals=options.arrivals,
-        warm_up=options.warm_up,
-        duration=options.duration,
-        timeout=kwargs.get("timeout", options.timeout),  # as in `rpcsvc call`
-        pack=options.pack,
+        # The time-out may stand among the arguments, as in `rpcsvc call`.
+        **{**given(options, Load), "timeout": kwargs.get("timeout", options.timeout)},
     )
 
 

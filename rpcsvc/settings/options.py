@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from .names import check_patterns, check_queue, check_registry
 T = TypeVar("T")
 
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _KEY = "option"
 
 
@@ -95,6 +97,26 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """A number between two bounds, both included."""
+
+    least: float
+    most: float
+    unit: str
+    example: ClassVar[str] = "2.5"
+
+    def check(self, name: str, value: Any) -> float:
+        """As `Kind.check`."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.least <= value <= self.most:
+            raise ConfigurationError(f"{name} must be a number from {self.least:g} to {self.most:.0f}, not {value!r}")
+        return value
+
+    def read(self, text: str) -> float | str:
+        """As `Kind.read`."""
+        return _as(float, text)
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
     """A size in bytes, of at least so many."""
 
@@ -112,7 +134,7 @@ class Size:
         """Bytes, as `1048576`, or with K, M or G behind the number for 1024 to the power of 1, 2 or 3."""
         unit = text[-1:].upper() if text[-1:].upper() in _SIZES else ""
         number = text[: len(text) - len(unit)]
-        return int(number) * _SIZES[unit] if number.isdecimal() and number.isascii() else text
+        return int(number) * _SIZES[unit] if _DIGITS.fullmatch(number) else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,13 @@ def test_without_its_extra_it_says_how_to_get_it(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--clients", "0"], "clients is a whole number"),
-        (["--rate", "-1"], "rate is calls per second"),
-        (["--duration", "0"], "duration is"),
-        (["--timeout", "0"], "timeout must be above 0"),
+        (["--clients", "0"], "--clients must be a whole number from 1 to 1000, not 0"),
+        (["--rate", "-1"], "--rate must be a number from 0.001 to 1000000, not -1.0"),
+        (["--rate", "fast"], "--rate must be a number from 0.001 to 1000000, not 'fast'; for instance --rate 2.5"),
+        (["--duration", "0"], "--duration must be a number from 0.1 to 4294967, not 0.0"),
+        (["--warm-up", "-1"], "--warm-up must be above 0 and at most 4294967 seconds, or 0 for none, not -1.0"),
+        (["--arrivals", "bursts"], "--arrivals must be 'poisson' or 'constant', not 'bursts'"),
+        (["--timeout", "0"], "--timeout must be above 0"),
         (["fib", "30", "timeout=0"], "timeout must be above 0"),
         (["--sweep", "threads=1"], "a sweep is written"),
         (["--sweep", "workers=1,2"], "--serve N"),
@@ -48,7 +51,11 @@ def test_without_its_extra_it_says_how_to_get_it(
 def test_a_command_line_that_cannot_be_measured_is_refused_at_once(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["bench", "--url", "amqp://127.0.0.1:1", *words]) == ExitCode.USAGE
+    try:
+        code = cli.main(["bench", "--url", "amqp://127.0.0.1:1", *words])
+    except SystemExit as end:  # the command line itself was wrong
+        code = end.code
+    assert code == ExitCode.USAGE
     assert sentence in capsys.readouterr().err
 
 

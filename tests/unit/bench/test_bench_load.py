@@ -105,5 +105,6 @@ def test_a_size_is_written_in_the_largest_whole_unit(size: int, label: str) -> N
     ids=str,
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ConfigurationError):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ConfigurationError, match=f"^{name} must be .*not {value!r}"):
         Load(method="fib", **wrong)

@@ -18,6 +18,7 @@ from rpcsvc.settings.client import ClientOptions
 from rpcsvc.settings.options import (
     SSL_CONTEXT,
     URL,
+    Number,
     Option,
     Patterns,
     Truth,
@@ -325,6 +326,7 @@ def test_what_is_no_option_is_left_alone() -> None:
 
 def test_the_words_of_a_command_line_are_read_as_what_they_stand_for() -> None:
     assert [CLIENT["pack"].read(word) for word in ("yes", "no")] == [True, False]
+    assert Number(0.1, 9, "R").read("2") == 2.0
     assert Patterns().read("a.*") == ("a.*",)
     assert CLIENT["timeout"].read("inf") == math.inf
     assert SERVER["registry"].read("shop:registry") == "shop:registry"

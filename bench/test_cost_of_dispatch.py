@@ -26,7 +26,7 @@ def nothing(n: int) -> None:
 
 @registry.function
 def listed(numbers: list[int]) -> int:
-    """Its annotation is one that typeguard checks."""
+    """Its annotation is one that pydantic checks."""
     return len(numbers)
 
 
@@ -39,7 +39,7 @@ def test_a_function_that_does_nothing(benchmark: BenchmarkFixture) -> None:
     assert decode_response(benchmark(dispatch, registry, call("nothing", 1))) is None
 
 
-def test_a_function_whose_arguments_typeguard_checks(benchmark: BenchmarkFixture) -> None:
+def test_a_function_whose_arguments_pydantic_checks(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "one call"
     assert decode_response(benchmark(dispatch, registry, call("listed", [1, 2, 3]))) == 3
 

@@ -1,7 +1,7 @@
 """Functions that can be called: how they are registered, checked and described; and the built-in ones.
 
 - `registration`: `Registry` and what it knows of a function.
-- `checks`: annotations, and the check of a value against one.
+- `annotations`: which of them a value that travels can pass; `checks`: the check of a value; `adapters`: pydantic.
 - `description`: a registry as an OpenRPC document.
 - `importing`: whether this process imports a registry for a server's workers.
 - `builtin`: what `rpcsvc serve` offers when it is given no registry; `rpcsvc.functions:registry` is its name.

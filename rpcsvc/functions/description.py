@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
+from collections.abc import Mapping
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from .adapters import ANY, core
 from .registration import Function, Registry
 
 OPENRPC_VERSION = "1.3.2"
-
-_SCHEMAS: dict[Any, dict[str, Any]] = {
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    type(None): {"type": "null"},
-    None: {"type": "null"},
-    list: {"type": "array"},
-    dict: {"type": "object"},
-}
+_Schema = dict[str, Any]
 
 
 def describe(registry: Registry, version: str) -> dict[str, Any]:
     """The OpenRPC document of a registry; `version` is the service's."""
-    return {
+    annotations: dict[tuple[str, str | None], Any] = {
+        (function.name, parameter.name): parameter.annotation
+        for function in registry
+        for parameter in function.signature.parameters.values()
+    }
+    annotations |= {(function.name, None): function.signature.return_annotation for function in registry}
+    made, shared = schemas(annotations)
+    document = {
         "openrpc": OPENRPC_VERSION,
         "info": {"title": "rpcsvc", "version": version},
-        "methods": [_method(function) for function in registry],
+        "methods": [_method(function, made) for function in registry],
     }
+    return document | ({"components": {"schemas": shared}} if shared else {})
 
 
-def _method(function: Function) -> dict[str, Any]:
+def _method(function: Function, made: Mapping[tuple[str, str | None], _Schema]) -> dict[str, Any]:
     method: dict[str, Any] = {
         "name": function.name,
-        "params": [_param(parameter) for parameter in function.signature.parameters.values()],
-        "result": {"name": "result", "schema": schema(function.signature.return_annotation)},
+        "params": [_param(each, made[function.name, each.name]) for each in function.signature.parameters.values()],
+        "result": {"name": "result", "schema": made[function.name, None]},
         "x-idempotent": function.idempotent,
     }
     if function.summary:
@@ -44,28 +44,34 @@ def _method(function: Function) -> dict[str, Any]:
     return method
 
 
-def _param(parameter: inspect.Parameter) -> dict[str, Any]:
+def _param(parameter: inspect.Parameter, schema: _Schema) -> dict[str, Any]:
     variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     return {
         "name": parameter.name,
         "required": parameter.default is parameter.empty and not variadic,
-        "schema": schema(parameter.annotation),
+        "schema": schema,
     }
 
 
-def schema(annotation: Any) -> dict[str, Any]:
-    """A JSON Schema for an annotation; {} (anything) where JSON has no word for it."""
-    try:
-        if annotation in _SCHEMAS:
-            return dict(_SCHEMAS[annotation])
-    except TypeError:  # an unhashable annotation
+def schemas(annotations: Mapping[Any, Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
+    """A JSON Schema for each annotation, {} where JSON has no word for it; and those they refer to, by name."""
+    inputs: list[Any] = []
+    for key, annotation in annotations.items():
+        try:
+            inputs.append((key, "validation", core(annotation)))
+        except Exception:  # of a function that is not checked
+            inputs.append((key, "validation", ANY))
+    made: Any
+    shared: Any
+    made, shared = _Schemas(ref_template="#/components/schemas/{model}").generate_definitions(inputs)
+    return {key: made[key, "validation"] for key in annotations}, shared
+
+
+class _Schemas(GenerateJsonSchema):
+    """JSON Schemas of core schemas; in place of a check its metadata say what it is to be told as."""
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        return super().generate_inner((schema.get("metadata") or {}).get("told", schema))
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         return {}
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [schema(arg) for arg in args]}
-    if origin is list:
-        # typing.List without an argument has this origin too.
-        return {"type": "array", "items": schema(args[0])} if args else {"type": "array"}
-    if origin is dict:
-        return {"type": "object", "additionalProperties": schema(args[1])} if args else {"type": "object"}
-    return {}

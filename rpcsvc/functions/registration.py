@@ -14,7 +14,8 @@ from typing import Any, TypeVar, overload
 from ..errors import ConfigurationError, InvalidParams, RegistrationError
 from ..settings.limits import NO_LIMITS, Limits
 from ..wire.names import RESERVED_PREFIX
-from .checks import Check, compile_check, misfit
+from .annotations import misfit
+from .checks import Check, compile_check
 
 F = TypeVar("F", bound=Callable[..., Any])
 Init = TypeVar("Init", bound=Callable[[], object])
@@ -60,6 +61,18 @@ class Function:
     def summary(self) -> str:
         """The first line of the docstring."""
         return (inspect.getdoc(self.call) or "").split("\n", 1)[0]
+
+    def prepare(self) -> None:
+        """Make ready what the first check of arguments would have to.
+
+        Raises:
+            RegistrationError: an annotation constrains what it cannot.
+        """
+        for name, check in self._checks.items():
+            try:
+                check.prepare()
+            except Exception as error:
+                raise RegistrationError(f"{self.name}: {name!r} cannot be checked as annotated: {error}") from error
 
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """See that the arguments fit.
@@ -249,6 +262,15 @@ class Registry:
         made = Registry(default=self.default)
         made._functions = {name: replace(entry, call=wrap(entry)) for name, entry in self._functions.items()}
         return made
+
+    def prepare(self) -> None:
+        """Make ready what first calls would have to; for the process from which workers are forked.
+
+        Raises:
+            RegistrationError: an annotation constrains what it cannot.
+        """
+        for function in self:
+            function.prepare()
 
     def get(self, name: str) -> Function | None:
         """The function of that name, or None."""

@@ -43,6 +43,7 @@ def load_registry(target: str) -> Registry:
 
     Raises:
         WrongTarget: `target` is malformed, or there is no such module, or it names no Registry.
+        RegistrationError: an annotation in it constrains what it cannot.
         Exception: whatever the import raises.
     """
     try:
@@ -60,6 +61,7 @@ def load_registry(target: str) -> Registry:
         raise WrongTarget(f"{target!r} is a {type(found).__name__}, not a rpcsvc.Registry")
     if not len(found):
         raise WrongTarget(f"{target!r} holds no functions")
+    found.prepare()
     return found
 
 

@@ -57,14 +57,14 @@ def test_importing_the_package_loads_none_of_what_costs() -> None:
     loaded = _loaded_by("import rpcsvc")
 
     assert "rpcsvc" in loaded
-    assert not loaded & {"pika", "argparse", "rich", "asyncio", "orjson", "psutil", "typeguard", "numpy", "gmpy2"}
+    assert not loaded & {"pika", "argparse", "rich", "asyncio", "orjson", "psutil", "pydantic", "numpy", "gmpy2"}
 
 
 def test_a_client_needs_nothing_of_the_command_line_and_nothing_of_the_server() -> None:
     loaded = _loaded_by("from rpcsvc import RpcClient")
 
     assert "rpcsvc.client" in loaded
-    assert not loaded & {"argparse", "rich", "typeguard", "psutil", "rpcsvc.server", "rpcsvc.functions", "rpcsvc.cli"}
+    assert not loaded & {"argparse", "rich", "pydantic", "psutil", "rpcsvc.server", "rpcsvc.functions", "rpcsvc.cli"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 from ..._version import __version__
 from ...deadline import Clock
 from ...errors import EncodingError, InvalidParams, InvalidRequest, MethodNotFound, RemoteError, ResultNotEncodable
-from ...functions.description import describe
 from ...functions.registration import Registry
 from ...host.logs import tell_failed
 from ...wire import jsonrpc, values
@@ -210,6 +209,8 @@ def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
     if request.method == PING:
         return "pong"
     if request.method == DISCOVER:
+        from ...functions.description import describe  # noqa: PLC0415 pydantic, where it is needed
+
         return describe(registry, __version__)
     raise _not_found(registry, request.method)
 

@@ -20,7 +20,7 @@ import pytest
 
 from rpcsvc import Registry
 from rpcsvc.errors import InvalidParams, RegistrationError
-from rpcsvc.functions.checks import misfit
+from rpcsvc.functions.annotations import misfit
 
 
 class Colour(enum.Enum):

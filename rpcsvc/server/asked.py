@@ -14,7 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import MemoryLimitExceeded, RemoteError, TimeLimitExceeded, WorkerLost
+from ..errors import (
+    InvalidRequest,
+    MemoryLimitExceeded,
+    OutcomeUnknown,
+    RemoteError,
+    TimeLimitExceeded,
+    WorkerLost,
+)
 from ..host.logs import one_line
 from ..wire import jsonrpc
 from ..wire.many.answer import ErrorObject, MapResult, encode_response
@@ -174,4 +181,17 @@ def _served(called: Sequence[str] | None, functions: Mapping[str, Served]) -> Se
         idempotent=all(fact.idempotent for fact in facts),
         max_attempts=min((fact.max_attempts for fact in facts), default=1),
         time_limit=time_limits.pop() if len(time_limits) == 1 else None,
+    )
+
+
+def too_large(size: int, most: int) -> bytes:
+    """The response to a request of more bytes than are taken. It has no id: that would have to be looked for."""
+    error = InvalidRequest(f"the request takes {size} bytes; this server takes at most {most}")
+    return jsonrpc.encode_error(None, error)
+
+
+def outcome_unknown() -> OutcomeUnknown:
+    """The error for a request that may have run before, and must not run twice."""
+    return OutcomeUnknown(
+        "the call may have run before, when a server or a connection was lost, and its function must not run twice"
     )

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import enum
 import logging
+from functools import partial
 from typing import Any, TypeAlias
 
 from ..amqp.messages import Delivery
 from ..deadline import Clock, Deadline
-from ..errors import InvalidRequest, OutcomeUnknown
-from ..wire import jsonrpc
 from ..wire.control import Cancel
 from ..wire.names import MAP, SENT_AGAIN
 from ..wire.sizes import BodyLimit
 from ..workers.work import Answer, Cancelled, Expired, Lost, Outcome
-from .asked import Asked, called
+from .asked import called, outcome_unknown, too_large
 from .counts import ServerCounts
 from .message import Carrier, Key, Message, Wake, Workers, kind_of, look_into
 from .orders import Order, Orders
@@ -78,13 +77,7 @@ _ENDS = {
     Event.LARGE_REPLY: (State.CONFIRMING, ("confirm",)),
     Event.GIVEN_BACK: (State.OVER, ("forget", "nack")),
 }
-_ENDS_UNHEARD = {
-    Event.NO_REPLY: (State.OVER, ("forget", "ack")),
-    Event.NOT_RUN: (State.OVER, ("forget", "ack")),
-    Event.REPLY: (State.OVER, ("forget", "ack")),
-    Event.LARGE_REPLY: (State.OVER, ("forget", "ack")),
-    Event.GIVEN_BACK: (State.OVER, ("forget", "ack")),
-}
+_ENDS_UNHEARD = dict.fromkeys(_ENDS, (State.OVER, ("forget", "ack")))
 _ENDS_AS_ORPHAN = {
     Event.NO_REPLY: (State.OVER, ("forget", "keep")),
     Event.NOT_RUN: (State.OVER, ("forget", "keep_not_run")),
@@ -180,7 +173,9 @@ class Engine:
         self._counts = counts
         self._requests = requests
         self._clock = clock
-        self._schedule = Schedule(self.register, wake, clock, late=self._late, slow=self._look_whether_slow)
+        self._schedule = Schedule(
+            self.register, wake, clock, late=partial(self._move, event=Event.LATE), slow=self._look_whether_slow
+        )
         self._orders = Orders(workers, self.register, self._schedule, counts, prefetch=prefetch, ended=self.outcome)
         self._moves: dict[int, dict[Event, tuple[State, tuple[Order, ...]]]] = {
             state: {event: (then, tuple(map(self._orders.named, orders))) for event, (then, orders) in rows.items()}
@@ -285,7 +280,7 @@ class Engine:
     def _worker_died(self, message: Message, lost: Lost) -> None:
         """The call that was running pays, or is tried again; what can do no harm is computed again."""
         self._counts.lost += 1
-        asked = self._look_into(message)
+        asked = look_into(message, self._workers.functions)
         message.attempts += lost.running
         message.may_have_run = True
         if lost.running and asked.comes_apart and asked.served.idempotent:
@@ -306,10 +301,7 @@ class Engine:
             return 0  # none was computed: each took its worker down
         if message.delivery.type != MAP and message.delivery.body.startswith(b"{"):
             return 1  # without a further look, as nearly all
-        return self._look_into(message).count
-
-    def _look_into(self, message: Message) -> Asked:
-        return look_into(message, self._workers.functions)
+        return look_into(message, self._workers.functions).count
 
     def _name(self, message: Message) -> str:
         return called(message.delivery.body) if message.asked is None else message.asked.name
@@ -319,9 +311,6 @@ class Engine:
     def tick(self) -> None:
         """Look at what has become due; `wake` sees to it that this is called then. Too early does no harm."""
         self._schedule.tick()
-
-    def _late(self, message: Message) -> None:
-        self._move(message, Event.LATE)
 
     def _look_whether_slow(self, message: Message) -> None:
         """Calls that travel together were each expected to be quick. If one is not, let the others not wait for it."""
@@ -348,7 +337,7 @@ class Engine:
         if size > most:
             self._counts.refused += 1
             log.warning("a request of %d bytes was refused: more than %d", size, most)
-            self._answer(message, _too_large(size, most))
+            self._answer(message, too_large(size, most))
             return
         if delivery.reply_to is not None and delivery.correlation_id is not None:
             key = message.key = (delivery.reply_to, delivery.correlation_id)
@@ -359,11 +348,11 @@ class Engine:
                 self._move(message, Event.NO_REPLY)
                 return
         if message.may_have_run:
-            asked = self._look_into(message)
+            asked = look_into(message, self._workers.functions)
             if not asked.served.idempotent:
                 self._counts.unknown += 1
                 log.warning("%s is not run again: it may have run, and must not run twice", asked.name)
-                self._answer(message, asked.failure(_outcome_unknown()))
+                self._answer(message, asked.failure(outcome_unknown()))
                 return
         message.deadline = self._deadline(delivery.expiration)
         self._move(message, Event.ACCEPTED)
@@ -407,15 +396,3 @@ class Engine:
 
 
 _CANCELLED = Cancelled()
-
-
-def _too_large(size: int, limit: int) -> bytes:
-    # Without an id: it would have to be looked for.
-    error = InvalidRequest(f"the request takes {size} bytes; this server takes at most {limit}")
-    return jsonrpc.encode_error(None, error)
-
-
-def _outcome_unknown() -> OutcomeUnknown:
-    return OutcomeUnknown(
-        "the call may have run before, when a server or a connection was lost, and its function must not run twice"
-    )

@@ -49,18 +49,10 @@ def kind_of(message: Message) -> Kind:
 # ---- ports: whom the engine calls, directly
 
 
-class Consumer(Protocol):
-    """One consumer of a session.
-
-    Attributes:
-        unacked: how many of its deliveries are not acked yet; written by the engine alone.
-    """
-
-    unacked: int
-
-
 class Carrier(Protocol):
     """A session: one connection that brings deliveries and takes replies.
+
+    A consumer is its own affair, but for the `unacked` that each has too.
 
     Attributes:
         unacked: how many deliveries are not acked yet; written by the engine alone.
@@ -73,28 +65,22 @@ class Carrier(Protocol):
     @property
     def is_lost(self) -> bool:
         """Whether nothing can be answered on it any more."""
-        ...
 
     @property
     def answered(self) -> Mapping[str, str]:
         """The callback queue that each `reply_to` means, as far as it is known that replies may go there."""
-        ...
 
     def ask(self, message: Message) -> None:
         """Find out whether a reply may go to the message's `reply_to`; `Engine.queue_found` is called."""
-        ...
 
     def is_sure(self, reply_to: str, response: bytes) -> bool:
         """Whether the broker surely takes a reply, so that its delivery can be acked behind it."""
-        ...
 
     def publish(self, consumer: Any, reply_to: str, response: bytes, correlation_id: str | None) -> None:
         """Publish a reply that is surely taken, before the acks that follow, where its request came from."""
-        ...
 
     def publish_alone(self, reply_to: str, response: bytes, call_id: str) -> None:
         """Publish the reply, of any size, to a call that came in a message with others."""
-        ...
 
     def confirm(self, message: Message, asked: Callable[[], Asked], response: bytes) -> None:
         """Publish a reply that the broker may refuse; `Engine.confirmed` is called when it has it, or what replaces it.
@@ -104,27 +90,21 @@ class Carrier(Protocol):
             asked: tells what the message asks for, for the errors that replace a reply.
             response: the reply.
         """
-        ...
 
     def withdraw(self, message: Message) -> None:
         """Do not publish a reply that waits for its turn. `Engine.confirmed` is called all the same."""
-        ...
 
     def ack(self, consumer: Any, delivery: Delivery) -> bool:
         """Ack a delivery; whether it was acked, or need not be because its queue was deleted."""
-        ...
 
     def nack(self, consumer: Any, delivery: Delivery) -> bool:
         """Refuse a delivery (basic.nack without requeue: its queue may have a dead letter exchange); as `ack`."""
-        ...
 
     def end_consumer(self, consumer: Any, then: Callable[[], None]) -> None:
         """End a consumer (basic.cancel), then do something."""
-        ...
 
     def drained(self) -> None:
         """While it is draining: nothing is unacked any more."""
-        ...
 
 
 class Workers(Protocol):
@@ -133,19 +113,15 @@ class Workers(Protocol):
     @property
     def functions(self) -> Mapping[str, Served]:
         """What is served, by name."""
-        ...
 
     def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
         """Have a request computed; `done` is called once with what became of it."""
-        ...
 
     def cancel(self, work: Work) -> None:
         """Have a request not computed, or no longer."""
-        ...
 
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
-        ...
 
 
 Wake: TypeAlias = Callable[[float], object]
@@ -205,23 +181,18 @@ class Calls(Protocol):
 
     def spread(self, running: int) -> None:
         """Have every call but the one that runs computed by itself too."""
-        ...
 
     def take_apart(self, lost: Lost) -> None:
         """Have every call computed by itself: their worker died."""
-        ...
 
     def cancel(self) -> None:
         """Stop what is not computed yet."""
-        ...
 
     def stop(self, call: Call) -> None:
         """Stop one of them, if it is not computed yet."""
-        ...
 
     def release(self) -> None:
         """The message is over: what has not started need not start any more."""
-        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -162,6 +162,11 @@ class Server:
         self.consumer = Consumer()
         return self.connect()
 
+    @property
+    def next_tag(self) -> int:
+        """The tag of the delivery that comes next."""
+        return self._tags + 1
+
     def deliver(
         self,
         body: bytes | None = None,

@@ -28,7 +28,7 @@ _TELL_EVERY = 0.2
 
 
 def main() -> None:
-    """From the plan to the tally."""
+    """Run one client process, from its plan to its tally."""
     plan = json.loads(sys.stdin.buffer.readline())
     load = Load(**plan["load"])
     try:

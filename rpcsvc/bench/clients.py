@@ -82,7 +82,7 @@ class ClientProcesses:
 
     @property
     def finished(self) -> bool:
-        """Whether all have told their tallies. They live on until they are left, so that they can be looked at."""
+        """Whether all clients have told their tallies. They live on until they are left, to be looked at."""
         return len(self._tallies) == len(self._processes)
 
     @property

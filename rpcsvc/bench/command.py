@@ -22,7 +22,7 @@ from .stage import BrokerHere, Pool, a_broker, a_pool, a_running_pool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where to measure.
+    """The broker and the pool to measure on.
 
     Attributes:
         url, queue: as they were given, or None.

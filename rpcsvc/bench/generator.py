@@ -33,14 +33,14 @@ _NO_WAY = (ClientClosed, ConnectionFailed, ConnectionLost, NoServer)
 
 
 class Future(Protocol):
-    """What `submit` returns, as far as it is used here."""
+    """The future that `submit` returns, as far as it is used here."""
 
     def exception(self) -> BaseException | None: ...
     def add_done_callback(self, done: Callable[[Any], object], /) -> None: ...
 
 
 class Client(Protocol):
-    """What is called: an RpcClient."""
+    """The client that is called: an RpcClient."""
 
     def call(self, method: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any: ...
     def submit(self, method: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Future: ...

@@ -50,17 +50,17 @@ class Latencies:
         self._record = self._histogram.record_value
 
     def record(self, seconds: float) -> None:
-        """One more latency."""
+        """Record one more latency."""
         microseconds = int(seconds * 1e6 + 0.5)
         self._record(1 if microseconds < 1 else min(microseconds, _LONGEST))
 
     @property
     def count(self) -> int:
-        """How many were recorded."""
+        """How many latencies were recorded."""
         return int(self._histogram.get_total_count())
 
     def encode(self) -> str:
-        """In HdrHistogram's own V2 form, compressed, in base64: what other programs read too."""
+        """The histogram in HdrHistogram's own V2 form, compressed, in base64: what other programs read too."""
         return str(self._histogram.encode().decode("ascii"))
 
     @classmethod

@@ -31,7 +31,7 @@ _PAYLOAD = Whole(0, 2**30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is sent.
+    """A load: what is sent, how often, from where.
 
     Attributes:
         method: the function's name.
@@ -111,7 +111,7 @@ class Load:
 
     @property
     def who(self) -> str:
-        """Who calls."""
+        """The callers in a few words."""
         return f"{_count(self.clients, 'client')} {TIMES} {_count(self.threads, 'thread')}"
 
     @property
@@ -125,7 +125,7 @@ class Load:
         return f"closed loop, {self.who} {TIMES} {self.most_under_way} in flight = {together} under way{packed}"
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object; `Load(**it)` is the way back."""
+        """The load as a JSON object; `Load(**it)` is the way back."""
         return dataclasses.asdict(self)
 
 

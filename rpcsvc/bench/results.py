@@ -164,7 +164,7 @@ class SweepResult:
 
     @property
     def noun(self) -> str:
-        """What that is, in words."""
+        """The thing that changes, in words."""
         return {"workers": "worker processes", "in-flight": "calls in flight per thread"}.get(self.name, "payload size")
 
     def label(self, value: int) -> str:

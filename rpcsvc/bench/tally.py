@@ -109,7 +109,7 @@ class Tally:
             self.unfinished += 1
 
     def to_json(self) -> dict[str, Any]:
-        """For another process; see `merged`."""
+        """The tally as a JSON object for another process; see `merged`."""
         own = {name: getattr(self, name) for name in (*_SUMS, "largest_delay", "results_by_slot", "errors_by_slot")}
         return {**own, "errors": dict(self.errors), "latencies": self.latencies.encode()}
 

@@ -132,7 +132,7 @@ def _load(options: argparse.Namespace) -> Load:
 
 
 def _check_writable(path: Path | None) -> None:
-    """Better before the measurement than after it."""
+    """Refuse a file that cannot be written before the measurement, rather than after it."""
     if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
         raise ConfigurationError(f"{str(path)!r} cannot be written")
 

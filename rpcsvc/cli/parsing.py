@@ -13,7 +13,7 @@ _PLAIN = "\0"
 
 
 class Parser(argparse.ArgumentParser):
-    """Of the command, or of one of its subcommands.
+    """The parser of the command, or of one of its subcommands.
 
     Args:
         missing: what to say when something that must be given is not.
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override] # argparse has overloads for foreign namespaces
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse has it, but what is not known is an error at once: this parser can say what it knows."""
+        """Parse as argparse does, but what is not known is an error at once: this parser can say what it knows."""
         if not self._intermixed or self._is_inside or args is None:
             found, extra = super().parse_known_args(args, namespace)
         else:
@@ -105,7 +105,7 @@ def number(text: str) -> float:
 
 
 def _options_up_to_two_dashes(words: Sequence[str]) -> list[str]:
-    """What stands behind `--` is marked as no option."""
+    """The words, of which those behind `--` are marked as no options."""
     end = words.index("--") if "--" in words else len(words)
     return [*words[:end], *(_PLAIN + word for word in words[end + 1 :])]
 

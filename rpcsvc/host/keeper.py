@@ -94,11 +94,11 @@ class _Keeper:
         self._number = 0
 
     def is_of_this_process(self) -> bool:
-        """Whether it is not a parent's, inherited by a fork."""
+        """Whether the keeper is this process's, not a parent's that was inherited by a fork."""
         return self._pid == os.getpid()
 
     def keep(self, what: dict[str, Any]) -> int:
-        """Have it known; its number."""
+        """Have something kept; its number."""
         with self._lock:
             if self._process is None:
                 self._process = _start()
@@ -108,7 +108,7 @@ class _Keeper:
             return self._number
 
     def let_go(self, number: int) -> None:
-        """It has been ended, or is not to be."""
+        """Let go of what has been ended, or is not to be."""
         with self._lock:
             self._tell({"let_go": number})
             self._kept -= 1
@@ -177,7 +177,7 @@ def main() -> None:
 
 
 def _wait(orders: int, starter: int) -> list[dict[str, Any]]:
-    """What the starter had not let go when it went, in the order it was given."""
+    """Wait for the end of the starter: what it had not let go when it went, in the order it was given."""
     kept: dict[int, dict[str, Any]] = {}
     received = b""
     while os.getppid() == starter:

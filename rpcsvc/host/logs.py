@@ -56,12 +56,12 @@ class Outage:
         self._next = 0.0
 
     def begins(self) -> None:
-        """What was there has gone. The first failure to get it again is said at once."""
+        """The outage begins: what was there has gone. The first failure to get it again is said at once."""
         self._since = self._next = self._clock()
         self._pause = _FIRST_PAUSE
 
     def fails(self) -> bool:
-        """It has failed once more; whether to say so."""
+        """The outage goes on: it has failed once more; whether to say so."""
         if self._since is None:
             self.begins()
         now = self._clock()
@@ -72,6 +72,6 @@ class Outage:
         return True
 
     def ends(self) -> float | None:
-        """It is there again; after how many seconds, or None if it was not away."""
+        """The outage ends, what was missing is there again; after how many seconds, or None if it was not away."""
         since, self._since = self._since, None
         return None if since is None else self._clock() - since

@@ -117,7 +117,7 @@ def finish() -> OSError | None:
 
 
 def forget() -> None:
-    """What could not be written so far has been told."""
+    """Forget what could not be written so far: it has been told."""
     if _output is not None:
         _output.error = None
 

@@ -33,7 +33,7 @@ class Folder:
 
     @classmethod
     def here(cls, environ: Mapping[str, str] = os.environ) -> Folder:
-        """This process's. A shell notes in PWD by which name it was entered."""
+        """The working folder of this process. A shell notes in PWD by which name it was entered."""
         try:
             real = os.getcwd()
         except OSError:
@@ -59,7 +59,7 @@ class Folder:
 
     @property
     def to_enter(self) -> str | None:
-        """What it is called, if it is still there; None leaves a process where its parent is."""
+        """The folder's name, if it is still there; None leaves a process where its parent is."""
         return self.name if self.name and os.path.isdir(self.name) else None
 
 
@@ -79,7 +79,7 @@ class Surroundings:
 
     @classmethod
     def here(cls, *, preload: bool = True, blas_threads: int | None = None) -> Surroundings:
-        """In this process's working folder."""
+        """The surroundings of this process."""
         return cls(Folder.here(), preload, blas_threads)
 
     def command(self, code: str, *arguments: str) -> list[str]:

@@ -60,7 +60,7 @@ class BodyLimit:
         self.most = MAX_BODY if setting == AUTO else setting
 
     def connected(self, version: tuple[int, ...] | None) -> None:
-        """There is a connection to a broker of that version.
+        """Take the limit of a broker of that version, to which there is a connection now.
 
         What another one refused is forgotten, as it may have been configured anew: to find out again costs an
         expendable channel. Not so a limit that even small messages break: that costs the channel with the consumers.

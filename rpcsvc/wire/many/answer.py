@@ -25,7 +25,7 @@ ErrorObject: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class MapResult:
-    """What came of it; see the package's text."""
+    """The outcomes of the calls of an `rpc.map`; see the package's text."""
 
     results: list[Any]
     errors: list[tuple[int, ErrorObject]]

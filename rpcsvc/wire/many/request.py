@@ -29,7 +29,7 @@ class MapRequest:
     ids: Sequence[str] = ()
 
     def name(self, index: int) -> str:
-        """One of the calls, for the log."""
+        """The name of one of the calls, for the log."""
         return f"call {self.ids[index] if self.ids else index} of {self.method}"
 
     def each(self) -> Iterator[Sequence[Any]]:

@@ -48,7 +48,7 @@ class _Form:
 
 
 class _Large(Exception):
-    """There is large binary data in the value."""
+    """Raised where there is large binary data in the value."""
 
 
 class _Parts:

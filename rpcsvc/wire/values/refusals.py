@@ -96,7 +96,7 @@ def _advise_base(kind: type | tuple[type, ...], advice: str) -> _Rule:
 
 
 def _advise_foreign(package: str, names: str, advice: str) -> _Rule:
-    """For classes of a package that is not imported for this, and for what is derived from them."""
+    """A rule for classes of a package that is not imported for this, and for what is derived from them."""
     wanted = {(package, name) for name in names.split()}
     return (
         lambda value: any((cls.__module__.partition(".")[0], cls.__name__) in wanted for cls in type(value).__mro__),

@@ -54,7 +54,7 @@ class Section:
         self._left = len(data)
 
     def part(self, reference: Any) -> memoryview:
-        """What a {"raw": …} refers to; not a copy.
+        """The part that a {"raw": …} refers to; not a copy.
 
         Raises:
             ValueError: it is no such reference, or more than there is.

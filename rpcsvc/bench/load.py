@@ -14,7 +14,8 @@ from typing import Any
 from ..deadline import MAX_TIMEOUT
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_QUEUE, DEFAULT_TIMEOUT
-from ..settings.options import Choice, Number, Seconds, Size, Truth, Whole, check_options, option
+from ..settings.kinds import Choice, Number, Seconds, Size, Truth, Whole
+from ..settings.options import check_options, option
 from ..wire import values
 
 SWEEPS = ("workers", "in-flight", "payload")
@@ -26,7 +27,7 @@ MOST_BYTES_UNDER_WAY = 256 * 1024 * 1024
 """Bytes of arguments that one client process of an open loop may have under way, unless told otherwise."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 _MOST = 100_000
-_PAYLOAD = Whole(0, 2**30)
+_PAYLOAD = Whole(least=0, most=2**30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +48,25 @@ class Load:
     arguments: str = "[[],{}]"
     queue: str = DEFAULT_QUEUE
     payload: int | None = option(None, _PAYLOAD, "bytes to send and to get back", otherwise="none")
-    clients: int = option(1, Whole(1, 1000, "C"), "client processes")
-    threads: int = option(1, Whole(1, 1000, "T"), "threads of each client that call")
+    clients: int = option(1, Whole("C", most=1000), "client processes")
+    threads: int = option(1, Whole("T", most=1000), "threads of each client that call")
     in_flight: int | None = option(
         None,
-        Whole(1, _MOST, "K"),
+        Whole("K", most=_MOST),
         "calls that each thread keeps under way; with a rate, the most it may have under way",
         otherwise=f"1, a plain call after the other; with a rate {MOST_UNDER_WAY}, less for large arguments",
     )
     rate: float | None = option(
         None,
-        Number(0.001, 1_000_000, "R"),
+        Number("R", least=0.001, most=1_000_000),
         "calls to start per second, of all threads together, whether or not earlier ones have ended",
         otherwise="none, a closed loop",
     )
     arrivals: str = option(
-        "poisson", Choice(("poisson", "constant")), "with a rate: spaced as from independent callers, or evenly"
+        "poisson", Choice("poisson", "constant"), "with a rate: spaced as from independent callers, or evenly"
     )
     warm_up: float = option(1.0, Seconds(zero=True), "load before it counts")
-    duration: float = option(5.0, Number(0.1, MAX_TIMEOUT, "SECONDS"), "what is measured")
+    duration: float = option(5.0, Number("SECONDS", least=0.1, most=MAX_TIMEOUT), "what is measured")
     timeout: float = option(DEFAULT_TIMEOUT, Seconds(), "what a call waits for its reply")
     pack: bool = option(True, Truth(off="--no-pack"), "clients may send tiny calls together")
 
@@ -167,7 +168,7 @@ def parse_sweep(text: str) -> Sweep:
         )
     sizes = name == "payload"
     found = [parse_size(word) if sizes else _number(word) for word in rest.split(",")]
-    kind = _PAYLOAD if sizes else Whole(1, _MOST)
+    kind = _PAYLOAD if sizes else Whole(most=_MOST)
     return Sweep(name, tuple(dict.fromkeys(kind.check(name, value) for value in found)))
 
 
@@ -177,7 +178,7 @@ def parse_size(text: str) -> int:
     Raises:
         ConfigurationError: it is no such number.
     """
-    size = Size(0).read(text)
+    size = Size().read(text)
     if isinstance(size, str):
         raise ConfigurationError(f"a size is a number of bytes, with k, M or G if you like, not {text!r}")
     return size

@@ -19,11 +19,12 @@ from ..errors import ConfigurationError
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
 from ..settings import DEFAULT_QUEUE
+from ..settings.kinds import Whole
 from ..settings.server import BUILT_IN, ServerOptions
 from .broker_url import add_url, given_url
 from .call import parse_arguments
 from .exits import ExitCode
-from .flags import add_flags, given
+from .flags import add_flags, given, reader
 from .parsing import Parser
 
 _EXTRA = {"hdrh", "pyhdrh", "rich"}
@@ -63,7 +64,7 @@ def _add_pool(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--queue", help=f"the queue that is served ({DEFAULT_QUEUE}; with --serve one of its own)")
     group.add_argument(
         "--serve",
-        type=int,
+        type=reader("--serve", Whole(most=10_000)),
         metavar="N",
         help="start a pool of N workers for this, and a private broker if none answers; both are stopped at the end",
     )

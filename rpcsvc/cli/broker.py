@@ -9,7 +9,9 @@ import argparse
 from pathlib import Path
 
 from ..broker import NodeStatus, PrivateBroker
+from ..settings.kinds import Whole
 from .exits import ExitCode
+from .flags import reader
 from .parsing import Parser
 
 
@@ -30,7 +32,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         parser.add_argument("--dir", type=Path, metavar="DIR", help="the node's folder (default: in your state folder)")
         if name in ("run", "start"):
-            parser.add_argument("--port", type=int, help="the AMQP port (default: its last one, 5672, or a free one)")
+            parser.add_argument(
+                "--port",
+                type=reader("--port", Whole(most=65_535)),
+                metavar="PORT",
+                help="the AMQP port (default: its last one, 5672, or a free one)",
+            )
         if name != "stop":
             parser.add_argument("--show-url", action="store_true", help="show the URL with its password")
         parser.set_defaults(run=command)

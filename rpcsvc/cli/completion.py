@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..settings.options import Truth
+from ..settings.kinds import Truth
 from .exits import ExitCode
 from .parsing import Parser
 
@@ -40,8 +40,8 @@ def run(whole: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     for action in _actions(whole):
         if action.type is Path:
             action.complete = shtab.FILE  # type: ignore[attr-defined] # shtab looks for it there
-        elif action.metavar == Truth.unit:
-            action.choices = Truth.unit.split("|")
+        elif action.metavar == Truth().unit:
+            action.choices = Truth().unit.split("|")
     print(shtab.complete(whole, options.shell))
     return ExitCode.OK
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..settings.options import Choice, Option, Patterns, Truth, options_of
+from ..settings.kinds import Choice, Kind, Patterns, Truth
+from ..settings.options import Option, options_of
 
 
 def add_flags(
@@ -39,7 +40,7 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
             option.flag,
             action="extend",
             default=[],
-            type=_reader(option),
+            type=reader(option.flag, option.kind),
             dest=option.name,
             metavar=option.kind.unit,
             help=f"{text}; may be given several times",
@@ -48,7 +49,7 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         parser.add_argument(
             option.flag,
             default=option.default,
-            type=_reader(option),
+            type=reader(option.flag, option.kind),
             dest=option.name,
             choices=option.kind.words if isinstance(option.kind, Choice) else None,
             metavar=option.kind.unit,
@@ -56,12 +57,16 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         )
 
 
-def _reader(option: Option) -> Callable[[str], Any]:
+def reader(flag: str, kind: Kind) -> Callable[[str], Any]:
+    """What argparse calls to read and check the word behind a flag."""
+
     def read(text: str) -> Any:
+        value = kind.read(text)
         try:
-            return option.read(text)
+            return kind.check(flag, value)
         except ConfigurationError as error:
+            example = f"; for instance {flag} {kind.example}" if value is text and kind.example else ""
             # Without an argument, whose name argparse would put before the sentence: it begins with that.
-            raise argparse.ArgumentError(None, str(error)) from None
+            raise argparse.ArgumentError(None, f"{error}{example}") from None
 
     return read

@@ -40,9 +40,6 @@ class Parser(argparse.ArgumentParser):
         self._not_a_command = not_a_command
         self._intermixed = intermixed
         self._is_inside = False
-        # argparse asks here for what `type=int` and `type=float` mean.
-        self.register("type", int, whole)
-        self.register("type", float, number)
 
     def parse_known_args(  # type: ignore[override] # argparse has overloads for foreign namespaces
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -78,30 +75,6 @@ class Parser(argparse.ArgumentParser):
         close = difflib.get_close_matches(name, known, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
         return f"there is no option {name!r}; {meant}{self.prog} --help lists them{self._dashed}"
-
-
-def whole(text: str) -> int:
-    """A whole number.
-
-    Raises:
-        ArgumentTypeError: it is none.
-    """
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a whole number, for instance 4, not {text!r}") from None
-
-
-def number(text: str) -> float:
-    """A number.
-
-    Raises:
-        ArgumentTypeError: it is none.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a number, for instance 2.5, not {text!r}") from None
 
 
 def _options_up_to_two_dashes(words: Sequence[str]) -> list[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ..wire.names import DEFAULT_QUEUE
 from ..wire.sizes import AUTO, Setting
 from . import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT
-from .options import CALLED_QUEUE, MessageSize, Seconds, Truth, Whole, check_options, option
+from .kinds import CALLED_QUEUE, MessageSize, Seconds, Truth, Whole
+from .options import check_options, option
 
 DEFAULT_PATIENCE = 10.0
 DEFAULT_MAX_IN_FLIGHT = 10_000

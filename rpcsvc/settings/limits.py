@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
-from .options import Seconds, Size
+from .kinds import Seconds, Size
 
 MIN_MEMORY_LIMIT = 2**20
 """Bytes. Less is a slip of the pen: a number of megabytes."""
@@ -31,7 +31,7 @@ class Limits:
                 Seconds().check(name, seconds)
         check_order(self.soft, self.hard)
         if self.memory is not None:
-            Size(MIN_MEMORY_LIMIT).check("memory_limit", self.memory)
+            Size(least=MIN_MEMORY_LIMIT).check("memory_limit", self.memory)
 
     def or_else(self, other: Limits) -> Limits:
         """These, and for what is None here, the other's."""

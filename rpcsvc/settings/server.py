@@ -8,20 +8,9 @@ from dataclasses import dataclass
 from ..wire.names import DEFAULT_QUEUE
 from ..wire.sizes import AUTO, Setting
 from . import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, usable_cpus
+from .kinds import REGISTRY, SERVED_QUEUE, Choice, MessageSize, Patterns, Seconds, Size, Truth, Whole
 from .limits import MIN_MEMORY_LIMIT, check_order
-from .options import (
-    REGISTRY,
-    SERVED_QUEUE,
-    Choice,
-    MessageSize,
-    Patterns,
-    Seconds,
-    Size,
-    Truth,
-    Whole,
-    check_options,
-    option,
-)
+from .options import check_options, option
 
 BUILT_IN = "rpcsvc.functions:registry"
 DEFAULT_START_TIMEOUT = 10.0
@@ -48,10 +37,12 @@ class ServerOptions:
         "the queue to serve; one that is there is taken as it is, else it is declared, durable",
     )
     queue_type: str = option(
-        DEFAULT_QUEUE_TYPE, Choice(QUEUE_TYPES), "what the queue is declared as where it is missing or was deleted"
+        DEFAULT_QUEUE_TYPE, Choice(*QUEUE_TYPES), "what the queue is declared as where it is missing or was deleted"
     )
-    workers: int | None = option(None, Whole(1, 10_000), "worker processes", otherwise="the CPUs this process may use")
-    prefetch: int = option(1, Whole(1, 65_535), "deliveries that each worker's consumer may hold")
+    workers: int | None = option(
+        None, Whole(most=10_000), "worker processes", otherwise="the CPUs this process may use"
+    )
+    prefetch: int = option(1, Whole(most=65_535), "deliveries that each worker's consumer may hold")
     callback_queues: Iterable[str] = option(
         (),
         Patterns(),
@@ -84,7 +75,7 @@ class ServerOptions:
     )
     memory_limit: int | None = option(
         None,
-        Size(MIN_MEMORY_LIMIT),
+        Size(least=MIN_MEMORY_LIMIT),
         "likewise, kill the worker of a call that takes more memory; its caller gets MemoryLimitExceeded",
         otherwise="none",
     )
@@ -107,7 +98,7 @@ class ServerOptions:
     )
     blas_threads: int | None = option(
         None,
-        Whole(1, 10_000),
+        Whole(most=10_000),
         """threads of a worker's libraries for linear algebra and OpenMP; OMP_NUM_THREADS and the like win where they
         are set""",
         otherwise="the usable CPUs, shared among the workers",
@@ -117,7 +108,7 @@ class ServerOptions:
     )
     max_restarts: int | None = option(
         None,
-        Whole(0),
+        Whole(least=0),
         """stop with PoolFailed when more workers than this end by themselves within the restart window, and fewer calls
         are answered than workers end""",
         otherwise="100, or 20 for each worker if that is more",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from rpcsvc import cli
-from rpcsvc.cli.parsing import number, whole
 from rpcsvc.errors import ConnectionFailed, NoServer, RpcError, TlsFailed
 
 
@@ -32,6 +31,9 @@ from rpcsvc.errors import ConnectionFailed, NoServer, RpcError, TlsFailed
         ("broker", "say what to do with the private node: rpcsvc broker start, stop, status or run"),
         ("broker begin", "invalid choice: 'begin'"),
         ("broker start --prot 5", "no option '--prot'; did you mean --port? rpcsvc broker start --help lists them"),
+        ("broker start --port x", "--port must be a whole number from 1 to 65535, not 'x'; for instance --port 4"),
+        ("broker start --port 70000", "--port must be a whole number from 1 to 65535, not 70000"),
+        ("bench --serve 0", "--serve must be a whole number from 1 to 10000, not 0"),
         ("broker stop now", "'now' is one argument too many"),
     ],
 )
@@ -70,11 +72,6 @@ def test_the_load_of_a_benchmark_is_written_in_the_same_way() -> None:
     assert (options.method, options.arguments, options.serve) == ("fib", ["30", "x=4"], 2)
     options = cli._parser().parse_args(["bench", "--serve", "2"])
     assert (options.method, options.arguments) == (None, [])
-
-
-def test_numbers_are_read_as_pythons() -> None:
-    assert whole("12") == 12
-    assert number("2.5") == 2.5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rpcsvc.cli.call import FLAGS
 from rpcsvc.settings.client import ClientOptions
-from rpcsvc.settings.options import SSL_CONTEXT, URL, Option, Seconds, Truth, options_of
+from rpcsvc.settings.kinds import Seconds, Truth
+from rpcsvc.settings.options import SSL_CONTEXT, URL, Option, options_of
 from rpcsvc.settings.server import ServerOptions
 
 ROOT = Path(__file__).parents[3]

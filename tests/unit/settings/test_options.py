@@ -15,19 +15,8 @@ from rpcsvc import AsyncRpcClient, ConfigurationError, RpcClient, RpcServer, cli
 from rpcsvc.cli import call
 from rpcsvc.cli.flags import given
 from rpcsvc.settings.client import ClientOptions
-from rpcsvc.settings.options import (
-    SSL_CONTEXT,
-    URL,
-    Number,
-    Option,
-    Patterns,
-    Truth,
-    Whole,
-    check_options,
-    documented,
-    option,
-    options_of,
-)
+from rpcsvc.settings.kinds import REGISTRY, Kind, Number, Patterns, Seconds, Size, Truth, Whole
+from rpcsvc.settings.options import SSL_CONTEXT, URL, Option, check_options, documented, option, options_of
 from rpcsvc.settings.server import BUILT_IN, DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, ServerOptions
 
 SERVER = {option.name: option for option in options_of(ServerOptions)}
@@ -324,10 +313,30 @@ def test_what_is_no_option_is_left_alone() -> None:
     assert documented(*options_of(Plan))(Bare).__doc__ is None  # as with python -OO
 
 
-def test_the_words_of_a_command_line_are_read_as_what_they_stand_for() -> None:
-    assert [CLIENT["pack"].read(word) for word in ("yes", "no")] == [True, False]
-    assert Number(0.1, 9, "R").read("2") == 2.0
-    assert Patterns().read("a.*") == ("a.*",)
-    assert CLIENT["timeout"].read("inf") == math.inf
-    assert SERVER["registry"].read("shop:registry") == "shop:registry"
-    assert URL.read("amqp://h") == "amqp://h"
+@pytest.mark.parametrize(
+    ("kind", "word", "value"),
+    [
+        (Truth(), "yes", True),
+        (Truth(), "no", False),
+        (Truth(), "perhaps", "perhaps"),
+        (Patterns(), "a.*", ("a.*",)),
+        (Seconds(), "inf", math.inf),
+        (Seconds(), "soon", "soon"),
+        (Number("R", least=0.1, most=9), "2", 2.0),
+        (Whole(), "12", 12),
+        (Whole(), "1" * 5000, "1" * 5000),
+        (Size(), "2k", 2048),
+        (Size(), "1" * 5000, "1" * 5000),
+        (REGISTRY, "shop:registry", "shop:registry"),
+        (Kind(), "what", "what"),
+    ],
+)
+def test_a_word_of_a_command_line_is_read_as_what_it_stands_for(kind: Kind, word: str, value: Any) -> None:
+    assert kind.read(word) == value
+
+
+def test_a_number_outside_of_its_bounds_is_refused() -> None:
+    for wrong in (0, True, "1", math.nan):
+        with pytest.raises(ConfigurationError, match=r"rate must be a number from 0\.1 to 9, not"):
+            Number("R", least=0.1, most=9).check("rate", wrong)
+    assert Kind().check("url", "what") == "what"

@@ -24,7 +24,7 @@ from rpcsvc.amqp.fastpath import FrameParser, Publisher, ack
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.client.calls import CallFactory, ClientOptions
 from rpcsvc.client.futures import RpcFuture
-from rpcsvc.client.pending import PendingCalls
+from rpcsvc.client.pending import Pending
 from rpcsvc.functions import registry
 from rpcsvc.host.keeper import keep_all_processes
 from rpcsvc.wire import jsonrpc
@@ -51,7 +51,7 @@ def pure_parts() -> None:
     parser = FrameParser(lambda _: None, lambda _channel, _tag, _delivery: None)
     delivered = delivery_frames(request, queue)
     reader = FrameReader()
-    pending: PendingCalls[Delayed] = PendingCalls()
+    pending: Pending[Delayed] = Pending()
 
     def wait_once() -> None:
         pending.add("7", Delayed())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rpcsvc.client.pending import PendingCalls
+from rpcsvc.client.pending import Pending
 
 COUNTS = pytest.mark.parametrize("count", [1, 100, 100_000], ids="{:,} in flight".format)
 
@@ -19,15 +19,15 @@ class Call:
     deadline: float
 
 
-def holding(count: int) -> tuple[PendingCalls[Call], itertools.count[int]]:
-    pending: PendingCalls[Call] = PendingCalls()
+def holding(count: int) -> tuple[Pending[Call], itertools.count[int]]:
+    pending: Pending[Call] = Pending()
     numbers = itertools.count()
     for number in itertools.islice(numbers, count - 1):
         pending.add(str(number), Call(1000.0 + number))
     return pending, numbers
 
 
-def add_and_pop(pending: PendingCalls[Call], numbers: itertools.count[int]) -> Callable[[], Call | None]:
+def add_and_pop(pending: Pending[Call], numbers: itertools.count[int]) -> Callable[[], Call | None]:
     def once() -> Call | None:
         number = next(numbers)
         call_id = str(number)
@@ -55,7 +55,7 @@ def test_the_earliest_deadline_is_known(benchmark: BenchmarkFixture, count: int)
 def test_a_thousand_calls_time_out(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "expire 1,000"
 
-    def full() -> tuple[tuple[PendingCalls[Call]], dict[str, float]]:
+    def full() -> tuple[tuple[Pending[Call]], dict[str, float]]:
         return (holding(1001)[0],), {}
 
     expired = benchmark.pedantic(lambda pending: pending.expire(1e9), setup=full, rounds=20)  # type: ignore[no-untyped-call]

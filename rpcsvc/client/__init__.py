@@ -1,18 +1,16 @@
 """The client: `RpcClient` for threads, `AsyncRpcClient` for asyncio, and the inside that they share.
 
 - `sync`, `aio`: the two clients.
-- `calls`: one call, numbered, checked and encoded; the options of a client.
-- `link`: one client's connection and the calls that wait on it. The way of a call is drawn there.
-- `pending`: the calls that wait for a reply.
-- `unsent`: the calls that cannot be sent now.
-- `opening`: the connections of one client, one after the other.
-- `session`: one connection with its callback queue.
-- `evidence`: whether a server is there.
-- `publishing`: a call on its way to the broker.
+- `calls`: one call, numbered, checked and encoded.
+- `messages`: the two words: what travels, and what somebody waits for.
+- `engine`: the life of a call, as one table; pure. `orders` carries out what the table orders, `routes` has what is known
+  of one queue and its servers, `port` is what a driver has to do for it.
+- `evidence`: whether a server is there. `given_up`: what the servers have to be told.
+- `pending`: what waits for a reply. `reserve`: how long it may wait in the queue.
 - `packing`, `sizing`: tiny calls that travel together, and how many.
-- `cancelling`, `given_up`: telling the servers of calls given up.
-- `map`: one method over many arguments.
+- `link`: what drives the engine on an event loop; with `opening`, `session` and `publishing`, which are its connection.
 - `portal`: a link on an event loop in a thread of its own.
+- `map`: one method over many arguments.
 - `futures`: what a threaded program waits on.
 """
 

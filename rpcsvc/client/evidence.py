@@ -36,7 +36,7 @@ BLIND_FOR = 300.0
 """Seconds after which a look that was refused is tried again: an operator may have given the permission."""
 UNKNOWN_WORKERS = 8
 """How many workers a client that may not look assumes."""
-_LOOK_EVERY, _LOOK_AT_LEAST_EVERY = 0.05, 0.25
+_ASK_EVERY, _ASK_AT_LEAST_EVERY = 0.05, 0.25
 
 _NO_QUEUE = "the queue does not exist"
 _NO_CONSUMER = "nobody consumes the queue"
@@ -109,7 +109,7 @@ class Evidence:
         if not self._is_there or (moment - before >= EVIDENCE_LASTS and self.is_blind):
             self._appear()
 
-    def looked(self, messages: int, consumers: int, *, has_calls: bool = False) -> None:
+    def observed(self, messages: int, consumers: int, *, has_calls: bool = False) -> None:
         """The answer to a look.
 
         Args:
@@ -187,9 +187,14 @@ class Evidence:
         waited = moment - max(self._absent_since, started)
         return moment - self._absent_since >= patience and waited >= self._wait_for_server
 
-    def look_in(self) -> float:
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the absence is that of a queue without messages: who took those that it had may be there yet."""
+        return self.absence is not None and self._is_doubtful
+
+    def ask_in(self) -> float:
         """Seconds until the next look while nobody is there: short at first, then an eighth of the time it lasts."""
-        return min(max(_LOOK_EVERY, (self._clock() - self._absent_since) / 8), _LOOK_AT_LEAST_EVERY)
+        return min(max(_ASK_EVERY, (self._clock() - self._absent_since) / 8), _ASK_AT_LEAST_EVERY)
 
     # ---- inside
 

@@ -20,7 +20,6 @@ from ..settings import BrokerUrl, BrokerUrls
 from ..settings.client import ClientOptions
 from ..wire.sizes import BodyLimit
 from .calls import now
-from .evidence import Evidence
 from .session import Session
 
 
@@ -31,7 +30,7 @@ class Connector:
         urls: the brokers', a cluster's nodes.
         options: the client's.
         limit: how large a request may be; each connection says.
-        evidence: what is known of the servers.
+        opened: called when there is a session, when it is `current`.
         delivered: called with each reply.
         returned: called with each call that no queue took.
         lost: called when the current session has ended, when it is no longer `current`.
@@ -42,8 +41,8 @@ class Connector:
         urls: BrokerUrls,
         options: ClientOptions,
         limit: BodyLimit,
-        evidence: Evidence,
         *,
+        opened: Callable[[Session], None],
         delivered: Callable[[Delivery], None],
         returned: Callable[[Returned], None],
         lost: Callable[[RpcError], None],
@@ -51,7 +50,7 @@ class Connector:
         self._turns = Turns(urls)
         self._options = options
         self._limit = limit
-        self._evidence = evidence
+        self._has_opened = opened
         self._delivered = delivered
         self._returned = returned
         self._lost = lost
@@ -101,16 +100,14 @@ class Connector:
     async def _new(self) -> Session:
         session = await self._turns.open(self._open_at, timeout=self._options.connect_timeout)
         self.current = session
-        self._evidence.connected()
         session.lost.add_done_callback(lambda lost: self._ended(session, lost.result()))
+        self._has_opened(session)
         return session
 
     async def _open_at(self, url: BrokerUrl, timeout: float) -> Session:
         return await Session.open(
             url,
-            self._options.queue,
             self._limit,
-            self._evidence,
             timeout=timeout,
             delivered=self._delivered,
             returned=self._returned,

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..errors import DecodingError, MethodNotFound, RequestTooLarge, ResultNotEncodable, RpcTimeout
+from ..deadline import Clock
+from ..errors import DecodingError, MethodNotFound, RequestTooLarge, ResultNotEncodable
 from ..wire.many.answer import Understanding, read_answer
 from ..wire.many.request import params as map_params
+from .messages import Call, Message
 from .sizing import ChunkSizer
 
 PACK_TARGET = 0.002
@@ -35,118 +38,106 @@ WAVE_LASTS = 0.01
 """Seconds that the calls of a method that is not known yet wait for what the wave before them tells."""
 
 
-class Packable(Protocol):
-    """What is packed: a call that is pending already, with its positional arguments encoded."""
-
-    @property
-    def call_id(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def params(self) -> bytes: ...
-    @property
-    def timeout(self) -> float: ...
-    @property
-    def started(self) -> float: ...
-
-
-class Timer(Protocol):
-    """Something that is to be done later."""
-
-    def cancel(self) -> None:
-        """Do not do it."""
-        ...
-
-
 class Carrier(Protocol):
     """Who sends, and ends calls."""
 
-    def workers(self) -> int:
-        """How many workers there are to spread calls over, as far as is known."""
-        ...
-
-    def awaits(self, call: Any) -> bool:
+    def awaits(self, call: Call) -> bool:
         """Whether the call still waits for its outcome."""
         ...
 
-    def later(self, seconds: float, then: Callable[[], None]) -> Timer:
-        """Have something done in some seconds."""
-        ...
-
-    def send_alone(self, call: Any) -> None:
+    def send_alone(self, call: Call) -> None:
         """Send one call as a message of its own."""
         ...
 
-    def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
-        """Send an `rpc.map`, whose result or error goes to `outcome`."""
+    def send_shared(self, calls: Sequence[Call], params: bytes, kind: Packer, share: Share) -> None:
+        """Send an `rpc.map` of calls; its outcome goes to `kind`, which has kept `share` of it."""
         ...
 
-    def pack_ended(self) -> None:
-        """What `send_pack` sent has its outcome."""
+    def resolve(self, call: Call, result: Any) -> None:
+        """Give a call its result."""
         ...
 
-    def resolve(self, call: Any, result: Any) -> None:
-        """A call has its result."""
+    def fail(self, call: Call, error: BaseException) -> None:
+        """Give a call its error."""
         ...
 
-    def fail(self, call: Any, error: BaseException) -> None:
-        """A call has its error."""
+    def wake_at(self, moment: float) -> None:
+        """Call `tick` at that moment on the clock, or before."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is kept of a message of several calls, or of one that is measured.
+
+    Attributes:
+        sizer: of the calls' method.
+        wave: in which of its waves the message went.
+        request_bytes: the size of the arguments.
+    """
+
+    sizer: _MethodSizer
+    wave: int
+    request_bytes: int
 
 
 class Packer:
-    """Collects the calls of a tick, and sends them in as few messages as is right.
+    """Collects the calls of a tick, and sends them in as few messages as is right; the kind of those messages.
 
-    Attributes:
+    Args:
+        carrier: who sends.
+        clock: seconds.
+        workers: how many workers there are to spread calls over, as far as is known.
         understanding: whether the servers know `rpc.map`; where they do not, all calls go alone.
     """
 
-    def __init__(self, carrier: Carrier, understanding: Understanding | None = None) -> None:
+    def __init__(
+        self, carrier: Carrier, clock: Clock, workers: Callable[[], int], understanding: Understanding
+    ) -> None:
         self._carrier = carrier
-        self.understanding = Understanding() if understanding is None else understanding
-        self._waiting: dict[tuple[str, float, int], list[Packable]] = {}
+        self._clock = clock
+        self._workers = workers
+        self.understanding = understanding
+        self._gathered: dict[tuple[str, float, int], list[Call]] = {}
         self._sizers: dict[str, _MethodSizer] = {}
+        self._waves: set[_MethodSizer] = set()  # those that wait for an answer to one
 
-    @property
-    def is_understood(self) -> bool:
-        """False once a server did not know `rpc.map`: somebody else's, who speaks plain JSON-RPC."""
-        return self.understanding.is_given
-
-    def add(self, call: Packable) -> bool:
+    def add(self, call: Call) -> bool:
         """Take a call; whether it is the first of this tick, so that a `flush` has to be planned."""
-        first = not self._waiting
+        first = not self._gathered
         # Calls of one time-out made at one time share a deadline, so a message may expire with any of them.
         made = int(call.started / _SAME_TIME)
-        self._waiting.setdefault((call.method, call.timeout, made), []).append(call)
+        self._gathered.setdefault((call.method, call.timeout, made), []).append(call)
         return first
 
     def forget(self) -> None:
         """Leave what was taken and is not sent yet to whoever sends it instead."""
-        self._waiting.clear()
+        self._gathered.clear()
+        self._waves.clear()
         for sizer in self._sizers.values():
             sizer.forget()
 
     def flush(self) -> None:
         """Send what was taken in this tick, or as much of it as goes in the first wave."""
-        waiting, self._waiting = self._waiting, {}
-        for (method, _, _), taken in waiting.items():
+        gathered, self._gathered = self._gathered, {}
+        for (method, _, _), taken in gathered.items():
             sizer = self._sizer(method)
-            if sizer.knows_enough_for(len(taken)) or not self.is_understood:
+            if sizer.knows_enough_for(len(taken)) or not self.understanding.is_given:
                 self._send_all(taken, sizer)
             else:
                 sizer.held.append(deque(taken))
-                if sizer.timer is None:
+                if sizer not in self._waves:
                     self._send_wave(sizer)
 
-    def _send_all(self, taken: list[Packable], sizer: _MethodSizer) -> None:
+    def _send_all(self, taken: list[Call], sizer: _MethodSizer) -> None:
         calls = [call for call in taken if self._carrier.awaits(call)]
         if not calls:
             return  # given up already
-        if not self.is_understood:
+        if not self.understanding.is_given:
             self._send_alone(calls)
             return
         worth = int(len(calls) / sizer.size * PACK_TARGET / _WORTH_A_MESSAGE)
-        spread = max(1, min(self._carrier.workers(), worth))
+        spread = max(1, min(self._workers(), worth))
         size = min(sizer.size, math.ceil(len(calls) / spread))
         start = 0
         if size == 1 and sizer.wants_probe(len(calls)):
@@ -158,7 +149,7 @@ class Packer:
             else:
                 self._send(calls[place : place + size], sizer)
 
-    def _send_alone(self, calls: list[Packable]) -> None:
+    def _send_alone(self, calls: Sequence[Call]) -> None:
         for call in calls:
             self._carrier.send_alone(call)
 
@@ -166,9 +157,9 @@ class Packer:
 
     def _send_wave(self, sizer: _MethodSizer) -> None:
         """Send some of what is held, and wait for what is learned of it."""
-        sizer.stop_waiting()
+        self._waves.discard(sizer)
         sizer.wave += 1
-        messages = 2 * max(1, self._carrier.workers()) << sizer.unanswered
+        messages = 2 * max(1, self._workers()) << sizer.unanswered
         for number in range(messages):
             calls = sizer.take(sizer.size, self._carrier.awaits)
             if not calls:
@@ -178,36 +169,84 @@ class Packer:
             else:
                 self._carrier.send_alone(calls[0])
         if sizer.held:
-            sizer.timer = self._carrier.later(WAVE_LASTS, lambda: self._unanswered(sizer))
+            sizer.wave_ends = self._clock() + WAVE_LASTS
+            self._waves.add(sizer)
+            self._carrier.wake_at(sizer.wave_ends)
 
-    def _unanswered(self, sizer: _MethodSizer) -> None:
-        sizer.unanswered += 1
-        self._send_wave(sizer)
+    @property
+    def next_wave(self) -> float:
+        """When `tick` has something to do; infinite while no wave is waited for."""
+        return min((sizer.wave_ends for sizer in self._waves), default=math.inf)
 
-    def answered(self, sizer: _MethodSizer, wave: int) -> None:
-        """A message of a wave has its outcome; its calls are measured, if they could be."""
+    def tick(self, now: float) -> None:
+        """Send the next waves of those methods whose last one has found no answer in time."""
+        for sizer in [sizer for sizer in self._waves if sizer.wave_ends <= now]:
+            sizer.unanswered += 1
+            self._send_wave(sizer)
+
+    def _learned(self, share: Share) -> None:
+        """A message has its outcome; its calls are measured, if they could be: what waited for that goes on."""
+        sizer = share.sizer
         if not sizer.held:
             return
-        if sizer.is_settled or not self.is_understood:
+        if sizer.is_settled or not self.understanding.is_given:
             held = list(sizer.held)
             sizer.forget()
+            self._waves.discard(sizer)
             for taken in held:
                 self._send_all(list(taken), sizer)
-        elif wave == sizer.wave:  # the first answer to it
+        elif share.wave == sizer.wave:  # the first answer to it
             sizer.unanswered = 0
             self._send_wave(sizer)
 
     # ---- one message
 
-    def _send(self, calls: list[Packable], sizer: _MethodSizer) -> None:
+    def _send(self, calls: list[Call], sizer: _MethodSizer) -> None:
         params = map_params(calls[0].method, [call.params for call in calls], [call.call_id for call in calls])
         if len(params) > _MOST_BYTES and len(calls) > 1:  # those before them had smaller arguments
             middle = len(calls) // 2
             self._send(calls[:middle], sizer)
             self._send(calls[middle:], sizer)
             return
-        started = min(call.started for call in calls)
-        self._carrier.send_pack(params, calls[0].timeout, started, Pack(self, self._carrier, calls, sizer, len(params)))
+        self._carrier.send_shared(calls, params, self, Share(sizer, sizer.wave, len(params)))
+
+    # ---- what comes back
+
+    def answered(self, message: Message, result: Any) -> None:
+        """Give the results of a message to its calls."""
+        calls, share = message.calls, message.share
+        try:
+            answer = read_answer(result, len(calls))
+        except DecodingError as error:
+            self.failed(message, error)
+            return
+        self.understanding.confirm()
+        share.sizer.learn(answer, share.request_bytes)
+        self._learned(share)
+        if not answer.errors:
+            for call, value in zip(calls, answer.results, strict=True):
+                self._carrier.resolve(call, value)
+            return
+        for index, (call, value) in enumerate(zip(calls, answer.results, strict=True)):
+            failed = answer.errors.get(index)
+            if failed is not None:
+                self._carrier.fail(call, failed)
+            else:
+                self._carrier.resolve(call, value)
+
+    def failed(self, message: Message, error: BaseException) -> None:
+        """Give the error of a message to its calls, or send them alone, if that may help."""
+        calls = message.calls
+        if self.understanding.is_missing(error) or isinstance(error, MethodNotFound):
+            for call in calls:
+                call.may_have_run = message.is_again  # nothing has run now
+            self._send_alone(calls)  # where it is the calls' own method that is missing, each is told
+        elif isinstance(error, ResultNotEncodable | RequestTooLarge) and len(calls) > 1:
+            self._send_alone(calls)  # together too large; alone they may not be, and they may run again
+        else:
+            for call in calls:
+                self._carrier.fail(call, error)
+        self._learned(message.share)
 
     def _sizer(self, method: str) -> _MethodSizer:
         sizer = self._sizers.get(method)
@@ -227,16 +266,16 @@ class _MethodSizer(ChunkSizer):
         held: calls that wait for what is learned of the wave before them, those of one time-out and time together.
         wave: how many waves there were.
         unanswered: how many of the last ones went out without an answer to the one before.
-        timer: runs while a wave is waited for.
+        wave_ends: when the last one has been waited for long enough, in seconds on the clock.
     """
 
     def __init__(self) -> None:
         super().__init__(target=PACK_TARGET)
         self._unprobed = 0  # the first one that is sent is measured anyway
-        self.held: deque[deque[Packable]] = deque()
+        self.held: deque[deque[Call]] = deque()
         self.wave = 0
         self.unanswered = 0
-        self.timer: Timer | None = None
+        self.wave_ends = math.inf
 
     def knows_enough_for(self, calls: int) -> bool:
         """Whether so many calls need no wave: one message may hold them all, as far as is known by now.
@@ -253,7 +292,7 @@ class _MethodSizer(ChunkSizer):
         self._unprobed = 0
         return True
 
-    def take(self, most: int, awaits: Callable[[Packable], bool]) -> list[Packable]:
+    def take(self, most: int, awaits: Callable[[Call], bool]) -> list[Call]:
         """The oldest calls that are held and may share a message, without those that were given up; none if none is."""
         while self.held:
             oldest = self.held[0]
@@ -268,79 +307,3 @@ class _MethodSizer(ChunkSizer):
         """Hold nothing any more."""
         self.held.clear()
         self.unanswered = 0
-        self.stop_waiting()
-
-    def stop_waiting(self) -> None:
-        """Wait for no wave any more."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-
-class Pack:
-    """The outcome of one message of several calls, given out to them. It is used like a future.
-
-    Attributes:
-        calls: the calls, while they wait. They know it, so it forgets them: cycles would be left to the collector.
-    """
-
-    def __init__(
-        self, packer: Packer, carrier: Carrier, calls: list[Packable], sizer: _MethodSizer, request_bytes: int
-    ) -> None:
-        self._packer = packer
-        self._carrier = carrier
-        self.calls = calls
-        self._sizer = sizer
-        self._wave = sizer.wave
-        self._request_bytes = request_bytes
-
-    def done(self) -> bool:
-        """Never: the pending table sees to it that an outcome comes once."""
-        return False
-
-    def set_result(self, result: Any, /) -> None:
-        """The message was answered."""
-        self._carrier.pack_ended()
-        calls, self.calls = self.calls, []
-        try:
-            answer = read_answer(result, len(calls))
-        except DecodingError as error:
-            self._fail(calls, error)
-            self._packer.answered(self._sizer, self._wave)
-            return
-        self._packer.understanding.confirm()
-        self._sizer.learn(answer, self._request_bytes)
-        self._packer.answered(self._sizer, self._wave)
-        if not answer.errors:
-            for call, value in zip(calls, answer.results, strict=True):
-                self._carrier.resolve(call, value)
-            return
-        for index, (call, value) in enumerate(zip(calls, answer.results, strict=True)):
-            failed = answer.errors.get(index)
-            if failed is not None:
-                self._carrier.fail(call, failed)
-            else:
-                self._carrier.resolve(call, value)
-
-    def set_exception(self, exception: BaseException, /) -> None:
-        """The message as a whole failed."""
-        self._carrier.pack_ended()
-        calls, self.calls = self.calls, []
-        self._fail(calls, exception)
-        self._packer.answered(self._sizer, self._wave)
-
-    def _fail(self, calls: list[Packable], exception: BaseException) -> None:
-        if isinstance(exception, RpcTimeout):
-            return  # each call keeps its own time, and says so in its own name
-        if self._packer.understanding.is_missing(exception) or isinstance(exception, MethodNotFound):
-            self._send_alone(calls)  # nothing has run; where it is the calls' own method that is missing, each is told
-            return
-        if isinstance(exception, ResultNotEncodable | RequestTooLarge) and len(calls) > 1:
-            self._send_alone(calls)  # together too large; alone they may not be, and they may run again
-            return
-        for call in calls:
-            self._carrier.fail(call, exception)
-
-    def _send_alone(self, calls: list[Packable]) -> None:
-        for call in calls:
-            self._carrier.send_alone(call)

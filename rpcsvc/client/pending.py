@@ -1,8 +1,8 @@
-"""The calls that wait for a reply: added once, ended once.
+"""What waits for a reply: added once, ended once.
 
-A call leaves this table by exactly one of `pop` (its reply came, or somebody gave it up), `expire` (its deadline
-passed) and `drain` (nobody can answer any more). Whoever takes it out ends it; so no call ends twice and none is
-forgotten.
+A client has two such tables: of the calls that somebody waits for, and of the messages that several of them share. A
+call leaves its table by exactly one of `pop` (its reply came, or somebody gave it up), `expire` (its deadline passed)
+and `drain` (nobody can answer any more). Whoever takes it out ends it; so no call ends twice and none is forgotten.
 Replies that find no call are counted by what they are: late, duplicate, or for nobody.
 
 Everything that knows of time is told it: `now` is seconds on the caller's monotonic clock.
@@ -11,8 +11,8 @@ Everything that knows of time is told it: `now` is seconds on the caller's monot
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -48,16 +48,47 @@ class ReplyCounts:
     unknown: int = 0
 
 
-class PendingCalls(Generic[Call]):
-    """Calls by correlation id, and the order of their deadlines."""
+class Ended:
+    """The ids that ended last, and how: what a reply is that finds nothing waiting.
+
+    Attributes:
+        dropped: such replies.
+    """
 
     def __init__(self) -> None:
+        self._ids: OrderedDict[str, bool] = OrderedDict()
+        self.dropped = ReplyCounts()
+
+    def add(self, correlation_id: str, *, answered: bool) -> None:
+        """Remember that a call, or message, ended: by a reply, or otherwise."""
+        self._ids[correlation_id] = answered
+        if len(self._ids) > REMEMBERED:
+            self._ids.popitem(last=False)
+
+    def count_dropped(self, correlation_id: str | None) -> None:
+        """Count a reply that found nothing waiting."""
+        match self._ids.get(correlation_id or ""):
+            case True:
+                self.dropped.duplicate += 1
+            case False:
+                self.dropped.late += 1
+            case _:
+                self.dropped.unknown += 1
+
+
+class Pending(Generic[Call]):
+    """Calls by correlation id, and the order of their deadlines.
+
+    Args:
+        ended: where those that end are remembered; one memory may serve several tables.
+    """
+
+    def __init__(self, ended: Ended | None = None) -> None:
         self._calls: dict[str, Call] = {}
         # Deadlines in a heap; an entry whose call has ended is stale and skipped, and stale ones are swept out before
         # they outnumber the live. Deadlines mostly come in rising order, where a push takes constant time.
         self._deadlines: list[tuple[float, str]] = []
-        self._ended: OrderedDict[str, bool] = OrderedDict()
-        self.dropped = ReplyCounts()
+        self._ended = Ended() if ended is None else ended
 
     def add(self, correlation_id: str, call: Call) -> None:
         """A call begins to wait. The id must be new."""
@@ -73,7 +104,7 @@ class PendingCalls(Generic[Call]):
         """
         call = self._calls.pop(correlation_id, None)
         if call is not None:
-            self._remember(correlation_id, answered)
+            self._ended.add(correlation_id, answered=answered)
             if len(self._deadlines) > 2 * len(self._calls) + _SLACK:
                 self._sweep()
         return call
@@ -82,23 +113,13 @@ class PendingCalls(Generic[Call]):
         """The waiting call of that id, or None; it goes on waiting."""
         return None if correlation_id is None else self._calls.get(correlation_id)
 
-    def count_dropped(self, correlation_id: str | None) -> None:
-        """Note a reply for which `pop` found no call."""
-        match self._ended.get(correlation_id or ""):
-            case True:
-                self.dropped.duplicate += 1
-            case False:
-                self.dropped.late += 1
-            case _:
-                self.dropped.unknown += 1
-
     def expire(self, now: float) -> list[tuple[str, Call]]:
         """End every call whose deadline has come, and return them in the order of their deadlines."""
         expired = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, correlation_id = heapq.heappop(self._deadlines)
             if (call := self._calls.pop(correlation_id, None)) is not None:
-                self._remember(correlation_id, answered=False)
+                self._ended.add(correlation_id, answered=False)
                 expired.append((correlation_id, call))
         return expired
 
@@ -106,29 +127,20 @@ class PendingCalls(Generic[Call]):
         """End every call, and return them."""
         calls = list(self._calls.items())
         for correlation_id, _ in calls:
-            self._remember(correlation_id, answered=False)
+            self._ended.add(correlation_id, answered=False)
         self._calls.clear()
         self._deadlines.clear()
         return calls
 
-    def next_deadline(self) -> float | None:
-        """The earliest deadline of a waiting call, or None where none waits."""
+    def next_deadline(self) -> float:
+        """The earliest deadline of a waiting call; infinite where none waits."""
         while self._deadlines and self._deadlines[0][1] not in self._calls:
             heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._deadlines[0][0] if self._deadlines else math.inf
 
     def values(self) -> list[Call]:
         """The waiting calls."""
         return list(self._calls.values())
-
-    def ids(self) -> Set[str]:
-        """The correlation ids of the waiting calls."""
-        return self._calls.keys()
-
-    def _remember(self, correlation_id: str, answered: bool) -> None:
-        self._ended[correlation_id] = answered
-        if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
 
     def _sweep(self) -> None:
         self._deadlines = [entry for entry in self._deadlines if entry[1] in self._calls]
@@ -141,4 +153,4 @@ class PendingCalls(Generic[Call]):
         return len(self._calls)
 
     def __repr__(self) -> str:
-        return f"<PendingCalls: {len(self)} waiting, dropped {self.dropped}>"
+        return f"<Pending: {len(self)} waiting, dropped {self._ended.dropped}>"

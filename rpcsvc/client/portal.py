@@ -26,9 +26,10 @@ from ..host.loops import new_event_loop
 from ..settings import BrokerUrls
 from ..settings.client import ClientOptions
 from . import own_thread
-from .calls import CallFactory, PendingCall
+from .calls import CallFactory
 from .futures import RpcFuture, Teller, Waiter
 from .link import CallLink
+from .messages import Call
 from .room import Room
 
 _Errand = Callable[[], Coroutine[Any, Any, None]]
@@ -47,7 +48,7 @@ class LinkThread:
         self.is_of_parent = False
         self._room = Room(options.max_in_flight)
         self._teller = Teller()
-        self._inbox: deque[PendingCall] = deque()
+        self._inbox: deque[Call] = deque()
         self._errands: deque[tuple[_Errand, Waiter]] = deque()
         self._under_way: dict[asyncio.Task[None], Waiter] = {}
         # A wake-up that was asked for in this round is still to come; so a round that was asked in needs no other.
@@ -71,7 +72,7 @@ class LinkThread:
 
     # ---- calls
 
-    def send(self, call: PendingCall, future: RpcFuture) -> None:
+    def send(self, call: Call, future: RpcFuture) -> None:
         """Begin a call, when there is room for it; its outcome comes to `future`."""
         if not self._room.enter(call.deadline):
             future.set_exception(self._no_room(call))
@@ -79,7 +80,7 @@ class LinkThread:
         future.is_under_way(self)
         self._put(call)
 
-    def call(self, call: PendingCall, answer: Waiter) -> Any:
+    def call(self, call: Call, answer: Waiter) -> Any:
         """Begin a call, and wait for its outcome, which comes to `answer`."""
         if not self._room.enter(call.deadline):
             raise self._no_room(call)
@@ -111,12 +112,12 @@ class LinkThread:
         if future.is_awaited_elsewhere:
             self._teller.add(future)
 
-    def _no_room(self, call: PendingCall) -> RpcError:
+    def _no_room(self, call: Call) -> RpcError:
         if self._closings:
             return ClientClosed("the client was closed while the call waited to be sent")
         return RpcTimeout(call.method, call.timeout, call.call_id)
 
-    def _put(self, call: PendingCall) -> None:
+    def _put(self, call: Call) -> None:
         self._inbox.append(call)
         if self._is_over:
             self._end_inbox(ClientClosed("the client is closed"))
@@ -208,10 +209,7 @@ class LinkThread:
             task = asyncio.get_running_loop().create_task(errand())
             self._under_way[task] = answer
             task.add_done_callback(self._errand_ended)
-        inbox = self._inbox
-        while inbox:
-            self.link.send(inbox.popleft())
-        self.link.flush()
+        self.link.send_all(self._inbox)
 
     def _errand_ended(self, task: asyncio.Task[None]) -> None:
         answer = self._under_way.pop(task)
@@ -224,7 +222,7 @@ class LinkThread:
     def _end_inbox(self, error: RpcError) -> None:
         while self._inbox:
             with contextlib.suppress(IndexError):
-                self._inbox.popleft().fail(error)
+                self.link.fail(self._inbox.popleft(), error)
         self._end_errands(error)
 
     def _end_errands(self, error: RpcError | None = None) -> None:

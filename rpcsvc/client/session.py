@@ -1,52 +1,44 @@
-"""One connection of a client with its callback queue, and the looks at the servers' queue through it."""
+"""One connection of a client with its callback queue, and what is asked through it of the servers' queue."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..amqp import Channel, Connection, Delivery, Expendable, Returned
+from ..amqp.channel import QueueState
 from ..deadline import Deadline
-from ..errors import AccessRefused, ConnectionFailed, ConnectionLost, QueueMismatch, QueueNotFound, RpcError
+from ..errors import ConnectionFailed, ConnectionLost, QueueNotFound, RpcError
 from ..settings import BrokerUrl
-from ..wire.names import EVENTS
+from ..wire.names import CONTROL, EVENTS
 from ..wire.sizes import BodyLimit
-from .evidence import Evidence
 
 
 class Session:
-    """One connection with its callback queue, and the looks at the servers' queue through it.
+    """One connection with its callback queue.
 
     Attributes:
         expendable: for requests that the broker may refuse.
         lost: done when the session cannot be used any more, with the reason as its result.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        channel: Channel,
-        callback_queue: str,
-        queue: str,
-        *,
-        expendable: Expendable,
-        evidence: Evidence,
-    ) -> None:
+    def __init__(self, connection: Connection, channel: Channel, callback_queue: str, expendable: Expendable) -> None:
         self.connection = connection
         self.channel = channel
         self.expendable = expendable
         self.callback_queue = callback_queue
-        self._queue = queue
-        self._evidence = evidence
         self.lost: asyncio.Future[RpcError] = asyncio.get_running_loop().create_future()
-        # A look at a queue that does not exist, or that is refused, costs its channel, so looks have one of their own.
-        self._looking: Channel | None = None
+        # What is asked of a queue that does not exist, or that is refused, costs its channel, so it has one of its own;
+        # and so has what servers are told, by an exchange that may not exist.
+        self._asking: Channel | None = None
+        self._turn = asyncio.Lock()
+        self._telling: Channel | None = None
         self._listening: asyncio.Task[None] | None = None
-        channel.lost.add_done_callback(lambda lost: self._end(lost.result()))
+        channel.lost.add_done_callback(lambda lost: self.end(lost.result()))
 
-    def _end(self, reason: RpcError) -> None:
+    def end(self, reason: RpcError) -> None:
+        """Note that the session cannot be used any more."""
         if not self.lost.done():
             self.lost.set_result(reason)
 
@@ -54,9 +46,7 @@ class Session:
     async def open(
         cls,
         url: BrokerUrl,
-        queue: str,
         limit: BodyLimit,
-        evidence: Evidence,
         *,
         timeout: float,
         delivered: Callable[[Delivery], None],
@@ -66,9 +56,7 @@ class Session:
 
         Args:
             url: the broker's.
-            queue: where the servers listen.
             limit: how large a request may be.
-            evidence: where what is seen of them is noted.
             timeout: seconds to connect.
             delivered: called with each reply.
             returned: called with each call that no queue took.
@@ -100,53 +88,55 @@ class Session:
             connection.abort()
             raise
         limit.connected(connection.broker_version)
-        expendable = Expendable(connection, limit, returned=returned)
-        session = cls(connection, channel, callback_queue.name, queue, expendable=expendable, evidence=evidence)
-        cancelled.add_done_callback(lambda reason: session._end(reason.result()))
+        session = cls(connection, channel, callback_queue.name, Expendable(connection, limit, returned=returned))
+        cancelled.add_done_callback(lambda reason: session.end(reason.result()))
         return session
 
-    async def look(self, *, has_calls: bool = False) -> None:
-        """Look whether somebody consumes the queue, and note it in the evidence; not where that is refused.
-
-        Args:
-            has_calls: calls of ours went to the queue.
+    async def observe(self, queue: str) -> QueueState:
+        """What is in a queue, and how many consume it.
 
         Raises:
-            ConnectionLost: the session can be used no more.
+            QueueNotFound: there is none.
+            AccessRefused, QueueMismatch: the broker does not say.
+            ConnectionLost: the channel went, perhaps with the connection.
         """
-        if self.channel.lost.done():
-            raise copy.copy(self.channel.lost.result())
-        if not self._evidence.is_blind:
-            try:
-                if self._looking is None or self._looking.lost.done():
-                    self._looking = await self.connection.channel()
-                state = await self._looking.declare_queue(self._queue, passive=True)
-            except QueueNotFound:
-                self._evidence.missing()
-            except AccessRefused as error:
-                self._refused(error, str(error))
-            except QueueMismatch as error:  # RESOURCE_LOCKED: it is another connection's alone, which takes calls there
-                self._refused(error, None)
-            else:
-                self._evidence.looked(state.messages, state.consumers, has_calls=has_calls)
-        if self._evidence.absence is None and self._listening is None:
-            self._listening = asyncio.get_running_loop().create_task(self._listen())
+        async with self._turn:
+            if self._asking is None or self._asking.lost.done():
+                self._asking = await self.connection.channel()
+            return await self._asking.declare_queue(queue, passive=True)
 
-    def _refused(self, error: RpcError, reason: str | None) -> None:
-        if self.connection.lost.done():  # it was no look that was refused
-            raise error
-        self._evidence.refused(reason)
-
-    async def until_returned(self) -> None:
+    async def settle(self) -> None:
         """Return when every message that was published and that no queue took has come back: AMQP keeps the order."""
         await self.channel.prefetch(0)
 
-    async def _listen(self) -> None:
-        """Have servers tell when the queue was deleted: if it is declared again at once, no look sees that.
+    def listen(self, queue: str) -> None:
+        """Have servers tell when the queue was deleted: if it is declared again at once, no question finds that out.
 
         Servers that tell nothing, or a user who may not listen, do without.
         """
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen(queue))
+
+    async def _listen(self, queue: str) -> None:
         with contextlib.suppress(RpcError):
             channel = await self.connection.channel()
-            await channel.bind(self.callback_queue, EVENTS, self._queue)
+            await channel.bind(self.callback_queue, EVENTS, queue)
             channel.close()
+
+    async def tell(self, messages: Iterable[bytes], refused: Callable[[str], None]) -> None:
+        """Tell all servers something.
+
+        Args:
+            messages: what.
+            refused: called with the reason if the broker refuses it, by ending the channel but not the connection.
+
+        Raises:
+            RpcError: the channel or the connection has gone.
+        """
+        if self._telling is None or self._telling.lost.done():
+            self._telling = await self.connection.channel()
+            self._telling.lost.add_done_callback(
+                lambda lost: None if self.connection.lost.done() else refused(str(lost.result()))
+            )
+        for message in messages:
+            self._telling.publish_to_exchange(CONTROL, message)

@@ -149,7 +149,7 @@ def test_a_quorum_queue_whose_leader_cannot_be_asked_for_a_moment_has_its_server
         leader.suspend()
         try:
             call = client.submit("square", 7)
-            wait_until(lambda: client._thread.link._evidence.absence is not None or call.done())
+            wait_until(lambda: client._thread.link._route.evidence.absence is not None or call.done())
             threading.Event().wait(0.3)  # so that an earlier patience would be at its end
         finally:
             leader.resume()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,21 +17,21 @@ from traces import Trace
 
 from rpcsvc import FunctionRaised, InvalidParams, RpcClient, RpcTimeout, WorkerLost
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.client.link import CallLink
-from rpcsvc.client.packing import Pack
+from rpcsvc.client.messages import Call
+from rpcsvc.client.orders import Orders
 
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many calls travelled in each `rpc.map` that the packer sent; they are sent all the same."""
     sizes: list[int] = []
-    send = CallLink.send_pack
+    send = Orders.send_shared
 
-    def noting(self: CallLink, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
-        sizes.append(len(outcome.calls))
-        send(self, params, timeout, started, outcome)
+    def noting(self: Orders, calls: Sequence[Call], *rest: Any) -> None:
+        sizes.append(len(calls))
+        send(self, calls, *rest)
 
-    monkeypatch.setattr(CallLink, "send_pack", noting)
+    monkeypatch.setattr(Orders, "send_shared", noting)
     return sizes
 
 
@@ -210,13 +210,13 @@ def test_quick_calls_do_not_wait_for_a_slow_one_that_travels_with_them(
 ) -> None:
     warm_up(packing, sizes, "nap", 0)
     messages: list[list[bytes]] = []
-    send = CallLink.send_pack
+    send = Orders.send_shared
 
-    def noting(self: CallLink, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
-        messages.append([call.params for call in outcome.calls])
-        send(self, params, timeout, started, outcome)
+    def noting(self: Orders, calls: Sequence[Call], *rest: Any) -> None:
+        messages.append([call.params for call in calls])
+        send(self, calls, *rest)
 
-    monkeypatch.setattr(CallLink, "send_pack", noting)
+    monkeypatch.setattr(Orders, "send_shared", noting)
     started = time.monotonic()
 
     def submit() -> list[Any]:

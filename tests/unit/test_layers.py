@@ -164,7 +164,7 @@ KNOWN = {*MODULES, "wire.values.encoding", "amqp.connection", "workers.pool", "f
     [
         ("errors", "import orjson", "standard library only"),
         ("settings", "from ..wire import values", "imports go down"),
-        ("deadline", "from .client.pending import PendingCalls", "imports go down"),
+        ("deadline", "from .client.pending import Pending", "imports go down"),
         ("wire.jsonrpc", "from ..server.server import RpcServer", "imports go down"),
         ("wire.jsonrpc", "from rpcsvc.server.server import RpcServer", "imports go down"),
         ("wire.jsonrpc", "import rpcsvc.server.server", "imports go down"),

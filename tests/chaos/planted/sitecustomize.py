@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from rpcsvc.amqp import Delivery, expendable
-from rpcsvc.client.link import CallLink
-from rpcsvc.client.pending import PendingCalls
+from rpcsvc.client.engine import Engine
+from rpcsvc.client.pending import Pending
 from rpcsvc.server.asked import Asked
 from rpcsvc.server.engine import TABLE, Event, State
 from rpcsvc.server.large_replies import LargeReplies, LargeReply
@@ -54,13 +54,12 @@ def ack_before_the_confirm() -> None:
 
 def correlation_dropped() -> None:
     """The client gives a reply to whichever call has waited longest."""
-    delivered = CallLink._delivered
+    delivered = Engine.delivered
 
-    def to_anybody(self: CallLink, delivery: Delivery) -> None:
-        anybody = next(iter(self._pending.ids()), None)
-        delivered(self, replace(delivery, correlation_id=anybody))
+    def to_anybody(self: Engine, message_id: str | None, body: bytes) -> None:
+        delivered(self, next((call.call_id for call in self._calls.values()), None), body)
 
-    CallLink._delivered = to_anybody  # type: ignore[method-assign]
+    Engine.delivered = to_anybody  # type: ignore[method-assign]
 
 
 def retry_of_what_must_not_run_twice() -> None:
@@ -75,21 +74,21 @@ def retry_of_what_must_not_run_twice() -> None:
 
 def leaked_pending_calls() -> None:
     """The client keeps every call in its table for ever."""
-    pop, expire = PendingCalls.pop, PendingCalls.expire
+    pop, expire = Pending.pop, Pending.expire
 
-    def pop_and_keep(self: PendingCalls[Any], correlation_id: str, *, answered: bool) -> Any:
+    def pop_and_keep(self: Pending[Any], correlation_id: str, *, answered: bool) -> Any:
         call = pop(self, correlation_id, answered=answered)
         if call is not None:
             self._calls[correlation_id] = call
         return call
 
-    def expire_and_keep(self: PendingCalls[Any], now: float) -> Any:
+    def expire_and_keep(self: Pending[Any], now: float) -> Any:
         expired = expire(self, now)
         self._calls.update(expired)
         return expired
 
-    PendingCalls.pop = pop_and_keep  # type: ignore[method-assign]
-    PendingCalls.expire = expire_and_keep  # type: ignore[method-assign]
+    Pending.pop = pop_and_keep  # type: ignore[method-assign]
+    Pending.expire = expire_and_keep  # type: ignore[method-assign]
 
 
 _BUGS = {

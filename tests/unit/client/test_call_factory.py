@@ -9,7 +9,8 @@ from typing import Any
 import numpy
 import pytest
 
-from rpcsvc.client.calls import CallFactory, PendingCall
+from rpcsvc.client.calls import CallFactory
+from rpcsvc.client.messages import Call
 from rpcsvc.errors import ConfigurationError, EncodingError, RequestTooLarge
 from rpcsvc.settings.client import ClientOptions
 from rpcsvc.wire import jsonrpc
@@ -17,17 +18,17 @@ from rpcsvc.wire import jsonrpc
 LARGE = b"0123456789abcdef" * 2048
 
 
-def make(*args: Any, **kwargs: Any) -> PendingCall:
+def make(*args: Any, **kwargs: Any) -> Call:
     return CallFactory(ClientOptions()).make("f", args, kwargs, None, lambda _: Future())
 
 
-def request_of(call: PendingCall) -> jsonrpc.Request:
+def request_of(call: Call) -> jsonrpc.Request:
     message = jsonrpc.parse(whole(call))
     assert isinstance(message, jsonrpc.Request)
     return message
 
 
-def whole(call: PendingCall) -> bytes:
+def whole(call: Call) -> bytes:
     return call.body or jsonrpc.encode_request(call.call_id, call.method, call.params)
 
 

@@ -43,16 +43,16 @@ class World:
             look()
             if self.evidence.is_over(started):
                 return self.clock() - started
-            self.clock.turn(self.evidence.look_in())
+            self.clock.turn(self.evidence.ask_in())
         raise AssertionError(f"not over within {within} s")
 
     def nobody(self) -> None:
         """A look finds messages, and nobody who takes them."""
-        self.evidence.looked(3, 0)
+        self.evidence.observed(3, 0)
 
     def nothing(self) -> None:
         """A look finds no message and no consumer."""
-        self.evidence.looked(0, 0)
+        self.evidence.observed(0, 0)
 
 
 # ---- may a call be sent? ----------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def test_nothing_is_sent_before_a_server_was_seen() -> None:
     assert not World().evidence.lets_send()
 
 
-@pytest.mark.parametrize("seen", [lambda evidence: evidence.answered(), lambda evidence: evidence.looked(0, 2)])
+@pytest.mark.parametrize("seen", [lambda evidence: evidence.answered(), lambda evidence: evidence.observed(0, 2)])
 def test_a_reply_or_a_consumer_lets_calls_be_sent_for_a_second(seen: Callable[[Evidence], None]) -> None:
     world = World()
     seen(world.evidence)
@@ -81,7 +81,7 @@ def test_a_reply_or_a_consumer_lets_calls_be_sent_for_a_second(seen: Callable[[E
         lambda evidence: evidence.connected(),
         lambda evidence: evidence.lost(),
         lambda evidence: evidence.missing(),
-        lambda evidence: evidence.looked(1, 0),
+        lambda evidence: evidence.observed(1, 0),
     ],
     ids=["a new connection", "a deleted queue", "no queue", "no consumer"],
 )
@@ -95,8 +95,8 @@ def test_what_was_seen_before_does_not_let_calls_be_sent(event: Callable[[Eviden
 def test_the_number_of_workers_is_that_of_the_last_look_that_saw_some() -> None:
     evidence = World().evidence
     assert (evidence.consumers, evidence.has_counted) == (1, False)
-    evidence.looked(0, 5)
-    evidence.looked(3, 0)
+    evidence.observed(0, 5)
+    evidence.observed(3, 0)
     assert (evidence.consumers, evidence.has_counted) == (5, True)
     evidence.connected()
     assert (evidence.consumers, evidence.has_counted) == (5, False)
@@ -126,7 +126,7 @@ def test_a_queue_without_messages_and_consumers_is_looked_at_again_half_a_second
     world = World()
     world.nothing()
     world.clock.turn(0.3)
-    world.evidence.looked(0, 2)
+    world.evidence.observed(0, 2)
     assert world.evidence.lets_send()
     assert not world.evidence.is_over(0.0)
 
@@ -184,7 +184,7 @@ def test_after_a_minute_servers_are_not_expected_back() -> None:
         assert world.seconds_until_over(world.nobody) == pytest.approx(10.0, abs=0.3)
 
         world = World()
-        world.evidence.looked(0, 1)
+        world.evidence.observed(0, 1)
         event(world.evidence)
         world.clock.turn(REMEMBERED + 1.0)
         assert world.seconds_until_over(world.nobody) < 0.3
@@ -195,7 +195,7 @@ def test_a_server_that_comes_back_ends_the_absence() -> None:
     world.evidence.answered()
     world.nobody()
     world.clock.turn(9.0)
-    world.evidence.looked(5, 1)
+    world.evidence.observed(5, 1)
     assert world.evidence.absence is None
     world.clock.turn(2.0)
     assert world.seconds_until_over(world.nobody) == pytest.approx(10.0, abs=0.3)
@@ -206,10 +206,10 @@ def test_an_empty_queue_that_calls_went_to_has_a_server_that_finishes_them() -> 
     world.evidence.answered()
     for _ in range(200):
         world.clock.turn(0.5)
-        world.evidence.looked(0, 0, has_calls=True)
+        world.evidence.observed(0, 0, has_calls=True)
         assert world.evidence.absence is None
         assert not world.evidence.lets_send()
-    world.evidence.looked(2, 0, has_calls=True)
+    world.evidence.observed(2, 0, has_calls=True)
     assert world.evidence.absence == "nobody consumes the queue"
     assert world.seconds_until_over(world.nobody) == pytest.approx(10.0, abs=0.3), "it was there until a moment ago"
 
@@ -217,11 +217,11 @@ def test_an_empty_queue_that_calls_went_to_has_a_server_that_finishes_them() -> 
 def test_looks_come_quickly_at_first_and_then_four_times_a_second() -> None:
     world = World()
     world.nobody()
-    assert world.evidence.look_in() == 0.05
+    assert world.evidence.ask_in() == 0.05
     world.clock.turn(1.0)
-    assert world.evidence.look_in() == 0.125
+    assert world.evidence.ask_in() == 0.125
     world.clock.turn(60.0)
-    assert world.evidence.look_in() == 0.25
+    assert world.evidence.ask_in() == 0.25
 
 
 # ---- a queue that is gone ---------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_a_queue_that_was_missing_is_known_to_have_been_until_somebody_has_seen_
     evidence = World().evidence
     evidence.missing()
     assert (evidence.absence, evidence.queue_was_gone) == ("the queue does not exist", True)
-    evidence.looked(0, 1)
+    evidence.observed(0, 1)
     assert (evidence.absence, evidence.queue_was_gone) == (None, True)
     evidence.connected()
     assert not evidence.queue_was_gone
@@ -275,7 +275,7 @@ def test_where_looks_are_refused_the_number_of_workers_is_assumed_unless_it_was_
     evidence = World().evidence
     evidence.refused()
     assert (evidence.consumers, evidence.has_counted) == (UNKNOWN_WORKERS, True)
-    evidence.looked(0, 3)
+    evidence.observed(0, 3)
     evidence.refused()
     assert evidence.consumers == 3
 
@@ -300,9 +300,9 @@ def test_somebody_appears_first_and_after_each_absence_and_not_with_every_reply(
     for event, appeared in (
         (Evidence.answered, 1),
         (Evidence.answered, 1),
-        (lambda evidence: evidence.looked(0, 2), 1),
-        (lambda evidence: evidence.looked(1, 0), 1),
-        (lambda evidence: evidence.looked(1, 2), 2),
+        (lambda evidence: evidence.observed(0, 2), 1),
+        (lambda evidence: evidence.observed(1, 0), 1),
+        (lambda evidence: evidence.observed(1, 2), 2),
         (Evidence.missing, 2),
         (Evidence.answered, 3),
         (Evidence.connected, 3),

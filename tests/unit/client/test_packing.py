@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import examples
 
-from rpcsvc.client.packing import PACK_TARGET, Pack, Packer
+from rpcsvc.client import messages
+from rpcsvc.client.messages import Message
+from rpcsvc.client.packing import PACK_TARGET, Packer, Share
 from rpcsvc.errors import (
     DecodingError,
     InvalidParams,
@@ -20,54 +23,49 @@ from rpcsvc.errors import (
     NoServer,
     RequestTooLarge,
     ResultNotEncodable,
-    RpcTimeout,
     WorkerLost,
 )
 from rpcsvc.wire import jsonrpc, values
+from rpcsvc.wire.many.answer import Understanding
 from rpcsvc.wire.many.request import read
 
 BOUNDED = examples(40)
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """A call that waits, and its outcome."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class Call(messages.Call):
+    """A call that waits, and its outcomes."""
 
     argument: Any
-    method: str = "f"
-    timeout: float = 10.0
-    started: float = 0.0
     outcomes: list[Any] = field(default_factory=list)
 
-    @property
-    def call_id(self) -> str:
-        return str(self.argument)
 
-    @property
-    def params(self) -> bytes:
-        return values.encode([self.argument])
+def make(argument: Any, method: str = "f", *, timeout: float = 10.0, started: float = 0.0, outcomes: Any = ()) -> Call:
+    params = values.encode([argument])
+    outcome = cast(Any, None)
+    return Call(
+        str(argument), method, params, True, timeout, started, outcome, "q", argument=argument, outcomes=list(outcomes)
+    )
 
 
 @dataclass(slots=True, eq=False)
-class Message:
+class Sent:
     """An `rpc.map` that went out."""
 
-    method: str
     arguments: list[Any]
-    timeout: float
-    started: float
-    outcome: Pack
+    method: str
+    message: Message
+    packer: Packer
 
+    @property
+    def timeout(self) -> float:
+        return self.message.calls[0].timeout
 
-@dataclass(slots=True, eq=False)
-class Timer:
-    """Something that is to be done later."""
+    def set_result(self, result: Any) -> None:
+        self.packer.answered(self.message, result)
 
-    then: Callable[[], None]
-    is_cancelled: bool = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
+    def set_exception(self, error: BaseException) -> None:
+        self.packer.failed(self.message, error)
 
 
 class FakeCarrier:
@@ -75,43 +73,49 @@ class FakeCarrier:
 
     def __init__(self, workers: int = 2) -> None:
         self.consumers = workers
-        self.alone: list[Call] = []
-        self.packs: list[Message] = []
-        self.ended = 0
-        self.timers: list[Timer] = []
+        self.alone: list[messages.Call] = []
+        self.packs: list[Sent] = []
+        self.now = 100.0
+        self.wakes: list[float] = []
+        self.understanding = Understanding()
 
-    def workers(self) -> int:
-        return self.consumers
+    def packer(self) -> Packer:
+        self.waits = Packer(self, lambda: self.now, lambda: self.consumers, self.understanding)
+        return self.waits
 
-    def awaits(self, call: Call) -> bool:
+    def awaits(self, call: messages.Call) -> bool:
+        assert isinstance(call, Call)
         return not call.outcomes
 
-    def send_alone(self, call: Call) -> None:
+    def send_alone(self, call: messages.Call) -> None:
         self.alone.append(call)
 
-    def send_pack(self, params: bytes, timeout: float, started: float, outcome: Pack) -> None:
+    def send_shared(self, calls: Sequence[messages.Call], params: bytes, kind: Packer, share: Share) -> None:
         asked = read((), values.decode(params))
-        self.packs.append(Message(asked.method, [args[0] for args in asked.each()], timeout, started, outcome))
+        message = Message("m", kind, "q", "rpc.map", params, calls[0].deadline, calls, waiting=len(calls), share=share)
+        self.packs.append(Sent([args[0] for args in asked.each()], asked.method, message, kind))
 
-    def later(self, seconds: float, then: Callable[[], None]) -> Timer:
-        timer = Timer(then)
-        self.timers.append(timer)
-        return timer
+    def wake_at(self, moment: float) -> None:
+        assert moment >= self.now
+        self.wakes.append(moment)
+
+    @property
+    def waits_for_a_wave(self) -> bool:
+        return self.waits.next_wave < inf
 
     def let_time_pass(self) -> None:
-        """Every timer that runs goes off."""
-        timers, self.timers = self.timers, []
-        for timer in timers:
-            if not timer.is_cancelled:
-                timer.then()
+        """What is waited for has not come in time."""
+        if self.waits_for_a_wave:
+            assert self.waits.next_wave == self.wakes[-1]
+            self.now = self.waits.next_wave
+            self.waits.tick(self.now)
 
-    def pack_ended(self) -> None:
-        self.ended += 1
-
-    def resolve(self, call: Call, result: Any) -> None:
+    def resolve(self, call: messages.Call, result: Any) -> None:
+        assert isinstance(call, Call)
         call.outcomes.append(result)
 
-    def fail(self, call: Call, error: BaseException) -> None:
+    def fail(self, call: messages.Call, error: BaseException) -> None:
+        assert isinstance(call, Call)
         call.outcomes.append(error)
 
     @property
@@ -125,7 +129,7 @@ class FakeCarrier:
         packs, self.packs, self.alone = self.packs, [], []
         for message in packs:
             at = [index for index, argument in enumerate(message.arguments) if argument in errors]
-            message.outcome.set_result(
+            message.set_result(
                 {
                     "results": message.arguments,
                     "errors": [[index, failed] for index in at],
@@ -139,7 +143,7 @@ class FakeCarrier:
         self.packs, self.alone = [], []
 
 
-def tick(packer: Packer, count: int, make: Callable[[int], Call] = Call) -> list[Call]:
+def tick(packer: Packer, count: int, make: Callable[[int], Call] = make) -> list[Call]:
     """`count` calls in one tick of the loop."""
     calls = [make(number) for number in range(count)]
     for call in calls:
@@ -150,7 +154,7 @@ def tick(packer: Packer, count: int, make: Callable[[int], Call] = Call) -> list
 
 def learned(carrier: FakeCarrier, *, each: float = 1e-6) -> Packer:
     """A packer that has seen how long the calls of `f` take."""
-    packer = Packer(carrier)
+    packer = carrier.packer()
     for _ in range(40):
         tick(packer, 400)
         carrier.answer(each=each)
@@ -161,16 +165,16 @@ def learned(carrier: FakeCarrier, *, each: float = 1e-6) -> Packer:
 
 
 def test_the_first_call_of_a_tick_asks_for_a_flush_and_the_others_do_not() -> None:
-    packer = Packer(FakeCarrier())
+    packer = FakeCarrier().packer()
 
-    assert [packer.add(Call(n)) for n in range(3)] == [True, False, False]
+    assert [packer.add(make(n)) for n in range(3)] == [True, False, False]
     packer.flush()
-    assert packer.add(Call(3))
+    assert packer.add(make(3))
 
 
 def test_a_few_calls_of_a_method_that_is_not_known_go_at_once_and_one_is_measured() -> None:
     carrier = FakeCarrier()
-    calls = tick(Packer(carrier), 4)
+    calls = tick(carrier.packer(), 4)
 
     assert [message.arguments for message in carrier.packs] == [[0]]
     assert carrier.alone == calls[1:]
@@ -178,7 +182,7 @@ def test_a_few_calls_of_a_method_that_is_not_known_go_at_once_and_one_is_measure
 
 def test_calls_that_come_one_by_one_travel_alone_and_are_measured_now_and_then_only() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     probes = 0
     for _ in range(1000):
         tick(packer, 1)
@@ -190,7 +194,7 @@ def test_calls_that_come_one_by_one_travel_alone_and_are_measured_now_and_then_o
 
 def test_the_rest_of_a_burst_waits_for_what_the_first_one_took_and_grows_with_what_is_known() -> None:
     carrier = FakeCarrier(workers=2)
-    packer = Packer(carrier)
+    packer = carrier.packer()
     calls = tick(packer, 10_000)
     assert carrier.sizes == [1, 1, 1, 1]
 
@@ -203,12 +207,12 @@ def test_the_rest_of_a_burst_waits_for_what_the_first_one_took_and_grows_with_wh
     assert max(carrier.sizes) == 2000, "it is known how quick they are: all that is left goes"
     carrier.answer()
     assert sum(call.outcomes == [call.argument] for call in calls) == 10_000 - alone
-    assert all(timer.is_cancelled for timer in carrier.timers)
+    assert not carrier.waits_for_a_wave
 
 
 def test_without_an_answer_the_next_wave_goes_all_the_same_and_each_is_wider() -> None:
     carrier = FakeCarrier(workers=2)
-    packer = Packer(carrier)
+    packer = carrier.packer()
     calls = tick(packer, 100)
     sent = []
     while len(carrier.sizes) < 100:
@@ -224,7 +228,7 @@ def test_without_an_answer_the_next_wave_goes_all_the_same_and_each_is_wider() -
 
 def test_slow_calls_that_waited_go_alone_as_soon_as_that_is_known() -> None:
     carrier = FakeCarrier(workers=2)
-    packer = Packer(carrier)
+    packer = carrier.packer()
     tick(packer, 100)
     carrier.answer(each=0.5)
 
@@ -234,22 +238,22 @@ def test_slow_calls_that_waited_go_alone_as_soon_as_that_is_known() -> None:
 
 def test_the_answer_to_an_earlier_wave_starts_no_second_one() -> None:
     carrier = FakeCarrier(workers=2)
-    packer = Packer(carrier)
+    packer = carrier.packer()
     tick(packer, 10_000)
     carrier.let_time_pass()
     sent = len(carrier.sizes)
     first, second = carrier.packs
     result = {"results": [0], "errors": [], "seconds": 1e-6, "bytes": 8, "alone": False}
 
-    first.outcome.set_result(result)
+    first.set_result(result)
     assert len(carrier.sizes) == sent
-    second.outcome.set_result(result)
+    second.set_result(result)
     assert len(carrier.sizes) == sent + 4
 
 
 def test_calls_given_up_while_they_wait_are_not_sent() -> None:
     carrier = FakeCarrier(workers=1)
-    packer = Packer(carrier)
+    packer = carrier.packer()
     calls = tick(packer, 20)
     for call in calls[1:19]:
         call.outcomes.append("given up")
@@ -261,7 +265,7 @@ def test_calls_given_up_while_they_wait_are_not_sent() -> None:
 
 def test_what_waits_when_the_connection_is_lost_is_left_to_who_sends_it_again() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     tick(packer, 100)
     carrier.forget_what_was_sent()
     packer.forget()
@@ -275,12 +279,12 @@ def test_what_waits_when_the_connection_is_lost_is_left_to_who_sends_it_again() 
 )
 def test_whatever_the_first_one_is_answered_the_others_are_sent(result: Any) -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     tick(packer, 100)
     (first,) = carrier.packs
-    first.outcome.set_result(result)
+    first.set_result(result)
     carrier.let_time_pass()
-    while any(not timer.is_cancelled for timer in carrier.timers):
+    while carrier.waits_for_a_wave:
         carrier.let_time_pass()
 
     again = 1 if result is None else 0  # what answers so knows no messages of many calls: the first goes by itself too
@@ -292,18 +296,17 @@ def test_whatever_the_first_one_is_answered_the_others_are_sent(result: Any) -> 
     [
         MethodNotFound("no", data={"method": "f"}),
         MethodNotFound("Method not found"),
-        RpcTimeout("f", 1.0, "1"),
         WorkerLost("gone"),
     ],
     ids=repr,
 )
 def test_whatever_becomes_of_the_first_one_the_others_are_sent(error: Exception) -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     calls = tick(packer, 100)
     (first,) = carrier.packs
-    first.outcome.set_exception(error)
-    while any(not timer.is_cancelled for timer in carrier.timers):
+    first.set_exception(error)
+    while carrier.waits_for_a_wave:
         carrier.let_time_pass()
 
     sent = {id(call) for call in carrier.alone} | {id(calls[n]) for message in carrier.packs for n in message.arguments}
@@ -368,7 +371,7 @@ def test_calls_found_to_be_slow_are_not_packed_any_more_at_once() -> None:
 
 def test_calls_of_a_function_that_must_not_run_twice_never_travel_together() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     for _ in range(20):
         tick(packer, 400)
         assert max(carrier.sizes) == 1
@@ -377,7 +380,7 @@ def test_calls_of_a_function_that_must_not_run_twice_never_travel_together() -> 
 
 def test_while_calls_travel_alone_one_is_measured_every_so_often() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     probes = 0
     for _ in range(1000):
         tick(packer, 1)
@@ -401,7 +404,7 @@ def test_a_method_that_was_slow_once_is_packed_again_when_it_is_found_to_be_quic
 def test_methods_and_time_outs_are_not_mixed_in_a_message() -> None:
     carrier = FakeCarrier(workers=1)
     packer = learned(carrier)
-    tick(packer, 60, lambda n: Call(n, timeout=1.0 if n % 2 else 2.0, method="f" if n % 3 else "g"))
+    tick(packer, 60, lambda n: make(n, timeout=1.0 if n % 2 else 2.0, method="f" if n % 3 else "g"))
 
     assert {message.method for message in carrier.packs if len(message.arguments) > 1} == {"f"}
     for message in carrier.packs:
@@ -409,39 +412,31 @@ def test_methods_and_time_outs_are_not_mixed_in_a_message() -> None:
         assert {"f" if n % 3 else "g" for n in message.arguments} == {message.method}
 
 
-def test_a_message_is_as_old_as_the_oldest_of_its_calls() -> None:
-    carrier = FakeCarrier(workers=1)
-    packer = learned(carrier)
-    tick(packer, 3, lambda n: Call(n, started=5.049 - n / 100))
-
-    (message,) = carrier.packs
-    assert message.started == pytest.approx(5.029)
-
-
 def test_a_call_that_waited_long_before_it_was_sent_takes_no_time_from_those_made_later() -> None:
     carrier = FakeCarrier(workers=1)
     packer = learned(carrier)
-    tick(packer, 100, lambda n: Call(n, started=100.0 if n < 50 else 105.0))
+    tick(packer, 100, lambda n: make(n, started=100.0 if n < 50 else 105.0))
 
-    assert [(message.started, len(message.arguments)) for message in carrier.packs] == [(100.0, 50), (105.0, 50)]
+    started = [(sent.message.calls[0].started, len(sent.arguments)) for sent in carrier.packs]
+    assert started == [(100.0, 50), (105.0, 50)]
 
 
 def test_calls_that_were_given_up_before_the_flush_are_not_sent() -> None:
     carrier = FakeCarrier(workers=1)
     packer = learned(carrier)
-    tick(packer, 10, lambda n: Call(n, outcomes=["given up"] if n % 2 else []))
+    tick(packer, 10, lambda n: make(n, outcomes=["given up"] if n % 2 else []))
     assert [message.arguments for message in carrier.packs] == [[0, 2, 4, 6, 8]]
 
     carrier.forget_what_was_sent()
-    tick(packer, 3, lambda n: Call(n, outcomes=["given up"]))
+    tick(packer, 3, lambda n: make(n, outcomes=["given up"]))
     assert carrier.sizes == []
 
 
 def test_a_caller_that_invents_methods_does_not_fill_the_memory() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
+    packer = carrier.packer()
     for number in range(5000):
-        tick(packer, 1, lambda n, name=f"m{number}": Call(n, method=name))  # type: ignore[misc]
+        tick(packer, 1, lambda n, name=f"m{number}": make(n, method=name))  # type: ignore[misc]
 
     assert len(packer._sizers) <= 1000
 
@@ -479,24 +474,16 @@ def test_an_error_is_that_of_its_call_and_the_others_have_their_results() -> Non
 def test_a_message_that_fails_as_a_whole_fails_each_call(error: Exception) -> None:
     carrier = FakeCarrier()
     calls = packed(3, carrier)
-    carrier.packs[0].outcome.set_exception(error)
+    carrier.packs[0].set_exception(error)
 
     assert [call.outcomes for call in calls] == [[error]] * 3
-
-
-def test_the_time_out_of_a_message_ends_no_call_since_each_keeps_its_own() -> None:
-    carrier = FakeCarrier()
-    calls = packed(3, carrier)
-    carrier.packs[0].outcome.set_exception(RpcTimeout("rpc.map", 1.0, "7"))
-
-    assert [call.outcomes for call in calls] == [[], [], []]
 
 
 def test_results_too_large_together_are_asked_for_one_by_one() -> None:
     carrier = FakeCarrier()
     calls = packed(3, carrier)
     (message,) = carrier.packs
-    message.outcome.set_exception(ResultNotEncodable("the result takes too many bytes"))
+    message.set_exception(ResultNotEncodable("the result takes too many bytes"))
 
     assert carrier.alone == calls
     assert [call.outcomes for call in calls] == [[], [], []]
@@ -505,7 +492,7 @@ def test_results_too_large_together_are_asked_for_one_by_one() -> None:
 def test_arguments_too_large_together_are_sent_one_by_one() -> None:
     carrier = FakeCarrier()
     calls = packed(3, carrier)
-    carrier.packs[0].outcome.set_exception(RequestTooLarge(3000, 2000))
+    carrier.packs[0].set_exception(RequestTooLarge(3000, 2000))
 
     assert carrier.alone == calls
     assert [call.outcomes for call in calls] == [[], [], []]
@@ -516,7 +503,7 @@ def test_a_message_of_larger_calls_than_those_before_is_cut() -> None:
     carrier.consumers = 1
     packer = learned(carrier)
     carrier.packs.clear()
-    calls = [Call("x" * 30_000 + str(number)) for number in range(200)]
+    calls = [make("x" * 30_000 + str(number)) for number in range(200)]
     for call in calls:
         packer.add(call)
     packer.flush()
@@ -529,9 +516,9 @@ def test_a_message_of_larger_calls_than_those_before_is_cut() -> None:
 
 def test_a_single_result_that_is_too_large_is_not_asked_for_again() -> None:
     carrier = FakeCarrier()
-    (call,) = tick(Packer(carrier), 1)
+    (call,) = tick(carrier.packer(), 1)
     error = ResultNotEncodable("the result takes too many bytes")
-    carrier.packs[0].outcome.set_exception(error)
+    carrier.packs[0].set_exception(error)
 
     assert call.outcomes == [error]
     assert carrier.alone == []
@@ -541,18 +528,9 @@ def test_a_single_result_that_is_too_large_is_not_asked_for_again() -> None:
 def test_an_answer_that_is_none_fails_each_call(result: Any) -> None:
     carrier = FakeCarrier()
     calls = packed(2, carrier)
-    carrier.packs[0].outcome.set_result(result)
+    carrier.packs[0].set_result(result)
 
     assert [type(call.outcomes[0]) for call in calls] == [DecodingError, DecodingError]
-
-
-def test_a_pack_takes_whatever_comes_because_the_table_of_calls_sees_that_it_comes_once() -> None:
-    carrier = FakeCarrier()
-    packed(2, carrier)
-    (message,) = carrier.packs
-    carrier.answer()
-
-    assert not message.outcome.done()
 
 
 @BOUNDED
@@ -565,7 +543,7 @@ def test_every_call_has_exactly_one_outcome_and_it_is_its_own(
     ticks: list[tuple[int, float, bool]], workers: int, failing: set[int]
 ) -> None:
     carrier = FakeCarrier(workers)
-    packer = Packer(carrier)
+    packer = carrier.packer()
     for count, each, alone in ticks:
         calls = tick(packer, count)
         sent_alone = []
@@ -585,14 +563,14 @@ def test_every_call_has_exactly_one_outcome_and_it_is_its_own(
 
 def test_a_server_that_knows_no_shared_messages_gets_every_call_by_itself_from_then_on() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
-    first = [Call(number) for number in range(3)]
+    packer = carrier.packer()
+    first = [make(number) for number in range(3)]
     for call in first:
         packer.add(call)
     packer.flush()
 
-    carrier.packs[0].outcome.set_exception(MethodNotFound("Method not found"))
-    later = [Call(number) for number in range(1000)]
+    carrier.packs[0].set_exception(MethodNotFound("Method not found"))
+    later = [make(number) for number in range(1000)]
     for call in later:
         packer.add(call)
     packer.flush()
@@ -604,13 +582,13 @@ def test_a_server_that_knows_no_shared_messages_gets_every_call_by_itself_from_t
 
 def test_a_method_that_the_server_misses_does_not_end_packing_for_the_others() -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
-    packer.add(Call(1, method="fibb"))
+    packer = carrier.packer()
+    packer.add(make(1, method="fibb"))
     packer.flush()
 
-    carrier.packs[0].outcome.set_exception(MethodNotFound("no", data={"method": "fibb"}))
+    carrier.packs[0].set_exception(MethodNotFound("no", data={"method": "fibb"}))
 
-    assert packer.is_understood
+    assert carrier.understanding.is_given
     assert [call.argument for call in carrier.alone] == [1]
 
 
@@ -621,22 +599,22 @@ def test_a_method_that_the_server_misses_does_not_end_packing_for_the_others() -
 )
 def test_calls_go_alone_however_a_server_of_another_make_says_that_it_knows_no_such_message(error: Exception) -> None:
     carrier = FakeCarrier()
-    packer = Packer(carrier)
-    first = [Call(number) for number in range(3)]
+    packer = carrier.packer()
+    first = [make(number) for number in range(3)]
     for call in first:
         packer.add(call)
     packer.flush()
     for message in list(carrier.packs):
-        message.outcome.set_exception(error)
+        message.set_exception(error)
 
     assert set(map(id, carrier.alone)) == set(map(id, first))
-    assert not packer.is_understood
+    assert not carrier.understanding.is_given
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("too large"), DecodingError("no response")], ids=repr)
 def test_servers_that_have_understood_once_are_believed_what_they_say_later(error: Exception) -> None:
     carrier = FakeCarrier()
     calls = packed(3, carrier)
-    carrier.packs[0].outcome.set_exception(error)
+    carrier.packs[0].set_exception(error)
 
     assert [call.outcomes for call in calls] == [[error]] * 3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.examples import examples
 
-from rpcsvc.client.pending import REMEMBERED, PendingCalls, ReplyCounts
+from rpcsvc.client.pending import REMEMBERED, Ended, Pending, ReplyCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class EveryHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pending: PendingCalls[Call] = PendingCalls()
+        self.memory = Ended()
+        self.pending: Pending[Call] = Pending(self.memory)
         self.now = 0.0
         self.waiting: dict[str, Call] = {}
         self.ended: dict[str, bool] = {}
@@ -40,7 +42,7 @@ class EveryHistory(RuleBasedStateMachine):
     @initialize()
     def nothing_waits_at_first(self) -> None:
         assert len(self.pending) == 0
-        assert self.pending.next_deadline() is None
+        assert self.pending.next_deadline() == inf
 
     @rule(correlation_id=ids, timeout=st.integers(0, 20))
     def call(self, correlation_id: str, timeout: int) -> None:
@@ -56,7 +58,7 @@ class EveryHistory(RuleBasedStateMachine):
             assert call is self._end(correlation_id, answered=True)
             return
         assert call is None
-        self.pending.count_dropped(correlation_id)
+        self.memory.count_dropped(correlation_id)
         match self.ended.get(correlation_id):
             case True:
                 self.expected.duplicate += 1
@@ -94,14 +96,14 @@ class EveryHistory(RuleBasedStateMachine):
 
     @invariant()
     def the_table_knows_who_waits(self) -> None:
-        assert self.pending.ids() == self.waiting.keys()
+        assert self.pending.values() == list(self.waiting.values())
         assert len(self.pending) == len(self.waiting)
         assert all(correlation_id in self.pending for correlation_id in self.waiting)
         assert {key: self.pending.get(key) for key in self.waiting} == self.waiting
         assert not any(self.pending.get(key) for key in self.ended)
-        earliest = min((call.deadline for call in self.waiting.values()), default=None)
+        earliest = min((call.deadline for call in self.waiting.values()), default=inf)
         assert self.pending.next_deadline() == earliest
-        assert self.pending.dropped == self.expected
+        assert self.memory.dropped == self.expected
 
 
 TestEveryHistory = EveryHistory.TestCase
@@ -112,7 +114,8 @@ TestEveryHistory.settings = examples(30, stateful_step_count=40)
 
 
 def test_a_reply_that_comes_twice_is_a_duplicate_and_one_after_the_deadline_is_late() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    ended = Ended()
+    pending: Pending[Call] = Pending(ended)
     pending.add("answered", Call(1.0))
     pending.add("timed out", Call(1.0))
     pending.add("given up", Call(9.0))
@@ -121,13 +124,13 @@ def test_a_reply_that_comes_twice_is_a_duplicate_and_one_after_the_deadline_is_l
     pending.pop("given up", answered=False)
 
     for correlation_id in ["answered", "timed out", "given up", "never sent", "", None]:
-        pending.count_dropped(correlation_id)
+        ended.count_dropped(correlation_id)
 
-    assert pending.dropped == ReplyCounts(late=2, duplicate=1, unknown=3)
+    assert ended.dropped == ReplyCounts(late=2, duplicate=1, unknown=3)
 
 
 def test_a_look_at_a_call_does_not_end_it() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     call = Call(1.0)
     pending.add("a", call)
 
@@ -137,7 +140,7 @@ def test_a_look_at_a_call_does_not_end_it() -> None:
 
 
 def test_a_call_whose_deadline_is_now_has_expired() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     call = Call(5.0)
     pending.add("a", call)
 
@@ -147,7 +150,7 @@ def test_a_call_whose_deadline_is_now_has_expired() -> None:
 
 
 def test_the_next_deadline_is_that_of_a_call_that_still_waits() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     for number in range(10):
         pending.add(str(number), Call(float(number)))
     for number in range(7):
@@ -157,7 +160,7 @@ def test_the_next_deadline_is_that_of_a_call_that_still_waits() -> None:
 
 
 def test_calls_that_were_answered_long_before_their_deadlines_leave_nothing_behind() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     pending.add("slow", Call(1e9))
 
     most = 0
@@ -167,12 +170,12 @@ def test_calls_that_were_answered_long_before_their_deadlines_leave_nothing_behi
         most = max(most, len(pending._deadlines))
 
     assert most < 100
-    assert pending.ids() == {"slow"}
+    assert pending.values() == [Call(1e9)]
     assert pending.expire(1e9) == [("slow", Call(1e9))]
 
 
 def test_a_burst_that_was_answered_leaves_nothing_behind() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     for number in range(5_000):
         pending.add(str(number), Call(30.0))
     for number in range(5_000):
@@ -183,7 +186,7 @@ def test_a_burst_that_was_answered_leaves_nothing_behind() -> None:
 
 
 def test_calls_expire_in_order_after_many_others_were_answered() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     deadlines = [float(number * 7919 % 1009) for number in range(1009)]  # each once, in no order
     for deadline in deadlines:
         pending.add(str(deadline), Call(deadline))
@@ -195,29 +198,31 @@ def test_calls_expire_in_order_after_many_others_were_answered() -> None:
 
 
 def test_only_so_many_ended_calls_are_remembered_the_latest_of_them() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    ended = Ended()
+    pending: Pending[Call] = Pending(ended)
     for number in range(REMEMBERED + 10):
         pending.add(str(number), Call(0.0))
     pending.expire(0.0)
 
     for number in range(REMEMBERED + 10):
-        pending.count_dropped(str(number))
-    assert pending.dropped == ReplyCounts(late=REMEMBERED, unknown=10)
-    pending.count_dropped(str(REMEMBERED + 9))
-    pending.count_dropped("0")
-    assert pending.dropped == ReplyCounts(late=REMEMBERED + 1, unknown=11)
+        ended.count_dropped(str(number))
+    assert ended.dropped == ReplyCounts(late=REMEMBERED, unknown=10)
+    ended.count_dropped(str(REMEMBERED + 9))
+    ended.count_dropped("0")
+    assert ended.dropped == ReplyCounts(late=REMEMBERED + 1, unknown=11)
 
 
 def test_a_table_shows_how_many_wait_and_what_was_dropped() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    ended = Ended()
+    pending: Pending[Call] = Pending(ended)
     pending.add("a", Call(1.0))
-    pending.count_dropped("b")
+    ended.count_dropped("b")
 
-    assert repr(pending) == "<PendingCalls: 1 waiting, dropped ReplyCounts(late=0, duplicate=0, unknown=1)>"
+    assert repr(pending) == "<Pending: 1 waiting, dropped ReplyCounts(late=0, duplicate=0, unknown=1)>"
 
 
 def test_the_waiting_calls_can_be_listed() -> None:
-    pending: PendingCalls[Call] = PendingCalls()
+    pending: Pending[Call] = Pending()
     waiting, answered = Call(1.0), Call(2.0)
     pending.add("a", waiting)
     pending.add("b", answered)

@@ -3,7 +3,7 @@
 - `sync`, `aio`: the two clients.
 - `calls`: one call, numbered, checked and encoded.
 - `messages`: the two words: what travels, and what somebody waits for.
-- `engine`: the life of a call, as one table; pure. `orders` carries out what the table orders, `routes` has what is known
+- `engine`: the life of a call, as one table; pure. `orders` carries out what it orders, `routes` has what is known
   of one queue and its servers, `port` is what a driver has to do for it.
 - `evidence`: whether a server is there. `given_up`: what the servers have to be told.
 - `pending`: what waits for a reply. `reserve`: how long it may wait in the queue.

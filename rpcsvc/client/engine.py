@@ -53,7 +53,7 @@ LIFE: Final[Mapping[tuple[State, Event], tuple[State, Order]]] = {
     (S, Event.ANSWERED): (D, Order.GIVE_OUT),
     (S, Event.RETURNED): (H, Order.UNMARK),
     (S, Event.QUEUE_GONE): (H, Order.HOLD),
-    (S, Event.LOST): (H, Order.COUNT),
+    (S, Event.LOST): (D, Order.COUNT),
     (S, Event.REFUSED): (D, Order.FAIL),
     (S, Event.ABANDONED): (D, Order.TELL),
 }

@@ -125,7 +125,7 @@ class Order(StrEnum):
     PUBLISH = "publish it"
     MARK = "note that its calls may have run"
     UNMARK = "note that they have not, by this publishing, and hold it back"
-    COUNT = "count a lost connection for its calls, and hold them back or give them up"
+    COUNT = "count a lost connection for its calls, and hold each back in a message of its own, or give it up"
     GIVE_OUT = "give its outcome to its calls"
     TAKE_BACK = "hold it back no more, and give its outcome to its calls"
     FAIL = "give the error to its calls"

@@ -210,9 +210,9 @@ class Route:
 
     def give_up(self, reply_to: str | None, call_id: str, deadline: float) -> None:
         """Note that nobody waits for a call, or message, that was sent under that callback queue."""
-        if reply_to is not None:
-            self.given_up.add(reply_to, call_id, deadline)
-            self.tell_soon()
+        assert reply_to is not None, "it was sent"
+        self.given_up.add(reply_to, call_id, deadline)
+        self.tell_soon()
 
     def tell_soon(self) -> None:
         """Have what is gathered told, together with what comes in the next moment."""

@@ -139,4 +139,4 @@ class Session:
                 lambda lost: None if self.connection.lost.done() else refused(str(lost.result()))
             )
         for message in messages:
-            self._telling.publish_to_exchange(CONTROL, message)
+            self._telling.publish("", message, exchange=CONTROL)

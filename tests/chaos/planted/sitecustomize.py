@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rpcsvc.amqp import Delivery, expendable
+from rpcsvc.amqp import expendable
 from rpcsvc.client.engine import Engine
 from rpcsvc.client.pending import Pending
 from rpcsvc.server.asked import Asked

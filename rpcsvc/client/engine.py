@@ -59,6 +59,7 @@ LIFE: Final[Mapping[tuple[State, Event], tuple[State, Order]]] = {
 }
 """What a message is after an event, and what is ordered. What is not here changes nothing."""
 
+_ANSWERED = Event.ANSWERED  # each reply needs it, and to look up a member takes as long as a step
 SILENCE = 10.0
 """Seconds in which servers are told nothing, after the broker refused what they were told."""
 
@@ -97,7 +98,7 @@ class Engine:
             desk.routes[options.queue] = Route(options, clock, self.line, port, desk)
         self._routes = desk.routes
         self._calls, self._shared, self._ended = desk.calls, desk.shared, desk.ended
-        self._orders = desk.by_name
+        self._life = {at: (after, desk.named(order)) for at, (after, order) in LIFE.items()}
         self._is_closed = False
         self._wake = math.inf
 
@@ -182,7 +183,7 @@ class Engine:
             outcome = error
         else:
             route.reserve.answered(message.method, self._clock() - message.calls[0].started)
-        self._step(message, Event.ANSWERED, outcome)
+        self._step(message, _ANSWERED, outcome)
         if route.held:
             route.pump()
 
@@ -330,10 +331,10 @@ class Engine:
 
     def _step(self, message: Message, event: Event, detail: Any = None) -> None:
         """Bring a message to its next state, and have done what is ordered then."""
-        change = LIFE.get((message.state, event))
+        change = self._life.get((message.state, event))
         if change is not None:
-            message.state, order = change
-            self._orders[order](message, detail)
+            message.state, carry_out = change
+            carry_out(message, detail)
 
     def __repr__(self) -> str:
         state = "connected" if self.line.callback_queue is not None else "not connected"

@@ -172,7 +172,6 @@ class Single:
         self._ends.fail(message.calls[0], error)
 
 
-@dataclass(slots=True, eq=False)
 class Message:
     """A message: what travels.
 
@@ -193,20 +192,33 @@ class Message:
         share: what its kind keeps of it.
     """
 
-    message_id: str
-    kind: Kind
-    queue: str
-    method: str
-    params: bytes
-    deadline: float
-    calls: Sequence[Call]
-    body: bytes | None = None
-    state: State = State.HELD
-    waiting: int = 1
-    is_given_up: bool = False
+    # Of the class until they differ: one is made for each single call, and slots would make that twice as dear.
+    state = State.HELD
+    is_given_up = False
     reply_to: str | None = None
-    is_again: bool = False
+    is_again = False
     share: Any = None
+
+    def __init__(  # noqa: PLR0917 names would cost each call some, too
+        self,
+        message_id: str,
+        kind: Kind,
+        queue: str,
+        method: str,
+        params: bytes,
+        deadline: float,
+        calls: Sequence[Call],
+        body: bytes | None = None,
+    ) -> None:
+        self.message_id = message_id
+        self.kind = kind
+        self.queue = queue
+        self.method = method
+        self.params = params
+        self.deadline = deadline
+        self.calls = calls
+        self.body = body
+        self.waiting = len(calls)
 
     @property
     def is_shared(self) -> bool:

@@ -9,7 +9,7 @@ carrying out an order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ..deadline import Clock
@@ -24,6 +24,9 @@ from .routes import Line, Route
 
 MOST_LOST = 3
 """How many connections may be lost over a call before it is given up: it may be one that the broker does not take."""
+
+
+_FREE, _WRITTEN = Event.FREE, Event.WRITTEN  # each call needs them, and to look up a member takes as long as a step
 
 
 class Step(Protocol):
@@ -72,9 +75,11 @@ class Orders:
         self.shared: Pending[Message] = Pending(self.ended)
         self.routes: dict[str, Route] = {}
         self.single = Single(self)
-        self.by_name: Mapping[Order, Callable[[Message, Any], None]] = {
-            order: getattr(self, f"_{order.name.lower()}") for order in Order
-        }
+
+    def named(self, order: Order) -> Callable[[Message, Any], None]:
+        """What carries out an order."""
+        method: Callable[[Message, Any], None] = getattr(self, f"_{order.name.lower()}")
+        return method
 
     # ---- for the routes
 
@@ -87,7 +92,7 @@ class Orders:
         if message.kind is self.single and not alone:
             self.send(message.calls[0], route)
         else:
-            self._step(message, Event.FREE)
+            self._step(message, _FREE)
 
     def queue_gone(self, route: Route) -> None:
         """The queue was deleted, and calls that lay in it are lost. Which ones nobody knows: all are sent again.
@@ -127,7 +132,7 @@ class Orders:
             message = Message(first.call_id, kind, first.queue, first.method, b"", first.deadline, calls, body)
         else:
             deadline = min(call.deadline for call in calls)
-            message = Message(self._number(), kind, first.queue, MAP, params, deadline, calls, waiting=len(calls))
+            message = Message(self._number(), kind, first.queue, MAP, params, deadline, calls)
             self.shared.add(message.message_id, message)
             self.wake_at(deadline)
         message.share = share
@@ -151,15 +156,14 @@ class Orders:
 
     def alone(self, call: Call) -> Message:
         """A message of one call."""
-        call.message = message = Message(
-            call.call_id, self.single, call.queue, call.method, call.params, call.deadline, (call,), call.body
-        )
+        call_id, queue, method, params = call.call_id, call.queue, call.method, call.params
+        call.message = message = Message(call_id, self.single, queue, method, params, call.deadline, (call,), call.body)
         return message
 
     def send(self, call: Call, route: Route) -> None:
         """Send a call that can be sent: by itself, or with others of this moment."""
         if route.packer is None or not call.is_packable:
-            self._step(call.message or self.alone(call), Event.FREE)
+            self._step(call.message or self.alone(call), _FREE)
             return
         call.message = None
         if route.packer.add(call):
@@ -169,7 +173,7 @@ class Orders:
         """Publish a message, or hold it back until that can be."""
         route = self.routes[message.queue]
         if route.is_ready:
-            self._step(message, Event.FREE)
+            self._step(message, _FREE)
         else:
             route.hold(message)
             route.pump()
@@ -219,7 +223,8 @@ class Orders:
         if seconds <= 0:
             return  # the clock is about to end it
         calls, route = message.calls, self.routes[message.queue]
-        message.is_again = calls[0].may_have_run or (len(calls) > 1 and any(call.may_have_run for call in calls))
+        if calls[0].may_have_run or len(calls) > 1:
+            message.is_again = any(call.may_have_run for call in calls)
         try:
             body = message.body or jsonrpc.encode_request(message.message_id, message.method, message.params)
             if len(body) > self._limit.most:
@@ -231,7 +236,7 @@ class Orders:
             self._step(message, Event.REFUSED, error)
         else:
             if is_written:
-                self._step(message, Event.WRITTEN)
+                self._step(message, _WRITTEN)
                 return
             message.body, message.params = body, b""  # once is enough of what is large
             if message.kind is self.single:
@@ -262,12 +267,15 @@ class Orders:
         self._give_out(message, outcome)
 
     def _give_out(self, message: Message, outcome: Any) -> None:
-        if message.is_shared:
+        calls, kind = message.calls, message.kind
+        if len(calls) > 1:
             self.shared.pop(message.message_id, answered=True)
         if isinstance(outcome, RpcError):
-            message.kind.failed(message, outcome)
+            kind.failed(message, outcome)
+        elif kind is self.single:
+            self.resolve(calls[0], outcome)  # as it would; most calls come through here
         else:
-            message.kind.answered(message, outcome)
+            kind.answered(message, outcome)
         message.calls = ()
 
     def _fail(self, message: Message, error: RpcError) -> None:

@@ -74,8 +74,7 @@ def test_the_first_call_of_a_method_is_measured_under_its_own_id() -> None:
     (call,) = tick(world, 1)
     (message,) = world.port.published
     assert (message.message_id, message.method) == (call.call_id, "f")
-    assert jsonrpc.methods(message.body or b"") == ["f"]
-    assert b"rpc.map" in (message.body or b"")
+    assert b'"method":"rpc.map"' in (message.body or b"")
     world.answer(call.call_id, {**answer_to(message), "results": [7]})
     assert world.port.results == {call.call_id: 7}
 

@@ -92,7 +92,8 @@ class FakeCarrier:
 
     def send_shared(self, calls: Sequence[messages.Call], params: bytes, kind: Packer, share: Share) -> None:
         asked = read((), values.decode(params))
-        message = Message("m", kind, "q", "rpc.map", params, calls[0].deadline, calls, waiting=len(calls), share=share)
+        message = Message("m", kind, "q", "rpc.map", params, calls[0].deadline, calls)
+        message.share = share
         self.packs.append(Sent([args[0] for args in asked.each()], asked.method, message, kind))
 
     def wake_at(self, moment: float) -> None:

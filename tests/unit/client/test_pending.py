@@ -200,16 +200,16 @@ def test_calls_expire_in_order_after_many_others_were_answered() -> None:
 def test_only_so_many_ended_calls_are_remembered_the_latest_of_them() -> None:
     ended = Ended()
     pending: Pending[Call] = Pending(ended)
-    for number in range(REMEMBERED + 10):
+    for number in range(3 * REMEMBERED + 10):
         pending.add(str(number), Call(0.0))
     pending.expire(0.0)
 
-    for number in range(REMEMBERED + 10):
+    for number in range(3 * REMEMBERED + 10):
         ended.count_dropped(str(number))
-    assert ended.dropped == ReplyCounts(late=REMEMBERED, unknown=10)
-    ended.count_dropped(str(REMEMBERED + 9))
+    assert ended.dropped == ReplyCounts(late=REMEMBERED + 10, unknown=2 * REMEMBERED)
+    ended.count_dropped(str(3 * REMEMBERED + 9))
     ended.count_dropped("0")
-    assert ended.dropped == ReplyCounts(late=REMEMBERED + 1, unknown=11)
+    assert ended.dropped == ReplyCounts(late=REMEMBERED + 11, unknown=2 * REMEMBERED + 1)
 
 
 def test_a_table_shows_how_many_wait_and_what_was_dropped() -> None:

@@ -135,6 +135,7 @@ def modules() -> dict[str, str]:
 MODULES = modules()
 ROOMS = {name.rpartition(".")[0] for name in MODULES} - {"", "wire.many"}
 README = Path(__file__).parents[2] / "README.md"
+DESIGN = README.parent / "docs" / "design.md"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -152,6 +153,14 @@ def test_the_readme_names_every_room_and_every_module_outside_of_one() -> None:
     named = {name for row in rows for name in re.findall(r"`rpcsvc/([\w/]+(?:/|\.py))`", row)}
     alone = {f"{path.name}" for path in PACKAGE.glob("*.py")} - {"_version.py"}
     assert named == {module.replace(".", "/") + "/" for module in ROOMS} | alone
+
+
+def test_the_design_shows_these_floors() -> None:
+    rows = re.findall(r"^\| (\d) \w+ \| (.*?) \|", DESIGN.read_text("utf-8"), re.MULTILINE)
+    shown = {int(floor): set(re.findall(r"`([\w.]+)`", rooms)) for floor, rooms in rows}
+    assert shown == {
+        floor: {room.removesuffix(".*") or "__init__" for room in rooms} for floor, rooms in FLOORS.items()
+    }
 
 
 # ---- the check proves itself ------------------------------------------------------------------------------------

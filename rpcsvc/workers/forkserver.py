@@ -6,8 +6,8 @@ tells how each ended.
 
 On the control socket, JSON lines. From the pool:
 
-    {"target": "MODULE:NAME", "rules": {…}, "workers": 4,   once, first, with the descriptor of Progress
-     "preload": true, "log": {…}}
+    {"target": "MODULE:NAME", "rules": {…}, "workers": 4,   once, first, with the descriptor of the
+     "preload": true, "log": {…}}                        scoreboard
     {"spawn": 3}                                            with the worker's end of a socket pair as ancillary data
     {"kill": 4711}                                          SIGKILL, by pid; only a worker not reaped yet is signalled
     {"interrupt": 4711}                                     CANCEL_SIGNAL, likewise
@@ -53,7 +53,7 @@ from .inside.own import Belongings, die_with, fork, outlive_the_parent
 from .loading import SignalState, load_registry, threads_lost_by_a_fork, try_to_load
 from .names import CommandLine, name_this_thread
 from .orphans import Orphans, Zombies, adopt, below, forget_multiprocessings, kill, terminate_multiprocessings
-from .scoreboard import Progress
+from .scoreboard import Scoreboard
 from .shortage import is_passing
 from .work import WorkerExit
 
@@ -98,7 +98,7 @@ class _ForkServer:
         self._target = ""
         self._registry: Registry | None = None
         self._rules = Rules()
-        self._progress: Progress | None = None
+        self._scoreboard: Scoreboard | None = None
         self._log = output.LogSettings()
 
     def run(self) -> _Birth | None:
@@ -130,7 +130,7 @@ class _ForkServer:
 
     def become_worker(self, birth: _Birth) -> NoReturn:
         """In the forked child."""
-        assert self._progress is not None
+        assert self._scoreboard is not None
         adopt()
         forget_multiprocessings()
         who = f"worker {birth.number + 1}"
@@ -140,7 +140,7 @@ class _ForkServer:
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server wants no answer
                 worker.serve(
-                    birth.channel, self._load_in_worker, self._rules, self._progress.of(birth.number), Zombies()
+                    birth.channel, self._load_in_worker, self._rules, self._scoreboard.row(birth.number), Zombies()
                 )
         finally:
             birth.channel.detach()  # open to the very end: a worker without its socket is one that is lost
@@ -183,16 +183,16 @@ class _ForkServer:
             self._control.sendall(json.dumps(message).encode() + b"\n")
 
     def _load(self, order: dict[str, Any]) -> None:
-        progress_fd = self._fds.pop(0)
+        scoreboard_fd = self._fds.pop(0)
         if self._server_version != __version__:
             self._tell({"failed": _other_version(self._server_version)})
             return
-        if progress_fd is None:
+        if scoreboard_fd is None:
             self._tell({"failed": "the fork server has no more file descriptors (ulimit -n)\n"})
             return
         self._target, self._rules = order["target"], Rules(**order["rules"])
-        self._progress = Progress(progress_fd, order["workers"])
-        os.close(progress_fd)
+        self._scoreboard = Scoreboard(scoreboard_fd, order["workers"])
+        os.close(scoreboard_fd)
         self._log = output.LogSettings(**order["log"])
         self._command_line.show(f"rpcsvc: fork server of {self._target}")
         output.set_up_logging(self._log, "import")

@@ -126,12 +126,12 @@ class ForkServer:
         """The fork server's process id."""
         return self._process.pid
 
-    async def load(self, workers: int, progress_fd: int) -> dict[str, Served]:
+    async def load(self, workers: int, scoreboard_fd: int) -> dict[str, Served]:
         """Have the registry imported; its functions by name.
 
         Args:
             workers: how many numbers there will be.
-            progress_fd: the descriptor of their `Progress`, which this closes on our side.
+            scoreboard_fd: the descriptor of their `Scoreboard`, which this closes on our side.
 
         Raises:
             RegistryFailed: it cannot be imported.
@@ -144,11 +144,11 @@ class ForkServer:
             "log": asdict(LogSettings.of_this_process()),
         }
         try:
-            self._send(order, progress_fd)
+            self._send(order, scoreboard_fd)
         except OSError as error:
             raise RegistryFailed(self._target, f"its process cannot be told to import it: {error}\n") from error
         finally:
-            os.close(progress_fd)
+            os.close(scoreboard_fd)
         return await self._loaded
 
     def spawn(self, number: int, channel: socket.socket) -> None:

@@ -2,10 +2,11 @@
 
 A frame is a kind (1 byte), an id (8 bytes), the payload's length (4 bytes; both in network order), and the payload. The
 id is the number of the message that a frame is about, counted from 1 in each worker; READY is about none, and has 0.
+Of each message come any number of partial results, where its caller wants such, and then one RESULT or NO_RESPONSE.
 
-Both ends know which id comes next and take no other: an answer is that of its call, or of none. Functions may fork, and
-may write to whatever descriptors they find; what is not a frame breaks the stream, and then nothing that comes after it
-is one.
+Both ends know which ids can come next and take no other: an answer is that of its call, or of none. Functions may fork,
+and may write to whatever descriptors they find; what is not a frame breaks the stream, and then nothing that comes
+after it is one.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ FAILED = 5
 """Worker to server, in place of READY: it cannot start, and ends; the payload is the traceback that says why."""
 LACKS = 6
 """Likewise, for want of something that may be there later."""
+PARTIAL = 7
+"""Worker to server: a part of the response, before RESULT or NO_RESPONSE."""
 _MOST = 4 * MAX_BODY
 """Bytes. No message comes near it."""
-_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS))
+_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS, PARTIAL))
 
 
 def frame(kind: int, number: int, payload: bytes = b"") -> bytes:

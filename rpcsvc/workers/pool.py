@@ -29,7 +29,7 @@ from .inside.dispatch import Rules
 from .process import Worker
 from .supervisor import Event, State
 from .watchdog import Watch
-from .work import Answer, Cancelled, Done, Expired, Served, Work, WorkState
+from .work import Answer, Cancelled, Done, Expired, Part, Served, Work, WorkState, refuse_parts
 
 log = logging.getLogger(__name__)
 
@@ -101,15 +101,17 @@ class WorkerPool:
             why = self._workers.shortage.why or "does its import wait for something?"
             raise PoolFailed(f"{what} after {seconds:g} s; {why}") from None
 
-    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
+    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None, *, part: Part = refuse_parts) -> Work:
         """Have a request computed; `done` is called once with what became of it.
 
         Args:
             body: the request.
             done: who is told. It may be called before this returns.
             deadline: nobody waits for the result after it; None says nothing of that.
+            part: who is told each partial result, before `done`. By default none is wanted: a worker that gives one is
+                broken.
         """
-        work = Work(body, done, deadline)
+        work = Work(body, done, deadline, part)
         self._waiting.append(work)
         self._assign()
         return work
@@ -235,13 +237,12 @@ class WorkerPool:
         worker.answered += 1
         work = worker.given.pop(number)
         if self._max_calls is not None:
-            # In a message of many the index of the last. If it is over the next message already, it is that one's.
-            worker.calls += worker.progress.item[0] + 1
+            worker.calls += worker.calls_in(number) or 1  # if it is over the next message already, nobody knows
             if worker.calls >= self._max_calls and not worker.worn:
                 self._workers.is_worn(worker)
         answer = Answer(body)
         if not worker.given:
-            answer.calls = worker.progress.item[0] + 1
+            answer.calls = worker.calls_in(number)
             self._supervisor.happened(worker, Event.ANSWERED)
         work.end(answer)
 

@@ -1,8 +1,9 @@
 """One worker process, seen from the server's event loop: its socket, and the messages it was given.
 
-Messages are numbered in the order they are given, from 1, on both sides: `Progress` speaks of them by number, and every
-frame carries the number of its message. A worker from which anything else comes than the answer that is next is broken
-(some other process writes to its socket): nothing more of it is believed, and it is killed.
+Messages are numbered in the order they are given, from 1, on both sides: the scoreboard speaks of them by number, and
+every frame carries the number of its message. Of a worker with one slot only the answer that is next can come, of one
+with more slots any of as many as it has. A worker from which anything else comes is broken (some other process writes
+to its socket): nothing more of it is believed, and it is killed.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol, cast
 
-from .pipe import CALL, FAILED, HEADER, LACKS, READY, RESULT, FrameReader, frame
-from .scoreboard import WorkerProgress
+from .pipe import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame
+from .scoreboard import Row
 from .supervisor import Cause, Event, Kill, Life, State, Supervisor
-from .work import Lost, Work
+from .work import Lost, UnwantedPart, Work
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Worker(Life, asyncio.Protocol):
     """One worker process: its life, its socket, and what it is working on.
 
     Attributes:
-        progress: its numbers in the memory that it shares with the server.
+        row: its numbers in the memory that it shares with the server.
         given: the messages it has not answered, by number.
         last_event: when it became busy or answered, on the monotonic clock.
         calls: how many it has made, as far as that is counted.
@@ -46,9 +48,7 @@ class Worker(Life, asyncio.Protocol):
             or None where it was not seen running.
     """
 
-    def __init__(
-        self, desk: Desk, supervisor: Supervisor[Worker], generation: Any, number: int, progress: WorkerProgress
-    ) -> None:
+    def __init__(self, desk: Desk, supervisor: Supervisor[Worker], generation: Any, number: int, row: Row) -> None:
         super().__init__(generation, number)
         self._desk = desk
         self._supervisor = supervisor
@@ -57,7 +57,7 @@ class Worker(Life, asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._sent = 0
         self._has_begun = False
-        self.progress = progress
+        self.row = row
         self.given: dict[int, Work] = {}
         self.last_event = 0.0
         self.calls = 0
@@ -90,7 +90,14 @@ class Worker(Life, asyncio.Protocol):
 
     def running_item(self, work: Work) -> int | None:
         """In a message of many calls, the index of the one that runs; None if the message does not run (yet)."""
-        return self.progress.item[0] if self.given.get(self.progress.taken) is work else None
+        return next((slot.item[0] for slot in self.row.slots if self.given.get(slot.message) is work), None)
+
+    def calls_in(self, message: int) -> int:
+        """How many calls a message of many was that it is over with; 0 where it is over the next one already."""
+        for slot in self.row.slots:
+            if slot.message == message:
+                return slot.item[0] + 1
+        return 0
 
     def take_back(self) -> list[tuple[Work, Lost | None]]:
         """What it was given and has not answered, each with how it was lost, or None where it was not taken yet.
@@ -103,19 +110,19 @@ class Worker(Life, asyncio.Protocol):
 
     def _how_lost(self, message: int) -> Lost | None:
         assert self.exit is not None
-        taken = self.progress.taken
-        if message > taken:
+        if message > self.row.taken:
             return None
-        running = message == taken
+        slot = self.row.slot_of(message)
+        running, item = slot is not None, 0 if slot is None else slot.item[0]
         seconds = time.monotonic() - self.last_event
         if self.kill is None:
-            return Lost(self.exit, running, self.progress.item[0], seconds=seconds)
+            return Lost(self.exit, running, item, seconds=seconds)
         # Killed over a message that is over by now, it was already computing the next: that has done nothing wrong, and
         # ends like one that had been computed.
         running = running and self.kill.message == message
         over_time = running and self.kill.cause is Cause.TIME
         memory = self.kill.memory if running else None
-        return Lost(self.exit, running, self.progress.item[0], over_time, memory, seconds)
+        return Lost(self.exit, running, item, over_time, memory, seconds)
 
     # ---- its socket
 
@@ -138,13 +145,18 @@ class Worker(Life, asyncio.Protocol):
                 self._is_broken()
                 break
             try:
-                if kind == READY:
+                if kind in (RESULT, NO_RESPONSE):
+                    self._desk.answered(self, number, payload if kind == RESULT else None)
+                elif kind == PARTIAL:
+                    self.given[number].give_part(payload)
+                elif kind == READY:
                     self._has_begun = True
                     self._supervisor.happened(self, Event.READY)
-                elif kind in (FAILED, LACKS):
-                    self.failure, self.lacks = payload.decode(errors="replace"), kind == LACKS
                 else:
-                    self._desk.answered(self, number, payload if kind == RESULT else None)
+                    self.failure, self.lacks = payload.decode(errors="replace"), kind == LACKS
+            except UnwantedPart:
+                self._is_broken()
+                break
             except Exception:
                 log.exception("an answer could not be passed on")  # a fault of ours; the ones behind it go on
         if self._frames.is_broken:
@@ -155,7 +167,7 @@ class Worker(Life, asyncio.Protocol):
         """Whether such a frame can come now."""
         if kind in (READY, FAILED, LACKS):
             return number == 0 and not self._has_begun
-        return kind != CALL and number == next(iter(self.given), None)
+        return kind != CALL and number in islice(self.given, len(self.row.slots))
 
     def _is_broken(self) -> None:
         """Hear no more of it, and have it killed.
@@ -163,7 +175,7 @@ class Worker(Life, asyncio.Protocol):
         The message that runs ends as one that took its worker down. Those that were computed, and whose answers may
         still have been on their way, are not believed either.
         """
-        self._supervisor.kill(self, Kill(Cause.BROKEN, self.progress.taken))
+        self._supervisor.kill(self, Kill(Cause.BROKEN, self.row.taken))
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

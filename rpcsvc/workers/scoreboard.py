@@ -1,12 +1,15 @@
-"""Numbers for each worker in memory that the server and the workers share: how far it has come, and what is called off.
+"""Numbers for each worker in memory that the server and the workers share: what runs, and what is called off.
 
-When a worker is lost, they tell a call that was running, which ends with the worker, from one that still lay in the
-socket of a worker already dead, which has not run and can go to another. For a message of many calls they tell which
-of them was running. While a function runs that has limits, they tell when its time is up and how much memory it may
+    one row a worker:   memory at start │ cancelled messages │ slot 0: message, item, deadline, memory limit │ slot 1 …
+
+When a worker is lost, its row tells a message that was running, which ends with the worker, from one that still lay in
+the socket of a worker already dead, which has not run and can go to another. For a message of many calls it tells which
+of them was running. While a function runs that has limits, it tells when its time is up and how much memory it may
 take, so that the server can kill a worker that holds on, whatever it does. The server in turn notes which messages are
 cancelled.
 
-Each number has one writer. A worker counts the messages that it takes; the first is number 1.
+Each number has one writer. Messages are taken in the order in which they were given, from number 1, each by a slot that
+is free: a slot computes one at a time. Workers have one slot, as long as they compute in one thread.
 """
 
 from __future__ import annotations
@@ -22,37 +25,43 @@ from ..errors import PoolFailed
 
 MAX_CANCELLED = 16
 """How many messages of one worker may be cancelled at one time: no fewer than it may be given."""
-_TAKEN, _ITEM, _DEADLINE, _MEMORY, _AT_START, _CANCELLED = range(6)
-_NUMBERS = _CANCELLED + MAX_CANCELLED
+_AT_START, _CANCELLED = 0, 1
+_SLOTS = _CANCELLED + MAX_CANCELLED
+_MESSAGE, _ITEM, _DEADLINE, _MEMORY, _SLOT_NUMBERS = range(5)
 _NUMBER_BYTES = 8
 
 
-class Progress:
-    """The numbers of all workers, over a file descriptor that both sides have."""
+class Scoreboard:
+    """The rows of all workers, over a file descriptor that both sides have."""
 
-    def __init__(self, fd: int, workers: int) -> None:
-        """Map the numbers of `workers` workers; the descriptor stays the caller's."""
-        self._map = mmap.mmap(fd, workers * _NUMBERS * _NUMBER_BYTES)
+    def __init__(self, fd: int, workers: int, slots: int = 1) -> None:
+        """Map the rows of `workers` workers, each with so many slots; the descriptor stays the caller's."""
+        self._row_numbers = _row_numbers(slots)
+        self._map = mmap.mmap(fd, workers * self._row_numbers * _NUMBER_BYTES)
         self._numbers = memoryview(self._map).cast("Q")
 
     @classmethod
-    def create(cls, workers: int) -> tuple[Self, int]:
-        """New numbers, all zero, and a descriptor to hand to the workers; the caller closes it.
+    def create(cls, workers: int, slots: int = 1) -> tuple[Self, int]:
+        """New rows, all zero, and a descriptor to hand to the workers; the caller closes it.
 
         Raises:
             OSError: there is no memory to share, or no number for the descriptor.
         """
         fd = _memory()
         try:
-            os.ftruncate(fd, workers * _NUMBERS * _NUMBER_BYTES)
-            return cls(fd, workers), fd
+            os.ftruncate(fd, workers * _row_numbers(slots) * _NUMBER_BYTES)
+            return cls(fd, workers, slots), fd
         except BaseException:
             os.close(fd)
             raise
 
-    def of(self, worker: int) -> WorkerProgress:
+    def row(self, worker: int) -> Row:
         """The numbers of one worker."""
-        return WorkerProgress(self._numbers[worker * _NUMBERS : (worker + 1) * _NUMBERS])
+        return Row(self._numbers[worker * self._row_numbers : (worker + 1) * self._row_numbers])
+
+
+def _row_numbers(slots: int) -> int:
+    return _SLOTS + slots * _SLOT_NUMBERS
 
 
 def _memory() -> int:
@@ -64,7 +73,7 @@ def _memory() -> int:
     """
     if sys.platform == "linux":
         try:
-            return os.memfd_create("rpcsvc-progress")
+            return os.memfd_create("rpcsvc-scoreboard")
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EACCES):
                 raise
@@ -78,26 +87,30 @@ def _memory() -> int:
         ) from None
 
 
-class WorkerProgress:
-    """How far one worker has come.
+class Slot:
+    """What one thread of a worker computes.
 
     Attributes:
         item: the index of the running call in a message of many, as a sequence of one number.
     """
 
     def __init__(self, numbers: memoryview[int]) -> None:
+        self.use(numbers)
+
+    def use(self, numbers: memoryview[int]) -> None:
+        """Have these numbers from now on."""
         self._numbers = numbers
         self.item = numbers[_ITEM : _ITEM + 1]
 
     @property
-    def taken(self) -> int:
-        """How many messages it has taken from its socket: the number of the last one."""
-        return self._numbers[_TAKEN]
+    def message(self) -> int:
+        """The number of the message that it has taken last; 0 before the first."""
+        return self._numbers[_MESSAGE]
 
-    def take(self) -> None:
-        """It has taken one more."""
+    def take(self, message: int) -> None:
+        """Note that it begins with a message."""
         self.item[0] = 0
-        self._numbers[_TAKEN] += 1
+        self._numbers[_MESSAGE] = message
 
     @property
     def deadline(self) -> int:
@@ -117,6 +130,28 @@ class WorkerProgress:
     def memory_limit(self, size: int) -> None:
         self._numbers[_MEMORY] = size
 
+
+class Row:
+    """The numbers of one worker.
+
+    Attributes:
+        slots: those of its threads that compute.
+    """
+
+    def __init__(self, numbers: memoryview[int]) -> None:
+        self._numbers = numbers
+        places = range(_SLOTS, len(numbers), _SLOT_NUMBERS)
+        self.slots = tuple(Slot(numbers[place : place + _SLOT_NUMBERS]) for place in places)
+
+    @property
+    def taken(self) -> int:
+        """How many messages it has taken from its socket: the number of the last one."""
+        return max(slot.message for slot in self.slots)
+
+    def slot_of(self, message: int) -> Slot | None:
+        """The slot that computes a message, or has computed it last; None if none has."""
+        return next((slot for slot in self.slots if slot.message == message), None)
+
     @property
     def memory_at_start(self) -> int:
         """How many bytes of private memory the worker had before its first call."""
@@ -129,7 +164,7 @@ class WorkerProgress:
     @property
     def cancelled(self) -> frozenset[int]:
         """The messages that are cancelled, by number; they may be over."""
-        return frozenset(self._numbers[_CANCELLED:]) - {0}
+        return frozenset(self._numbers[_CANCELLED:_SLOTS]) - {0}
 
     def cancel(self, message: int, *, over: int) -> None:
         """Note that a message is cancelled.
@@ -138,15 +173,16 @@ class WorkerProgress:
             message: its number.
             over: up to this number messages are answered, and their notes of no use any more.
         """
-        noted = self._numbers[_CANCELLED:]
+        noted = self._numbers[_CANCELLED:_SLOTS]
         noted[next(place for place, number in enumerate(noted) if number <= over)] = message
 
     def detach(self) -> None:
         """Write where nobody reads from now on: this process is not the worker any more, but a child of it."""
         self._numbers = memoryview(bytearray(self._numbers)).cast("Q")
-        self.item = self._numbers[_ITEM : _ITEM + 1]
+        for place, slot in zip(range(_SLOTS, len(self._numbers), _SLOT_NUMBERS), self.slots, strict=True):
+            slot.use(self._numbers[place : place + _SLOT_NUMBERS])
 
     def reset(self) -> None:
-        """A new worker takes over the number."""
-        for place in range(_NUMBERS):
+        """A new worker takes over the row."""
+        for place in range(len(self._numbers)):
             self._numbers[place] = 0

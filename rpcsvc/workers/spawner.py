@@ -18,7 +18,7 @@ from .generations import Generation, Generations
 from .inside.dispatch import Rules
 from .process import Desk, Worker
 from .restarts import Restarts
-from .scoreboard import Progress
+from .scoreboard import Scoreboard
 from .shortage import is_passing
 from .supervisor import Event, State
 from .work import Served, WorkerExit
@@ -69,14 +69,14 @@ class Spawner(Generation[Worker]):
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._by_pid: dict[int, Worker] = {}
-        self._progress, self._progress_fd = Progress.create(self.places)
+        self._scoreboard, self._scoreboard_fd = Scoreboard.create(self.places)
         self._stopping = False
         self._empty = asyncio.Event()
         events = ForkServerEvents(spawned=self._spawned, unborn=self._unborn, exited=self._exited, lost=self._lost)
         try:
             self._fork_server = ForkServer(target, rules, surroundings, events)
         except BaseException:
-            os.close(self._progress_fd)
+            os.close(self._scoreboard_fd)
             raise
 
     @property
@@ -90,7 +90,7 @@ class Spawner(Generation[Worker]):
         Raises:
             RegistryFailed: it cannot be imported.
         """
-        self.functions = await self._fork_server.load(self.places, self._progress_fd)
+        self.functions = await self._fork_server.load(self.places, self._scoreboard_fd)
 
     async def stop(self, grace: float) -> None:
         """End every worker: those that are idle at once, those that are busy after `grace` seconds."""
@@ -111,8 +111,8 @@ class Spawner(Generation[Worker]):
 
     def spawn(self, number: int) -> Worker:
         """A worker that is about to be made."""
-        worker = Worker(self._desk, self._supervisor, self, number, self._progress.of(number))
-        worker.progress.reset()
+        worker = Worker(self._desk, self._supervisor, self, number, self._scoreboard.row(number))
+        worker.row.reset()
         self._run(self._connect(worker))
         return worker
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from .memory import private_bytes
 from .process import Worker
+from .scoreboard import Slot
 from .supervisor import Cause, Kill, State, Supervisor
 from .work import Cancelled, MemoryUse
 
@@ -61,16 +62,16 @@ class Watch:
         """Have a worker stop a message that it was given, or not begin it."""
         if message in worker.cancels:
             return
-        taken = worker.progress.taken
-        if message == taken:
+        runs, was_taken = worker.row.slot_of(message) is not None, message <= worker.row.taken
+        if runs:
             worker.given[message].stop()
         else:
             worker.given[message].end(Cancelled())
-        if message >= taken:
+        if runs or not was_taken:
             worker.cancels[message] = None
-            worker.progress.cancel(message, over=worker.answered)
+            worker.row.cancel(message, over=next(iter(worker.given)) - 1)
             self._stop_cancelled(worker)
-            if message != taken:
+            if not runs:
                 self._interrupt(worker)  # it is to hear of it before it takes that message
 
     def _look(self) -> None:
@@ -84,35 +85,39 @@ class Watch:
             self.begin()
 
     def _look_at(self, worker: Worker) -> None:
-        message, deadline = worker.progress.taken, worker.progress.deadline
-        if 0 < deadline < time.monotonic_ns() and message > worker.answered:
-            self._supervisor.kill(worker, Kill(Cause.TIME, message))
-        elif (used := self._memory_over_limit(worker)) is not None and message > worker.answered:
-            self._supervisor.kill(worker, Kill(Cause.MEMORY, message, used))
-        elif message == worker.answered and time.monotonic() > worker.last_event + _TAKEN_WITHIN:
+        running = [slot for slot in worker.row.slots if slot.message in worker.given]
+        if not running and time.monotonic() > worker.last_event + _TAKEN_WITHIN:
             self._supervisor.kill(worker, Kill(Cause.DEAF))  # no message is to blame, should it take one just now
-        elif worker.cancels:
+        for slot in running:
+            message = slot.message
+            if 0 < slot.deadline < time.monotonic_ns() and message in worker.given:
+                self._supervisor.kill(worker, Kill(Cause.TIME, message))
+            elif (used := _memory_over_limit(worker, slot)) is not None and message in worker.given:
+                self._supervisor.kill(worker, Kill(Cause.MEMORY, message, used))
+        if worker.cancels:
             self._stop_cancelled(worker)
-
-    def _memory_over_limit(self, worker: Worker) -> MemoryUse | None:
-        limit = worker.progress.memory_limit
-        if limit == 0 or worker.pid is None:
-            return None
-        used = private_bytes(worker.pid) - worker.progress.memory_at_start
-        return MemoryUse(limit, used) if used > limit == worker.progress.memory_limit else None
 
     def _stop_cancelled(self, worker: Worker) -> None:
         """Softly: the signal may have come at a moment when nothing could be raised, so it comes again. Then hard."""
-        for message in [number for number in worker.cancels if number <= worker.answered]:
+        for message in [number for number in worker.cancels if number not in worker.given]:
             del worker.cancels[message]
-        message = worker.progress.taken
-        if message not in worker.cancels or worker.kill is not None:
-            return
         now = time.monotonic()
-        end = worker.cancels[message]
-        if end is None:
-            end = worker.cancels[message] = now + self._grace
-        if now >= end:
-            self._supervisor.kill(worker, Kill(Cause.CANCEL, message))
-        else:
-            self._interrupt(worker)
+        for slot in worker.row.slots:
+            message = slot.message
+            if message not in worker.cancels or worker.kill is not None:
+                continue
+            end = worker.cancels[message]
+            if end is None:
+                end = worker.cancels[message] = now + self._grace
+            if now >= end:
+                self._supervisor.kill(worker, Kill(Cause.CANCEL, message))
+            else:
+                self._interrupt(worker)
+
+
+def _memory_over_limit(worker: Worker, slot: Slot) -> MemoryUse | None:
+    limit = slot.memory_limit
+    if limit == 0 or worker.pid is None:
+        return None
+    used = private_bytes(worker.pid) - worker.row.memory_at_start
+    return MemoryUse(limit, used) if used > limit == slot.memory_limit else None

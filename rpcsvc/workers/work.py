@@ -114,6 +114,22 @@ Outcome: TypeAlias = Answer | Lost | Expired | Cancelled
 Done: TypeAlias = Callable[[Outcome], None]
 
 
+Part: TypeAlias = Callable[[bytes], None]
+
+
+class UnwantedPart(Exception):
+    """A partial result is nothing that can come here: the worker that has given it is broken."""
+
+
+def refuse_parts(_: bytes) -> None:
+    """Refuse a partial result.
+
+    Raises:
+        UnwantedPart: always.
+    """
+    raise UnwantedPart
+
+
 # ---- a work
 
 
@@ -138,6 +154,7 @@ class Work:
         body: the request.
         done: who is told once what became of it.
         deadline: it is not to be started after that.
+        part: who is told of partial results, before `done`.
         is_wanted: whether it may start; written by whoever has submitted it.
         state: where it is in its life; written by the methods below alone.
         was_taken_back: whether a worker was lost that had been sent it and had not taken it.
@@ -146,6 +163,7 @@ class Work:
     body: bytes
     done: Done
     deadline: Deadline | None
+    part: Part = refuse_parts
     is_wanted: bool = True
     state: WorkState = WorkState.WAITING
     was_taken_back: bool = False
@@ -173,6 +191,15 @@ class Work:
         """It was cancelled while it ran: whatever becomes of it is told as cancelled."""
         if self.state is WorkState.GIVEN:
             self.state = WorkState.STOPPING
+
+    def give_part(self, payload: bytes) -> None:
+        """Tell a partial result, unless nobody waits for it any more.
+
+        Raises:
+            UnwantedPart: there can be none.
+        """
+        if self.state is WorkState.GIVEN:
+            self.part(payload)
 
     def end(self, outcome: Outcome) -> None:
         """Tell what became of it, once; what becomes of it later is told to nobody."""

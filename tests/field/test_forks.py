@@ -69,8 +69,8 @@ def test_the_limits_of_the_call_stay_the_workers_when_its_child_comes_back(tmp_p
             call = pool.call("fork_within_limits", str(told), str(gate))
             (worker,) = list(pool._workers)
             await until(lambda: lines(told) == ["0"])
-            assert worker.progress.deadline > 0
-            assert worker.progress.memory_limit == 2**33
+            assert worker.row.slots[0].deadline > 0
+            assert worker.row.slots[0].memory_limit == 2**33
             gate.touch()
             assert await call.result() > 0
 
@@ -138,7 +138,7 @@ def test_calls_that_somebody_else_has_read_are_computed_by_another_worker() -> N
             await pool.call("echo", 0).result()
             (worker,) = list(pool._workers)
             reads = pool.call("read_from_the_socket")
-            await until(lambda: worker.progress.taken == 2)
+            await until(lambda: worker.row.taken == 2)
             stolen = [pool.call("echo", number) for number in range(3)]
             while stolen and pool._waiting:  # given ahead, as quick ones are
                 worker.give(pool._waiting.popleft())

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from ..scoreboard import WorkerProgress
+from ..scoreboard import Row
 from . import dispatch
 from .exceptions import SoftLimit, StopCall
 from .own import Belongings
@@ -40,16 +40,17 @@ class Interrupts:
     """The signal handlers of a worker.
 
     Args:
-        progress: the worker's numbers.
+        row: the worker's numbers; signals come to the thread that has its first slot.
         own: what is the worker's own; its children do not inherit the handlers.
 
     Attributes:
         cancelled: numbers of the messages not to be computed, as far as this worker has heard.
     """
 
-    def __init__(self, progress: WorkerProgress, own: Belongings) -> None:
+    def __init__(self, row: Row, own: Belongings) -> None:
         self.cancelled: frozenset[int] = frozenset()
-        self._progress = progress
+        self._row = row
+        self._slot = row.slots[0]
         self._seconds: float | None = None
         self._interrupted: tuple[int, int] | None = None
         self._own = own
@@ -57,7 +58,7 @@ class Interrupts:
 
     def call_off(self) -> bool:
         """Whether the message that was taken last is not to be computed. To be asked while `cancelled` holds any."""
-        taken = self._progress.taken
+        taken = self._slot.message
         if taken > max(self.cancelled, default=0):
             self.cancelled = frozenset()  # all of them are over
         return taken in self.cancelled
@@ -83,13 +84,13 @@ class Interrupts:
             raise SoftLimit(f"ran longer than its soft limit of {seconds:g} s", data={"seconds": seconds, "soft": True})
 
     def _cancel(self, _signal: int, frame: FrameType | None) -> None:
-        self.cancelled = self._progress.cancelled
-        if self._progress.taken in self.cancelled and in_function(frame) and self._is_first():
+        self.cancelled = self._row.cancelled
+        if self._slot.message in self.cancelled and in_function(frame) and self._is_first():
             raise StopCall("the call was cancelled")
 
     def _is_first(self) -> bool:
         """Whether this call has not been interrupted yet; it is now."""
-        call = self._progress.taken, self._progress.item[0]
+        call = self._slot.message, self._slot.item[0]
         if call == self._interrupted:
             return False
         self._interrupted = call

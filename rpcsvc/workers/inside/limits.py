@@ -20,13 +20,13 @@ from typing import Any
 from ...functions.registration import Function, Registry
 from ...settings.limits import Limits
 from ..memory import Ceiling, private_bytes
-from ..scoreboard import WorkerProgress
+from ..scoreboard import Row, Slot
 from .dispatch import Rules
 from .exceptions import NoMemory
 from .interrupts import Interrupts, call_function
 
 
-def enforce(registry: Registry, rules: Rules, progress: WorkerProgress, interrupts: Interrupts) -> Registry:
+def enforce(registry: Registry, rules: Rules, row: Row, interrupts: Interrupts) -> Registry:
     """The registry with every function that has limits held to them."""
     defaults = Limits(rules.soft_time_limit, rules.time_limit, rules.memory_limit)
     every = [function.limits.or_else(defaults) for function in registry]
@@ -34,44 +34,42 @@ def enforce(registry: Registry, rules: Rules, progress: WorkerProgress, interrup
         interrupts.use_alarm()
     ceiling = Ceiling() if any(limits.memory is not None for limits in every) else None
     if ceiling is not None:
-        progress.memory_at_start = ceiling.at_start
+        row.memory_at_start = ceiling.at_start
 
     def wrap(function: Function) -> Callable[..., Any]:
         call, limits = function.call, function.limits.or_else(defaults)
         if limits.memory is not None:
             assert ceiling is not None
-            call = _limited_in_memory(call, limits.memory, progress, ceiling)
+            call = _limited_in_memory(call, limits.memory, row.slots[0], ceiling)
         if limits.soft is not None or limits.hard is not None:
-            call = _limited_in_time(call, limits, progress, interrupts)
+            call = _limited_in_time(call, limits, row.slots[0], interrupts)
         return call
 
     return registry.wrapped(wrap)
 
 
 def _limited_in_time(
-    call: Callable[..., Any], limits: Limits, progress: WorkerProgress, interrupts: Interrupts
+    call: Callable[..., Any], limits: Limits, slot: Slot, interrupts: Interrupts
 ) -> Callable[..., Any]:
     def limited(*args: Any, **kwargs: Any) -> Any:
         try:
             if limits.hard is not None:
-                progress.deadline = time.monotonic_ns() + int(limits.hard * 1e9)
+                slot.deadline = time.monotonic_ns() + int(limits.hard * 1e9)
             if limits.soft is not None:
                 interrupts.set_alarm(limits.soft)
             return call_function(call, args, kwargs)
         finally:
             if limits.soft is not None:
                 interrupts.unset_alarm()
-            progress.deadline = 0
+            slot.deadline = 0
 
     return limited
 
 
-def _limited_in_memory(
-    call: Callable[..., Any], limit: int, progress: WorkerProgress, ceiling: Ceiling
-) -> Callable[..., Any]:
+def _limited_in_memory(call: Callable[..., Any], limit: int, slot: Slot, ceiling: Ceiling) -> Callable[..., Any]:
     def limited(*args: Any, **kwargs: Any) -> Any:
         try:
-            progress.memory_limit = limit
+            slot.memory_limit = limit
             ceiling.put_up(limit)
             return call_function(call, args, kwargs)
         except MemoryError:
@@ -83,6 +81,6 @@ def _limited_in_memory(
             raise NoMemory(f"asked for more memory than its limit of {limit} bytes leaves", data=data) from None
         finally:
             ceiling.take_down()
-            progress.memory_limit = 0
+            slot.memory_limit = 0
 
     return limited

@@ -24,7 +24,7 @@ from ...host import logs
 from .. import output
 from ..orphans import Zombies
 from ..pipe import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
-from ..scoreboard import WorkerProgress
+from ..scoreboard import Row
 from ..shortage import is_passing
 from .dispatch import Rules, dispatch
 from .exceptions import StopCall, Stray
@@ -39,9 +39,7 @@ _WAIT_FOR_MORE = 0.0005
 """Seconds that an answer may wait for those of the calls that came with its own."""
 
 
-def serve(
-    channel: socket.socket, load: Callable[[], Registry], rules: Rules, progress: WorkerProgress, zombies: Zombies
-) -> None:
+def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, row: Row, zombies: Zombies) -> None:
     """Answer calls until the other end closes.
 
     Args:
@@ -52,9 +50,9 @@ def serve(
     """
     own = Belongings.of_this_process()
     own.add(channel.close)
-    own.add(progress.detach)
+    own.add(row.detach)
     try:
-        registry, interrupts = _start(load, rules, progress, own)
+        registry, interrupts = _start(load, rules, row, own)
     except BaseException as error:
         leave_if_strayed(error)
         output.flush()
@@ -62,16 +60,16 @@ def serve(
         channel.sendall(frame(kind, 0, traceback.format_exc().encode(errors="replace")))
         raise SystemExit(1) from None
     channel.sendall(frame(READY, 0))
-    calls = _Calls(channel, zombies)
+    calls, slot = _Calls(channel, zombies), row.slots[0]
     logs.use_seconds(calls.seconds)
     answers: list[bytes] = []
     size = 0
     while (call := calls.next()) is not None:
-        progress.take()
+        slot.take(calls.number)
         response = None
         try:
             if not interrupts.cancelled or not interrupts.call_off():
-                response = dispatch(registry, call, rules, progress.item, time.perf_counter)
+                response = dispatch(registry, call, rules, slot.item, time.perf_counter)
         except StopCall:
             pass
         except Stray as stray:
@@ -97,9 +95,7 @@ def _send(channel: socket.socket, answers: list[bytes], size: int) -> None:
             channel.sendall(each)
 
 
-def _start(
-    load: Callable[[], Registry], rules: Rules, progress: WorkerProgress, own: Belongings
-) -> tuple[Registry, Interrupts]:
+def _start(load: Callable[[], Registry], rules: Rules, row: Row, own: Belongings) -> tuple[Registry, Interrupts]:
     _leave_signals_to_the_server(own)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _seed_anew()
@@ -109,8 +105,8 @@ def _start(
     output.settle_logging()
     leave_if_strayed()
     _leave_signals_to_the_server(own)  # all of that may have changed them
-    interrupts = Interrupts(progress, own)
-    return enforce(registry, rules, progress, interrupts), interrupts
+    interrupts = Interrupts(row, own)
+    return enforce(registry, rules, row, interrupts), interrupts
 
 
 def _leave_signals_to_the_server(own: Belongings) -> None:

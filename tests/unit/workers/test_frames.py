@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import examples
 
-from rpcsvc.workers.pipe import CALL, HEADER, NO_RESPONSE, READY, RESULT, FrameReader, frame
+from rpcsvc.workers.pipe import CALL, HEADER, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame
 
 BOUNDED = examples(60)
 NUMBERS = st.integers(0, 2**64 - 1)
 FRAMES = st.lists(
-    st.tuples(st.sampled_from([CALL, READY, RESULT, NO_RESPONSE]), NUMBERS, st.binary(max_size=30)), max_size=8
+    st.tuples(st.sampled_from([CALL, READY, RESULT, NO_RESPONSE, PARTIAL]), NUMBERS, st.binary(max_size=30)), max_size=8
 )
 
 

@@ -16,7 +16,7 @@ from rpcsvc.workers.inside.exceptions import StopCall
 from rpcsvc.workers.inside.interrupts import Interrupts, call_function, in_function
 from rpcsvc.workers.inside.limits import enforce
 from rpcsvc.workers.inside.own import Belongings
-from rpcsvc.workers.scoreboard import Progress
+from rpcsvc.workers.scoreboard import Scoreboard
 
 SEEN: list[bool] = []
 
@@ -74,11 +74,11 @@ def test_a_function_is_recognised_from_any_depth_of_its_own(registry: Registry) 
 def test_so_is_a_function_that_has_limits(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr("signal.setitimer", lambda *_: None)
-    numbers, fd = Progress.create(1)
+    numbers, fd = Scoreboard.create(1)
     __import__("os").close(fd)
-    progress = numbers.of(0)
+    row = numbers.row(0)
     rules = Rules(time_limit=9, soft_time_limit=5, memory_limit=2**30)
-    limited = enforce(registry, rules, progress, Interrupts(progress, Belongings()))
+    limited = enforce(registry, rules, row, Interrupts(row, Belongings()))
     assert ask(limited, "function") == [True, True]
 
 

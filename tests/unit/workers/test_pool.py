@@ -14,7 +14,7 @@ from rpcsvc.workers.pipe import CALL, RESULT, FrameReader, frame
 from rpcsvc.workers.pool import WorkerPool
 from rpcsvc.workers.process import Worker
 from rpcsvc.workers.restarts import Restarts
-from rpcsvc.workers.scoreboard import Progress
+from rpcsvc.workers.scoreboard import Scoreboard
 from rpcsvc.workers.supervisor import Cause, Event, Kill, Order, State
 from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost, Outcome, Work, WorkerExit
 
@@ -50,7 +50,7 @@ class Stage:
         self.pool._workers.is_over = True  # none is replaced
         self.supervisor._expect = lambda *_: None
         self.supervisor._carry_out = {**self.supervisor._carry_out, Order.KILL: lambda _: None}
-        self.scoreboard, fd = Progress.create(size)
+        self.scoreboard, fd = Scoreboard.create(size)
         os.close(fd)
         self.workers = [self._worker(generation, number) for number in range(size)]
         for worker in self.workers:
@@ -61,7 +61,7 @@ class Stage:
         raise AssertionError(reason)
 
     def _worker(self, generation: Any, number: int) -> Worker:
-        worker = Worker(self.pool, self.supervisor, generation, number, self.scoreboard.of(number))
+        worker = Worker(self.pool, self.supervisor, generation, number, self.scoreboard.row(number))
         worker.connection_made(Transport())  # type: ignore[arg-type]
         worker.pid = 1000 + number
         generation.workers[number] = worker
@@ -79,7 +79,7 @@ class Stage:
     def answer(self, number: int, body: bytes) -> None:
         """Have a worker take and answer the first of what it has not answered."""
         worker = self.workers[number]
-        worker.progress.take()
+        worker.row.slots[0].take(worker.answered + 1)
         worker.data_received(frame(RESULT, worker.answered + 1, body))
 
     def end(self, number: int, kill: Kill | None = None) -> None:
@@ -118,7 +118,7 @@ def test_a_message_that_a_worker_did_not_take_goes_to_the_one_that_was_heard_of_
 def test_a_message_that_its_worker_had_taken_is_lost_with_it() -> None:
     stage = Stage(1)
     stage.submit(b"a")
-    stage.workers[0].progress.take()
+    stage.workers[0].row.slots[0].take(1)
     stage.end(0)
     assert stage.told == {b"a": Lost(WorkerExit(1000, None, 9), True, 0)}
 

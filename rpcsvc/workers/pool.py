@@ -33,6 +33,7 @@ from .work import Answer, Cancelled, Done, Expired, Part, Served, Work, WorkStat
 
 log = logging.getLogger(__name__)
 
+_ANSWERED = Event.ANSWERED  # looked up once: each message asks for it
 _MOST_AHEAD, _WORK_AHEAD = 16, 0.002
 """Messages, and seconds of work, that a worker may be given ahead."""
 _STUCK = 0.01
@@ -195,7 +196,7 @@ class WorkerPool:
             if not work.may_start:
                 work.end(Expired())
                 continue
-            if worker.state is State.IDLE:
+            if not worker.given:
                 self._idle.remove(worker)
             worker.give(work)
             if self._watch.timer is None:
@@ -243,7 +244,7 @@ class WorkerPool:
         answer = Answer(body)
         if not worker.given:
             answer.calls = worker.calls_in(number)
-            self._supervisor.happened(worker, Event.ANSWERED)
+            self._supervisor.happened(worker, _ANSWERED)
         work.end(answer)
 
     def _learn(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ from .work import Lost, UnwantedPart, Work
 
 log = logging.getLogger(__name__)
 
+_GIVEN, _BUSY = Event.GIVEN, State.BUSY  # looked up once: each message asks for them
 _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
 
@@ -55,7 +56,7 @@ class Worker(Life, asyncio.Protocol):
         self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._sent = 0
+        self._sent, self._slots = 0, len(row.slots)
         self._has_begun = False
         self.row = row
         self.given: dict[int, Work] = {}
@@ -72,10 +73,10 @@ class Worker(Life, asyncio.Protocol):
     def give(self, work: Work) -> None:
         """Send it a message."""
         assert self._transport is not None
-        if self.state is State.IDLE:
-            self._supervisor.given(self)
+        if not self.given:
+            self._supervisor.happened(self, _GIVEN)
             self.last_event = time.monotonic()
-        assert self.state is State.BUSY
+        assert self.state is _BUSY
         self._sent = number = self._sent + 1
         self.given[number] = work
         work.given()
@@ -167,7 +168,7 @@ class Worker(Life, asyncio.Protocol):
         """Whether such a frame can come now."""
         if kind in (READY, FAILED, LACKS):
             return number == 0 and not self._has_begun
-        return kind != CALL and number in islice(self.given, len(self.row.slots))
+        return kind != CALL and number in islice(self.given, self._slots)
 
     def _is_broken(self) -> None:
         """Hear no more of it, and have it killed.

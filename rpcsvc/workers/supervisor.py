@@ -44,7 +44,7 @@ class State(enum.StrEnum):
     GONE = enum.auto()
 
 
-class Event(enum.Enum):
+class Event(enum.StrEnum):
     """What happens to a worker."""
 
     MADE = enum.auto()
@@ -73,7 +73,7 @@ class Event(enum.Enum):
     """Its fork server has gone, and it with it."""
 
 
-class Order(enum.Enum):
+class Order(enum.StrEnum):
     """What is to be done about a worker."""
 
     COUNT_IN = enum.auto()
@@ -256,31 +256,36 @@ class Supervisor(Generic[W]):
         expect: Callable[[W, float | None], None],
         start_timeout: float,
     ) -> None:
-        self._carry_out = orders
         self._expect = expect
         self.obeyed_within = min(start_timeout, OBEYED_WITHIN)
         waiting = (State.SPAWNING, State.UNTOLD, State.KILLED, State.CUT)
-        self._within = dict.fromkeys(waiting, self.obeyed_within)
-        self._within |= {State.STARTING: start_timeout, State.ENDING: ENDS_WITHIN, State.EXITED: LAST_WORDS}
+        within = dict.fromkeys(waiting, self.obeyed_within)
+        within |= {State.STARTING: start_timeout, State.ENDING: ENDS_WITHIN, State.EXITED: LAST_WORDS}
+        # The table, with all that follows looked up: two moves are made for each message.
+        self._moves = {
+            (state, event): (
+                following,
+                following is not state and (state in within or following in within),
+                within.get(following),
+                tuple(orders[order] for order in ordered),
+            )
+            for (state, event), (following, ordered) in TABLE.items()
+        }
 
     def begins(self, worker: W) -> None:
         """The fork server is about to be asked to make it."""
         self._expect(worker, self.obeyed_within)
 
-    def given(self, worker: W) -> None:
-        """It had nothing to do, and is given a message: what `happened` would do, for each message."""
-        worker.state, _ = TABLE[worker.state, Event.GIVEN]
-
     def happened(self, worker: W, event: Event) -> None:
         """Put a worker into the state that follows, and have carried out what is to be done then."""
-        move = TABLE.get((worker.state, event))
+        move = self._moves.get((worker.state, event))
         if move is None:
             return
-        before, (worker.state, orders) = worker.state, move
-        if worker.state is not before and (worker.state in self._within or before in self._within):
-            self._expect(worker, self._within.get(worker.state))
-        for order in orders:
-            self._carry_out[order](worker)
+        worker.state, expects, within, orders = move
+        if expects:
+            self._expect(worker, within)
+        for carry_out in orders:
+            carry_out(worker)
 
     def kill(self, worker: W, kill: Kill) -> None:
         """Have a worker killed, unless it is ending anyway. The first reason is the one that counts."""

@@ -15,7 +15,7 @@ from rpcsvc.workers.pool import WorkerPool
 from rpcsvc.workers.process import Worker
 from rpcsvc.workers.restarts import Restarts
 from rpcsvc.workers.scoreboard import Scoreboard
-from rpcsvc.workers.supervisor import Cause, Event, Kill, Order, State
+from rpcsvc.workers.supervisor import Cause, Event, Kill, State
 from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost, Outcome, Work, WorkerExit
 
 
@@ -37,6 +37,16 @@ class Transport:
         self.closing = True
 
 
+class Unattended(Generation[Worker]):
+    """A generation without a fork server, and without timers."""
+
+    def kill(self, worker: Worker) -> None:
+        pass
+
+    def expect(self, worker: Worker, within: float | None) -> None:
+        pass
+
+
 class Stage:
     """A pool of workers that do what a test says."""
 
@@ -45,11 +55,9 @@ class Stage:
         self.pool = WorkerPool("nobody:registry", size, gave_up=self.fail)
         self.pool._watch.timer = object()  # type: ignore[assignment]  # looks by itself, in an event loop
         self.supervisor = self.pool._supervisor
-        generation = Generation[Worker](2 * size, Restarts(time.monotonic, max_restarts=100))
+        generation = Unattended(2 * size, Restarts(time.monotonic, max_restarts=100))
         self.pool._workers.current = generation
         self.pool._workers.is_over = True  # none is replaced
-        self.supervisor._expect = lambda *_: None
-        self.supervisor._carry_out = {**self.supervisor._carry_out, Order.KILL: lambda _: None}
         self.scoreboard, fd = Scoreboard.create(size)
         os.close(fd)
         self.workers = [self._worker(generation, number) for number in range(size)]

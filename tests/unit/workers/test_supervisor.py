@@ -93,16 +93,10 @@ def test_a_state_says_how_long_a_worker_may_be_in_it(state: State, event: Event,
 
 def test_nothing_is_expected_of_a_worker_that_computes() -> None:
     supervisor, worker, done = alone(State.IDLE)
-    supervisor.given(worker)
+    supervisor.happened(worker, Event.GIVEN)
     assert worker.state is State.BUSY
     supervisor.happened(worker, Event.ANSWERED)
     assert done == [("do", Order.OFFER)]
-
-
-def test_a_message_for_a_worker_that_cannot_take_one_is_a_fault_of_ours() -> None:
-    supervisor, worker, _ = alone(State.ENDING)
-    with pytest.raises(KeyError):
-        supervisor.given(worker)
 
 
 def test_the_first_reason_to_kill_a_worker_counts_and_none_for_one_that_ends_anyway() -> None:
@@ -247,7 +241,7 @@ def test_a_worker_that_dies_gives_its_work_back_and_is_replaced_at_once() -> Non
 def test_what_the_pool_itself_ends_does_not_count_as_lost(cause: Cause, lost: bool) -> None:
     stage = Stage(1)
     generation = stage.serving()
-    stage.supervisor.given(generation.workers[0])
+    stage.supervisor.happened(generation.workers[0], Event.GIVEN)
     stage.supervisor.kill(generation.workers[0], Kill(cause, 1))
     stage.die(generation.workers[0])
     assert stage.generations.lost == lost
@@ -258,7 +252,7 @@ def test_a_worker_that_is_worn_goes_when_its_replacement_is_ready() -> None:
     stage = Stage(2)
     generation = stage.serving()
     busy, idle = generation.workers.values()
-    stage.supervisor.given(busy)
+    stage.supervisor.happened(busy, Event.GIVEN)
     stage.generations.is_worn(busy)
     stage.generations.is_worn(idle)
     assert states(generation) == ["busy", "idle", "spawning", "spawning"]
@@ -377,7 +371,7 @@ def test_a_generation_to_come_stands_by_until_it_takes_over_and_the_old_one_ends
     stage = Stage(2)
     old, new = reloading(stage)
     busy, idle = old.workers.values()
-    stage.supervisor.given(busy)
+    stage.supervisor.happened(busy, Event.GIVEN)
     stage.told.clear()
     stage.start(new)
     assert stage.told == [("complete", new)]
@@ -428,7 +422,7 @@ def test_a_storm_in_a_retired_generation_stops_nobody() -> None:
     stage = Stage(2, max_restarts=0)
     old, new = reloading(stage)
     for worker in old.workers.values():
-        stage.supervisor.given(worker)
+        stage.supervisor.happened(worker, Event.GIVEN)
     stage.start(new)
     stage.generations.take_over()
     for worker in list(old.workers.values()):
@@ -464,7 +458,7 @@ def test_a_fork_server_that_ends_takes_its_workers_along_and_another_is_started(
 def test_a_retired_fork_server_that_ends_is_not_missed() -> None:
     stage = Stage(1)
     old, new = reloading(stage)
-    stage.supervisor.given(old.workers[0])
+    stage.supervisor.happened(old.workers[0], Event.GIVEN)
     stage.start(new)
     stage.generations.take_over()
     stage.generations.fork_server_lost(old)

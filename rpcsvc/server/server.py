@@ -27,7 +27,7 @@ from ..host.stopping import Ask, StopRequests
 from ..host.surroundings import Surroundings
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, BrokerUrl, find_urls
 from ..settings.options import SSL_CONTEXT, URL, documented, options_of
-from ..settings.server import BUILT_IN, ServerOptions
+from ..settings.server import BUILT_IN, DEFAULT_CANCEL_GRACE, DEFAULT_RESTART_WINDOW, ServerOptions
 from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
 from ..workers.care import Care
 from ..workers.inside.dispatch import Rules
@@ -75,13 +75,13 @@ class RpcServer:
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
         memory_limit: int | None = None,
-        cancel_grace: float = 2.0,
+        cancel_grace: float = DEFAULT_CANCEL_GRACE,
         start_timeout: float | None = None,
         preload: bool = True,
         blas_threads: int | None = None,
         max_calls_per_worker: int | None = None,
         max_restarts: int | None = None,
-        restart_window: float = 10.0,
+        restart_window: float = DEFAULT_RESTART_WINDOW,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:

@@ -15,6 +15,8 @@ from .options import check_options, option
 BUILT_IN = "rpcsvc.functions:registry"
 DEFAULT_START_TIMEOUT = 10.0
 """Seconds for the start of a worker that is forked with the registry in it."""
+DEFAULT_CANCEL_GRACE = 2.0
+DEFAULT_RESTART_WINDOW = 10.0
 LOAD_TIMEOUT = 60.0
 """Seconds for the import of a registry, and for the start of a worker that imports it itself."""
 _AS_AUTO = '"auto" is a little under what brokers of this version take by default (16 MiB from 4.0 on), at most 64 MiB'
@@ -80,7 +82,7 @@ class ServerOptions:
         otherwise="none",
     )
     cancel_grace: float = option(
-        2.0,
+        DEFAULT_CANCEL_GRACE,
         Seconds(zero=True),
         "how long a cancelled call may take to end by itself before its worker is killed; 0 is not at all",
     )
@@ -113,7 +115,9 @@ class ServerOptions:
         are answered than workers end""",
         otherwise="100, or 20 for each worker if that is more",
     )
-    restart_window: float = option(10.0, Seconds(), "the time in which workers that end by themselves are counted")
+    restart_window: float = option(
+        DEFAULT_RESTART_WINDOW, Seconds(), "the time in which workers that end by themselves are counted"
+    )
     connect_timeout: float = option(
         DEFAULT_CONNECT_TIMEOUT, Seconds(), "how long a broker that is not up yet is waited for at the start"
     )

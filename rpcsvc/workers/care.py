@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..settings.server import DEFAULT_START_TIMEOUT, LOAD_TIMEOUT
-from .restarts import RESTART_WINDOW
+from ..settings.server import DEFAULT_CANCEL_GRACE, DEFAULT_RESTART_WINDOW, DEFAULT_START_TIMEOUT, LOAD_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +21,10 @@ class Care:
     """
 
     start_timeout: float = DEFAULT_START_TIMEOUT
-    cancel_grace: float = 2.0
+    cancel_grace: float = DEFAULT_CANCEL_GRACE
     max_calls: int | None = None
     max_restarts: int | None = None
-    restart_window: float = RESTART_WINDOW
+    restart_window: float = DEFAULT_RESTART_WINDOW
 
     @property
     def load_timeout(self) -> float:

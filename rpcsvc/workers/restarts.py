@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections import deque
 
 from ..deadline import Clock
+from ..settings.server import DEFAULT_RESTART_WINDOW
 from .work import WorkerExit
 
 MAX_FAILED_STARTS = 5
-RESTART_WINDOW = 10.0
 
 
 def default_max_restarts(workers: int) -> int:
@@ -43,7 +43,7 @@ class Restarts:
         clock: Clock,
         *,
         max_restarts: int,
-        restart_window: float = RESTART_WINDOW,
+        restart_window: float = DEFAULT_RESTART_WINDOW,
         max_failed_starts: int = MAX_FAILED_STARTS,
     ) -> None:
         self._clock = clock

@@ -15,10 +15,10 @@
     stage      the broker and the pool, where the command starts them
     run        one measurement, and a sweep of them
     results    what came out, and its JSON form
-    plot       scales, ticks and SVG
+    plots      what matplotlib draws of them
     report     the page
     terminal   the live line and the table
 
-Rules: load, schedule, latency, tally, results, plot and report are pure. Whatever is started here is stopped here. This
+Rules: load, schedule, latency, tally and results are pure. Whatever is started here is stopped here. This
 package needs the extra `bench`, and nothing outside of it imports it before the command runs.
 """

@@ -27,7 +27,7 @@ from .exits import ExitCode
 from .flags import add_flags, given, reader
 from .parsing import Parser
 
-_EXTRA = {"hdrh", "pyhdrh", "rich"}
+_EXTRA = {"hdrh", "pyhdrh", "rich", "matplotlib"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
@@ -80,7 +80,10 @@ def _add_pool(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, show, write."""
     try:
-        from ..bench import command, report, terminal  # noqa: PLC0415 the extra may be missing
+        from ..bench import command, terminal  # noqa: PLC0415 the extra may be missing
+
+        if options.report is not None:
+            from ..bench import report  # noqa: PLC0415 so may it be, and it takes a second to load
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -98,11 +101,11 @@ def run(options: argparse.Namespace) -> int:
         )
         result = command.bench(load, sweeps, stage)
         terminal.show(result)
-        written = [
-            _write(path, text(result), terminal.say)
-            for path, text in ((options.json, command.as_json), (options.report, report.page))
-            if path is not None
-        ]
+        written = []
+        if options.json is not None:
+            written.append(_write(options.json, command.as_json(result), terminal.say))
+        if options.report is not None:
+            written.append(_write(options.report, report.page(result), terminal.say))
     if result.interrupted:
         return ExitCode.INTERRUPTED
     if result.failures or not result.run.total.succeeded:

@@ -11,22 +11,34 @@ from rpcsvc import cli
 from rpcsvc.cli.exits import ExitCode
 
 
-@pytest.mark.parametrize("library", ["hdrh", "rich"])
+@pytest.mark.parametrize("library", ["hdrh", "rich", "matplotlib"])
 def test_without_its_extra_it_says_how_to_get_it(
     library: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in list(sys.modules):
         if name.startswith(("rpcsvc.bench.", library)):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("rpcsvc.bench.command", raising=False)
+    for module in ("command", "report", "plots"):
+        monkeypatch.delattr(f"rpcsvc.bench.{module}", raising=False)
     monkeypatch.setitem(sys.modules, library, None)
 
-    assert cli.main(["bench"]) == ExitCode.USAGE
+    assert cli.main(["bench", "--report", "page.html"]) == ExitCode.USAGE
 
     sentence = capsys.readouterr().err
     assert f"this needs {library}" in sentence
     assert "pip install 'rpcsvc[bench]'" in sentence
     assert len(sentence.splitlines()) == 1
+
+
+def test_what_draws_is_not_needed_where_nothing_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("rpcsvc.bench.plots", "rpcsvc.bench.report", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    assert cli.main(["bench", "--sweep", "threads=1"]) == ExitCode.USAGE
+
+    assert "a sweep is written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

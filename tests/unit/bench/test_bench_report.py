@@ -12,21 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rpcsvc.bench import plots
 from rpcsvc.bench.load import TIMES, Load
-from rpcsvc.bench.plot import (
-    DARK,
-    HEIGHT,
-    WIDTH,
-    Axis,
-    Line,
-    draw,
-    fitting_axis,
-    from_zero,
-    log_axis,
-    named_axis,
-    round_step,
-)
-from rpcsvc.bench.report import latency_plot, page, sweep_plots, throughput_plot
+from rpcsvc.bench.report import page
 from rpcsvc.bench.results import BenchResult, RoleUsage, RunResult, SweepResult
 from rpcsvc.bench.tables import tables
 from rpcsvc.bench.tally import Tally, Total, Window
@@ -36,14 +24,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @functools.cache
-def _run(*, calls: int = 200, errors: int = 0, never_sent: int = 0, **load: Any) -> RunResult:
+def _run(*, calls: int = 200, errors: int = 0, never_sent: int = 0, step: float = 1e-6, **load: Any) -> RunResult:
     plan = Load(**{"method": "fib", "arguments": "[[30],{}]", "warm_up": 1.0, "duration": 2.0, **load})
     window = Window.after(0.0, plan.warm_up, plan.duration)
     tally = Tally(window, never_sent=never_sent)
     for number in range(calls):
         at = 1.0 + 2.0 * number / max(calls, 1)
         tally.note_sent(at, at)
-        tally.note_ended(at, at + 0.0004 + number * 1e-6, "RpcTimeout" if number < errors else None)
+        tally.note_ended(at, at + 0.0004 + number * step, "RpcTimeout" if number < errors else None)
     total = Total.of([tally.to_json()])
     roles = {"client": RoleUsage(1, 0.02, 30 * 2**20, 18 * 2**20), "broker": RoleUsage(1, 0.04, 120 * 2**20, None)}
     return RunResult(
@@ -98,77 +86,11 @@ def test_sizes_and_rates_are_written_alike() -> None:
     assert (tick_text("2.00 ms"), tick_text("2.50 ms"), tick_text("100 ms")) == ("2 ms", "2.5 ms", "100 ms")
 
 
-# ---- axes -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("least", "step"), [(0.03, 0.05), (1, 1), (1.1, 2), (2.4, 2.5), (3, 5), (700, 1000)])
-def test_steps_are_round(least: float, step: float) -> None:
-    assert round_step(least) == pytest.approx(step)
-
-
-def test_a_linear_axis_begins_at_zero_and_holds_all_values() -> None:
-    axis = from_zero("calls", [3.0, 4870.0], rate_text)
-    assert axis.low == 0
-    assert axis.high >= 4870
-    assert [text for _, text in axis.ticks] == ["0", "1,000", "2,000", "3,000", "4,000", "5,000"]
-    assert from_zero("calls", [0.0], rate_text).high > 0
-
-
-def test_a_logarithmic_axis_holds_all_values_and_has_equal_factors_at_equal_distances() -> None:
-    axis = log_axis("latency", [0.3, 45.0], str)
-    assert (axis.low, axis.high) == (0.2, 50)
-    assert axis.share(2.0) - axis.share(0.2) == pytest.approx(axis.share(20.0) - axis.share(2.0))
-    assert len(log_axis("latency", [1e-3, 1e6], str).ticks) <= 10
-    assert log_axis("latency", [1.0], str).high > 1
-
-
-def test_latencies_that_lie_far_apart_get_a_logarithmic_axis_and_say_so() -> None:
-    assert not fitting_axis("latency", [1.0, 3.0], str).is_log
-    far = fitting_axis("latency", [1.0, 300.0], str)
-    assert far.is_log
-    assert "log scale" in far.title
-
-
-def test_an_axis_of_one_value_has_it_in_the_middle() -> None:
-    assert named_axis("workers", [4.0], ["4"]).share(4.0) == pytest.approx(0.5)
-    assert named_axis("in flight", [4.0], ["4"], is_log=True).share(4.0) == pytest.approx(0.5)
-
-
-# ---- drawing ----------------------------------------------------------------------------------------------------
-
-
-def test_lines_differ_by_dash_and_marker_too_and_are_named_at_their_ends() -> None:
-    x, y = named_axis("x", [0.0, 1.0], ["a", "b"]), Axis("y", 0.0, 10.0, ())
-    lines = [Line(name, [(0.0, 5.0), (1.0, 5.0)], figures=str) for name in ("p50", "p99")]
-
-    root = ElementTree.fromstring(draw(title="T", subtitle="S", x=x, y=y, lines=lines))
-
-    dashes = [line.get("stroke-dasharray") for line in root.iter(f"{SVG}polyline")]
-    assert len(set(dashes)) == 2
-    assert len(list(root.iter(f"{SVG}circle"))) == 2
-    assert len(list(root.iter(f"{SVG}rect"))) == 2
-    tops = [float(text.get("y", 0)) for text in root.iter(f"{SVG}text") if text.text in ("p50", "p99")]
-    assert abs(tops[0] - tops[1]) >= 12, "names of lines with the same end do not cover each other"
-
-
-def test_what_is_drawn_stays_within_the_picture() -> None:
-    for svg in (latency_plot(_run()), throughput_plot(_run(errors=50)), *sweep_plots(_result().sweeps[2])):
-        for element in ElementTree.fromstring(svg).iter():
-            for name, most in (("x", WIDTH), ("cx", WIDTH), ("y", HEIGHT), ("cy", HEIGHT)):
-                assert 0 <= float(element.get(name, 0)) <= most
-
-
-def test_titles_are_text_whatever_they_say() -> None:
-    x, y = named_axis("<x>", [0.0, 1.0], ["&", '"']), Axis("y", 0.0, 1.0, ())
-    svg = draw(title='<script>"', subtitle="a & b", x=x, y=y, lines=[])
-    assert {'<script>"', "a & b", "<x>", "&", '"'} <= set(_texts(svg))
-
-
 # ---- the plots --------------------------------------------------------------------------------------------------
 
 
 def test_the_latency_plot_names_the_percentiles_it_can_tell() -> None:
-    texts = _texts(latency_plot(_run(calls=200)))
+    texts = _texts(plots.latency(_run(calls=200)))
     assert "Latency of fib(30)" in texts
     assert {"50 %", "90 %", "99 %"} <= set(texts)
     assert "99.9 %" not in texts, "200 calls have no such percentile"
@@ -176,23 +98,52 @@ def test_the_latency_plot_names_the_percentiles_it_can_tell() -> None:
     assert any(text.startswith("max ") for text in texts)
 
 
+def test_latencies_that_lie_far_apart_get_a_logarithmic_axis_and_say_so() -> None:
+    assert "latency" in _texts(plots.latency(_run()))
+    far = _texts(plots.latency(_run(step=1e-3)))
+    assert "latency, log scale" in far
+    assert {"1 ms", "10 ms", "100 ms"} <= set(far)
+
+
 def test_throughput_over_time_shows_warm_up_errors_and_the_intended_rate() -> None:
-    plain = _texts(throughput_plot(_run()))
-    assert "warm-up" in plain
+    plain = _texts(plots.throughput(_run()))
+    assert {"results", "warm-up"} <= set(plain)
     assert not {"errors", "intended"} & set(plain)
-    assert {"errors", "intended"} <= set(_texts(throughput_plot(_run(errors=100, rate=100.0))))
+    assert {"errors", "intended"} <= set(_texts(plots.throughput(_run(errors=100, rate=100.0))))
+    assert "warm-up" not in _texts(plots.throughput(_run(warm_up=0)))
 
 
 def test_a_sweep_is_two_plots_with_every_point_in_figures() -> None:
-    throughput, latency = map(_texts, sweep_plots(_result().sweeps[0]))
+    throughput, latency = map(_texts, plots.sweep(_result().sweeps[0]))
     assert {"Throughput against worker processes", "results per second", "1", "2", "100", "150"} <= set(throughput)
-    assert {"Latency against worker processes", "p50", "p99"} <= set(latency)
+    assert {"Latency against worker processes", "p50", "p99", "597 µs", "696 µs"} <= set(latency)
+
+
+def test_lines_differ_by_dash_and_marker_too() -> None:
+    _, latency = plots.sweep(_result().sweeps[0])
+    assert "stroke-dasharray" in latency
+    assert len(set(re.findall(r'xlink:href="#(m[0-9a-f]+)"', latency))) >= 4, "two ticks and two markers"
+
+
+def test_a_sweep_over_large_factors_has_a_logarithmic_axis() -> None:
+    for svg in plots.sweep(_result().sweeps[2]):
+        assert "calls in flight per thread, log scale" in _texts(svg)
 
 
 def test_a_point_without_a_success_has_no_latency() -> None:
     sweep = SweepResult("payload", ((0, _run()), (1024, _run(calls=0))))
-    _, latency = sweep_plots(sweep)
-    assert len(list(ElementTree.fromstring(latency).iter(f"{SVG}circle"))) == 1
+    texts = _texts(plots.sweep(sweep)[1])
+    assert [text for text in texts if text in ("499 µs", "597 µs")] == ["499 µs", "597 µs"]
+    assert _texts(plots.sweep(SweepResult("payload", ((0, _run(calls=0)),)))[1])
+
+
+def test_titles_are_text_whatever_they_say() -> None:
+    texts = _texts(plots.latency(_run(method='<script>"$x^2$', arguments="[[],{}]")))
+    assert 'Latency of <script>"$x^2$()' in texts
+
+
+def test_the_same_figures_make_the_same_bytes() -> None:
+    assert plots.throughput(_run()) == plots.throughput(_run())
 
 
 # ---- the page ---------------------------------------------------------------------------------------------------
@@ -217,8 +168,10 @@ def test_the_page_holds_all_plots_and_asks_for_nothing_from_outside() -> None:
     outside = _Outside()
     outside.feed(text)
     assert outside.found == []
-    assert not re.search(r"url\(|@import", text)
-    assert set(re.findall(r"https?://[^\"' ]+", text)) <= {"http://www.w3.org/2000/svg"}  # a name, not an address
+    assert not re.search(r"url\((?!#)|@import", text)
+    names = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # not addresses
+    assert set(re.findall(r"https?://[^\"' ]+", text)) <= names
+    assert set(re.findall(r'xlink:href="(.)', text)) == {"#"}
     assert text.count("<svg ") == 8
     assert text.count("<figure>") == 8
 
@@ -298,15 +251,8 @@ def test_the_json_form_has_the_promised_fields_and_adds_up() -> None:
     assert sum(slot["results"] for slot in form["run"]["timeline"]) * 0.1 == pytest.approx(197, abs=1)
 
 
-def test_every_colour_of_a_plot_has_one_for_a_dark_page() -> None:
-    text = page(_result(errors=7, rate=500.0))
-    drawn = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]+)"', text.partition("</style>")[2]))
-
-    assert drawn
-    assert drawn <= DARK.keys()
-    for light, dark in DARK.items():
-        assert f'[fill="{light}"] {{ fill: {dark}; }}' in text
-        assert f'[stroke="{light}"] {{ stroke: {dark}; }}' in text
+def test_on_a_dark_page_plots_are_dark() -> None:
+    assert "(prefers-color-scheme: dark) { svg { filter: invert(" in page(_result())
 
 
 def test_a_wide_table_scrolls_in_a_frame_of_its_own() -> None:

@@ -3,12 +3,12 @@
     install    where RabbitMQ's programs are
     config     what the node is told: its configuration file and its environment, as text
     ports      which TCP ports are free
-    probe      whether a broker answers, asked in AMQP 0-9-1 itself
+    probe      whether a broker answers
     processes  which processes belong to the node
     node       PrivateBroker, which does all of that
 
-Rules: nothing here imports an AMQP library. The password stands in files of mode 0600 below a folder of mode 0700, and
-nowhere else: not in an argument list, not in a log, not in a repr.
+Rules: nothing here imports the AMQP library before a connection is tried. The password stands in files of mode 0600
+below a folder of mode 0700, and nowhere else: not in an argument list, not in a log, not in a repr.
 """
 
 from .install import find_server

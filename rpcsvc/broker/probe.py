@@ -1,33 +1,19 @@
-"""Whether a broker answers: asked in AMQP 0-9-1 on a plain socket, frame by frame, as its section 2.2.4 lays down.
+"""Whether a broker answers: by the first bytes of the protocol, or by a whole connection as a user.
 
-client                      server
-"AMQP" 0 0 9 1   ------->
-                 <-------   Connection.Start
-Start-Ok (PLAIN) ------->
-                 <-------   Connection.Tune       or Close, or the end of the connection: the password is wrong
-Tune-Ok, Open    ------->
-                 <-------   Connection.Open-Ok
-Close            ------->
-                 <-------   Connection.Close-Ok
+Rules: what asks is ordinary code, which may run in an event loop of its own, so a connection has a thread. The AMQP
+library is imported for that alone: who stops a node, or asks for its state, does not wait for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
-import struct
+from concurrent.futures import ThreadPoolExecutor
 
-from ..errors import AuthenticationFailed, ConnectionFailed
+from ..errors import ConnectionFailed
 from ..settings import BrokerUrl
 
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-_FRAME_METHOD = 1
-_FRAME_END = b"\xce"
-_CONNECTION = 10
-_START, _START_OK, _TUNE, _TUNE_OK, _OPEN, _OPEN_OK, _CLOSE, _CLOSE_OK = 10, 11, 30, 31, 40, 41, 50, 51
-_CAPABILITIES = b"\x1cauthentication_failure_closet\x01"
-"""Asks for a Close that says so if the password is wrong; else RabbitMQ lets us wait and then drops the connection."""
-_MAX_FRAME = 131072
-"""More than any broker's Connection.Start; what announces more is not a broker."""
 
 
 def answers(url: BrokerUrl, *, timeout: float = 2.0) -> bool:
@@ -51,72 +37,24 @@ def open_and_close(url: BrokerUrl, *, timeout: float = 2.0) -> None:
     """Open an AMQP connection as the URL's user, and close it.
 
     Args:
-        timeout: seconds for each step.
+        timeout: seconds until it is open.
 
     Raises:
-        AuthenticationFailed: the broker refuses the user, the password or the virtual host.
+        AuthenticationFailed: the broker refuses the user or the password.
+        AccessRefused: it refuses the virtual host.
         ConnectionFailed: nobody listens, what listens is no broker, or it did not answer in time.
     """
     try:
-        with socket.create_connection((url.host, url.port), timeout) as connection:
-            _converse(connection, url)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _open_and_close(url, timeout)).result()
     except OSError as error:
         if isinstance(error, ConnectionFailed):
             raise
-        raise ConnectionFailed(f"no AMQP connection to {url}: {error}") from error
+        raise ConnectionFailed(f"no connection to {url} for want of something on this machine: {error}") from error
 
 
-def _converse(connection: socket.socket, url: BrokerUrl) -> None:
-    connection.sendall(_PROTOCOL_HEADER)
-    if _read_method(connection)[0] != _START:
-        raise ConnectionFailed(f"{url} does not begin with Connection.Start: not an AMQP 0-9-1 broker")
-    response = f"\0{url.user}\0{url.password}".encode()
-    properties = _short(b"capabilities") + b"F" + _long(_CAPABILITIES)
-    connection.sendall(_method(_START_OK, _long(properties) + _short(b"PLAIN") + _long(response) + _short(b"en_US")))
-    try:
-        method, tuned = _read_method(connection)
-    except ConnectionError as error:
-        raise AuthenticationFailed(f"{url} refused the user or the password") from error
-    if method != _TUNE:
-        raise AuthenticationFailed(f"{url} refused the user or the password")
-    # No heartbeat: the connection is over in a moment.
-    connection.sendall(_method(_TUNE_OK, tuned[:6] + b"\0\0") + _method(_OPEN, _short(url.vhost.encode()) + b"\0\0"))
-    if _read_method(connection)[0] != _OPEN_OK:
-        raise AuthenticationFailed(f"{url} refused the virtual host {url.vhost!r}")
-    connection.sendall(_method(_CLOSE, struct.pack(">H", 200) + _short(b"done") + struct.pack(">HH", 0, 0)))
-    _read_method(connection)
+async def _open_and_close(url: BrokerUrl, timeout: float) -> None:
+    from ..amqp import Connection  # noqa: PLC0415 as the head of this file says
 
-
-def _read_method(connection: socket.socket) -> tuple[int, bytes]:
-    """The method's number within class Connection, and its arguments."""
-    kind, _channel, size = struct.unpack(">BHI", _read_exactly(connection, 7))
-    if kind != _FRAME_METHOD or not 4 <= size <= _MAX_FRAME:
-        raise ConnectionFailed("what listens there does not speak AMQP 0-9-1")
-    payload = _read_exactly(connection, size + 1)
-    class_id, method = struct.unpack_from(">HH", payload)
-    if class_id != _CONNECTION or payload[-1:] != _FRAME_END:
-        raise ConnectionFailed("what listens there does not speak AMQP 0-9-1")
-    return method, payload[4:-1]
-
-
-def _read_exactly(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        chunk = connection.recv(size - len(data))
-        if not chunk:
-            raise ConnectionResetError("the connection ended")
-        data += chunk
-    return data
-
-
-def _method(method: int, arguments: bytes) -> bytes:
-    payload = struct.pack(">HH", _CONNECTION, method) + arguments
-    return struct.pack(">BHI", _FRAME_METHOD, 0, len(payload)) + payload + _FRAME_END
-
-
-def _short(text: bytes) -> bytes:
-    return bytes([len(text)]) + text
-
-
-def _long(text: bytes) -> bytes:
-    return struct.pack(">I", len(text)) + text
+    connection = await Connection.open(url, role="rpcsvc broker", timeout=timeout)
+    await connection.close()

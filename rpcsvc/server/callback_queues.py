@@ -148,8 +148,8 @@ class CallbackQueues:
         if queue is None:
             return NO_QUEUE
         if queue.startswith(PREFIX):
-            if not self._direct.is_safe(queue):
-                return None
+            if not (may_reply := self._direct.may_reply(queue)):
+                return None if may_reply is None else NOT_MADE_HERE
         elif not is_nameable(queue):
             return NOBODY
         elif not by_name(queue, self._patterns):

@@ -16,13 +16,15 @@ from __future__ import annotations
 import asyncio
 import binascii
 import contextlib
+import math
 import re
+import time
 
 from ..amqp import Connection
-from ..deadline import Deadline
 from ..errors import ConnectionFailed, ConnectionLost, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, BrokerUrl
 from ..wire.names import DIRECT_REPLY_TO
+from .remembered import Remembered
 
 PREFIX = DIRECT_REPLY_TO + "."
 BAD_FOR = 10.0
@@ -59,40 +61,24 @@ class DirectReplies:
 
     def __init__(self, url: BrokerUrl) -> None:
         self._url = url
-        self._good: set[bytes] = set()
-        self._bad: dict[bytes, Deadline] = {}
-        self._safe: set[str] = set()
+        self._nodes: Remembered[bytes, bool] = Remembered(time.monotonic, most=_REMEMBERED)
         self._turn = asyncio.Lock()
 
-    def is_safe(self, name: str) -> bool:
-        """Whether it is known that a reply may go to that name; if not, `look` tells."""
-        return name in self._safe
+    def may_reply(self, name: str) -> bool | None:
+        """Whether a reply may go to that name; None if `look` has to tell."""
+        node = node_of(name)
+        return False if node is None else self._nodes.get(node)
 
     async def look(self, name: str) -> bool:
         """Whether a reply may go to that name. Waits as long as the broker cannot be reached."""
         node = node_of(name)
-        if node is None:
-            return False
+        assert node is not None, "it needs a look"
         async with self._turn:  # one after the other: whoever makes up many nodes gets no more connections for it
-            if not await self._is_good(node, name):
-                return False
-        _make_room(self._safe)
-        self._safe.add(name)
-        return True
-
-    async def _is_good(self, node: bytes, name: str) -> bool:
-        if node in self._good:
-            return True
-        bad = self._bad.get(node)
-        if bad is not None and not bad.expired:
-            return False
-        if await self._stands(name):
-            _make_room(self._good)
-            self._good.add(node)
-            return True
-        _make_room(self._bad)
-        self._bad[node] = Deadline.after(BAD_FOR)
-        return False
+            may = self._nodes.get(node)
+            if may is None:
+                may = await self._stands(name)
+                self._nodes.put(node, may, math.inf if may else BAD_FOR)
+        return may
 
     async def _stands(self, name: str) -> bool:
         """Whether a connection outlives the name."""
@@ -118,9 +104,4 @@ class DirectReplies:
             await asyncio.sleep(1)
 
     def __repr__(self) -> str:
-        return f"<DirectReplies: {len(self._good)} nodes are good, {len(self._bad)} were not>"
-
-
-def _make_room(remembered: set[bytes] | set[str] | dict[bytes, Deadline]) -> None:
-    if len(remembered) >= _REMEMBERED:
-        remembered.clear()
+        return f"<DirectReplies: {len(self._nodes)} nodes are remembered>"

@@ -18,6 +18,7 @@ from rpcsvc.server.callback_queues import (
     NO_QUEUE,
     NOBODY,
     NOT_EXCLUSIVE,
+    NOT_MADE_HERE,
     CallbackQueues,
     RefusalLog,
     Refused,
@@ -25,6 +26,7 @@ from rpcsvc.server.callback_queues import (
 )
 from rpcsvc.settings.urls import BrokerUrl
 
+REAL = "amq.rabbitmq.reply-to.g1h2AA5yZXBseUA2MzE3MzQ2MAAAAq0AAAAAawD3/Q==.TJMKjuuD7J/OiwapwBATLQ=="
 LOCKED, MISSING = QueueLocked("RESOURCE_LOCKED"), QueueNotFound("NOT_FOUND")
 FORBIDDEN = AccessRefused("ACCESS_REFUSED")
 
@@ -110,13 +112,14 @@ def test_names_that_a_broker_gives_or_the_server_was_told_of_need_no_look(reply_
         ("\udcff", NOBODY),
         ("/queues/" + "x" * 256, NOBODY),
         ("/exchanges/e", NO_QUEUE),
+        ("amq.rabbitmq.reply-to.g1h2", NOT_MADE_HERE),
     ],
 )
 def test_what_can_be_no_callback_queue_is_refused_without_a_look(reply_to: str, refused: Refused) -> None:
     assert callbacks(("*",) if refused is NO_QUEUE else ())[0].decide(reply_to) == refused
 
 
-@pytest.mark.parametrize("reply_to", ["amq_1", "rpc.reply.1", "a-uuid", "amq.rabbitmq.reply-to.g1h2"])
+@pytest.mark.parametrize("reply_to", ["amq_1", "rpc.reply.1", "a-uuid", REAL])
 def test_any_other_name_needs_a_look(reply_to: str) -> None:
     assert callbacks()[0].decide(reply_to) is None
 

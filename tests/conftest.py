@@ -10,7 +10,6 @@ import pytest
 
 from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.ports import random_free_port
 from rpcsvc.host.keeper import keep_all_processes
 from rpcsvc.settings import BrokerUrl
 from rpcsvc.wire.sizes import broker_default
@@ -31,8 +30,7 @@ def nothing_outlives_the_tests() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def broker() -> Iterator[PrivateBroker]:
     """A running private broker for the whole session. Who needs to stop or kill one starts one of their own."""
-    # Not 5672: a test that forgets to say which broker it means must not find one by chance.
-    with PrivateBroker.temporary(prefix="rpcsvc-test-", port=random_free_port()) as broker:
+    with PrivateBroker.temporary(prefix="rpcsvc-test-") as broker:
         yield broker
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.ports import random_free_port
 from rpcsvc.host.keeper import keep_all_processes
 
 from .earlier import Earlier
@@ -117,7 +116,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 @contextlib.contextmanager
 def _broker() -> Iterator[PrivateBroker]:
     prefix = "rpcsvc-bench-"
-    with keep_all_processes(), PrivateBroker.temporary(prefix=prefix, port=random_free_port()) as broker:
+    with keep_all_processes(), PrivateBroker.temporary(prefix=prefix) as broker:
         # Some peers leave folders of their own behind; they shall leave them in here.
         folder = broker.folder / "peers"
         folder.mkdir()

@@ -51,12 +51,18 @@ class BadMoment(BrokerStartFailed):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to start: `port` None lets the node choose; `extra` are lines of rabbitmq.conf."""
+    """What to start.
+
+    Attributes:
+        port: the AMQP port that it must have; None: the one it had last, else `usual_port`, else a free one.
+        extra: lines of rabbitmq.conf.
+    """
 
     layout: Layout
     server: Path
     port: int | None
     extra: Mapping[str, str]
+    usual_port: int | None = ports.DEFAULT_PORT
 
     def attempt(self, deadline: Deadline, cancelled: Callable[[], bool]) -> Running | None:
         """Start the node and wait for it; None if `cancelled` began to say so. Whatever was started is left running.
@@ -69,7 +75,7 @@ class Launch:
         known = read_credentials(self.layout) or Credentials("rpcsvc", secrets.token_hex(24))
         if known.port is not None and self.port in (None, known.port):
             self._wait_for_own_port(known.port, deadline)
-        port = ports.choose_port(known.port) if self.port is None else self.port
+        port = ports.choose_port(known.port, self.usual_port) if self.port is None else self.port
         if not ports.is_free(port):
             raise BrokerStartFailed(
                 f"port {port} of {config.HOST} is taken; choose another one, or none for a free one"

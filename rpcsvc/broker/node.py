@@ -90,7 +90,9 @@ class PrivateBroker:
 
         Args:
             prefix: of the folder's name.
-            port, config: as of PrivateBroker.
+            port: the AMQP port. Default: a free one, and another one if somebody takes that meanwhile. Not 5672: a
+                program that forgets to say which broker it means finds none by chance.
+            config: as of PrivateBroker.
         """
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
             broker = cls(Path(folder), port=port, config=config)
@@ -260,8 +262,10 @@ class PrivateBroker:
             # A note of a node that is gone; and what is left of a start whose starter was killed.
             self._forget()
             self._sweep()
+            usual_port = None if self._is_temporary else ports.DEFAULT_PORT
+            launch = Launch(self._layout, server, self._port, self._config, usual_port)
             try:
-                running = self._attempts(Launch(self._layout, server, self._port, self._config), deadline, cancelled)
+                running = self._attempts(launch, deadline, cancelled)
             except OSError as error:
                 raise BrokerStartFailed(f"the private RabbitMQ could not be started: {error}") from error
             finally:

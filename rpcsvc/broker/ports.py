@@ -40,9 +40,6 @@ def random_free_port() -> int:
             return port
 
 
-def choose_port(preferred: int | None) -> int:
-    """`preferred` if it is free, else 5672 if that is free, else a random one."""
-    for port in (preferred, DEFAULT_PORT):
-        if port is not None and is_free(port):
-            return port
-    return random_free_port()
+def choose_port(*preferred: int | None) -> int:
+    """The first of the preferred ports that is free, else a random one."""
+    return next((port for port in preferred if port is not None and is_free(port)), None) or random_free_port()

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.ports import random_free_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
 
@@ -21,7 +20,7 @@ from proxy import Proxy
 
 @contextmanager
 def another_broker() -> Iterator[PrivateBroker]:
-    with PrivateBroker.temporary(prefix="rpcsvc-chaos-", port=random_free_port()) as broker:
+    with PrivateBroker.temporary(prefix="rpcsvc-chaos-") as broker:
         yield broker
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.ports import random_free_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "chaos"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
@@ -32,7 +31,7 @@ def queue() -> str:
 @pytest.fixture
 def own_broker() -> Iterator[PrivateBroker]:
     """A broker for one test alone, to be changed at will."""
-    with PrivateBroker.temporary(prefix="rpcsvc-field-", port=random_free_port()) as broker:
+    with PrivateBroker.temporary(prefix="rpcsvc-field-") as broker:
         yield broker
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,6 @@ from rpcsvc import (
     RpcClient,
 )
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.ports import random_free_port
 
 
 @pytest.fixture(scope="module", params=[2**20, 2**24], ids=["1 MiB", "16 MiB"])
@@ -40,10 +38,7 @@ def limit(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="module")
 def small_broker(limit: int) -> Iterator[PrivateBroker]:
     """A broker with that limit."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rpcsvc-field-") as folder,
-        PrivateBroker(Path(folder), port=random_free_port(), config={"max_message_size": str(limit)}) as broker,
-    ):
+    with PrivateBroker.temporary(prefix="rpcsvc-field-", config={"max_message_size": str(limit)}) as broker:
         yield broker
 
 
@@ -282,8 +277,7 @@ def test_with_a_limit_of_a_few_kilobytes_every_call_ends_all_the_same(trace: Tra
     """Even what is taken to be small may be refused then, on the channel with the consumers: once."""
     config = {"max_message_size": "3000"}
     with (
-        tempfile.TemporaryDirectory(prefix="rpcsvc-field-") as folder,
-        PrivateBroker(Path(folder), port=random_free_port(), config=config) as broker,
+        PrivateBroker.temporary(prefix="rpcsvc-field-", config=config) as broker,
         ServerProcess(broker.url, "--workers", "2") as server,
         RpcClient(broker.url, timeout=20) as client,
     ):

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from processes import wait_until
 
-from rpcsvc.broker import PrivateBroker, answers
+from rpcsvc.broker import PrivateBroker, answers, ports
 from rpcsvc.broker.install import find_server
 from rpcsvc.broker.ports import is_free, random_free_port
 from rpcsvc.broker.probe import open_and_close
@@ -350,6 +350,20 @@ def test_a_taken_port_is_said_before_anything_is_started(folder: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(BrokerStartFailed, match=f"port {port} of 127.0.0.1 is taken"):
             PrivateBroker(folder, port=port).start()
+
+
+def test_a_temporary_broker_whose_port_was_taken_meanwhile_starts_on_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", random_free_port())) as listener:
+        taken = listener.getsockname()[1]
+        first = iter([taken])
+        monkeypatch.setattr(ports, "random_free_port", lambda: next(first, None) or random_free_port())
+        looks = iter([True])  # at the first look it is free, and later no more
+        monkeypatch.setattr(ports, "is_free", lambda port: is_free(port) or (port == taken and next(looks, False)))
+
+        with PrivateBroker.temporary(prefix="rpcsvc-test-") as broker:
+            assert broker.port not in {taken, ports.DEFAULT_PORT}
 
 
 def test_a_start_that_fails_shows_the_log_and_leaves_nothing_behind(folder: Path) -> None:

@@ -33,7 +33,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 def a_broker(port: int, config: dict[str, str]) -> Iterator[tuple[PrivateBroker, Url]]:
     """A broker with a TLS listener, and its URL there with options."""
-    with PrivateBroker.temporary(prefix="rpcsvc-test-", port=random_free_port(), config=config) as broker:
+    with PrivateBroker.temporary(prefix="rpcsvc-test-", config=config) as broker:
         base = broker.url.replace("amqp://", "amqps://").replace(f":{broker.port}/", f":{port}/")
         yield broker, lambda query: f"{base}?{query}"
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.ports import random_free_port
 from rpcsvc.host.keeper import keep_folder
 
 from .checker import Verdict, check
@@ -109,7 +108,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 @contextlib.contextmanager
 def private_broker(config: Mapping[str, str] = MappingProxyType({})) -> Iterator[PrivateBroker]:
     """A broker in a temporary folder of its own."""
-    with PrivateBroker.temporary(prefix="rpcsvc-chaos-broker-", port=random_free_port(), config=config) as broker:
+    with PrivateBroker.temporary(prefix="rpcsvc-chaos-broker-", config=config) as broker:
         yield broker
 
 

@@ -1,21 +1,17 @@
-"""The chaos tests use the helpers of the integration tests, and brokers of their own where they break them."""
+"""The chaos tests have brokers of their own where they break them."""
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.processes import ServerProcess
 
 from rpcsvc.broker import PrivateBroker
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
-
-from processes import ServerProcess
-from proxy import Proxy
+from rpcsvc.testing import FaultProxy
 
 
 @contextmanager
@@ -51,8 +47,8 @@ def queue() -> str:
 
 
 @pytest.fixture
-def network(broker: PrivateBroker) -> Iterator[Proxy]:
-    with Proxy("127.0.0.1", broker.port) as proxy:
+def network(broker: PrivateBroker) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", broker.port) as proxy:
         yield proxy
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ctl import RabbitCtl
-from processes import ServerProcess, wait_until
-from proxy import Direction, Proxy
+from support.ctl import RabbitCtl
+from support.processes import ServerProcess, wait_until
 from ticks import in_one_tick
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import Direction, FaultProxy
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def network(broker: PrivateBroker) -> Iterator[Proxy]:
+def network(broker: PrivateBroker) -> Iterator[FaultProxy]:
     """Between the server and the broker."""
-    with Proxy("127.0.0.1", broker.port) as proxy:
+    with FaultProxy("127.0.0.1", broker.port) as proxy:
         yield proxy
 
 
@@ -48,7 +48,7 @@ def notes(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("method", ["write_then_sleep", "write_once_then_sleep"])
 def test_a_call_that_runs_while_the_connection_is_reset_runs_once_and_is_answered(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path, method: str
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, path: Path, method: str
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
         running = client.submit(method, str(path), "a", 2.0)
@@ -62,7 +62,7 @@ def test_a_call_that_runs_while_the_connection_is_reset_runs_once_and_is_answere
 
 @pytest.mark.parametrize("method", ["write_then_sleep", "write_once_then_sleep"])
 def test_a_call_that_ended_while_there_was_no_connection_is_answered_from_what_it_came_to(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path, method: str
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, path: Path, method: str
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
         running = client.submit(method, str(path), "a", 0.5)
@@ -76,7 +76,7 @@ def test_a_call_that_ended_while_there_was_no_connection_is_answered_from_what_i
 
 @pytest.mark.parametrize("away", [0.0, 1.5])
 def test_a_call_that_waited_in_the_server_runs_once_too_even_if_it_must_not_run_twice(
-    broker: PrivateBroker, network: Proxy, queue: str, path: Path, away: float
+    broker: PrivateBroker, network: FaultProxy, queue: str, path: Path, away: float
 ) -> None:
     with (
         ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "8", "--queue", queue),
@@ -94,7 +94,7 @@ def test_a_call_that_waited_in_the_server_runs_once_too_even_if_it_must_not_run_
 
 
 def test_what_waited_in_a_server_without_a_connection_is_left_to_the_one_that_takes_it_over(
-    broker: PrivateBroker, network: Proxy, queue: str, path: Path
+    broker: PrivateBroker, network: FaultProxy, queue: str, path: Path
 ) -> None:
     options = ("--workers", "1", "--prefetch", "8", "--queue", queue)
     with (
@@ -114,7 +114,7 @@ def test_what_waited_in_a_server_without_a_connection_is_left_to_the_one_that_ta
 
 
 def test_calls_that_travel_together_are_all_answered_when_the_connection_goes_over_a_slow_one(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
         for _ in range(3):
@@ -127,7 +127,7 @@ def test_calls_that_travel_together_are_all_answered_when_the_connection_goes_ov
 
 
 def test_a_call_given_up_while_there_is_no_connection_is_not_computed_again(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient, path: Path
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, path: Path
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "2", "--queue", queue):
         running = client.submit("write_then_sleep", str(path), "a", 1.0)
@@ -160,7 +160,7 @@ def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
 
 
 def test_a_call_that_is_delivered_while_the_drain_begins_is_answered_and_the_drain_ends(
-    broker: PrivateBroker, network: Proxy, queue: str, client: RpcClient
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "1", "--queue", queue) as server:
         assert client.call("fib", 30) == 832040

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import ServerProcess, wait_until
-from proxy import Direction, Proxy
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import ConnectionLost, OutcomeUnknown, RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import Direction, FaultProxy, scaled
 
 HEARTBEAT = 2
 NOTICED = 3 * HEARTBEAT + 1
-LATE = 1.0
+LATE = scaled(1.0)
 """Seconds after its deadline by which a call has ended; on a machine that has time for it, a quarter of that."""
 
 
 @pytest.fixture
-def url(broker: PrivateBroker, network: Proxy) -> Iterator[str]:
+def url(broker: PrivateBroker, network: FaultProxy) -> Iterator[str]:
     """The broker behind a network that can swallow everything."""
     yield network.url(broker.url) + f"?heartbeat={HEARTBEAT}"
     network.heal()
@@ -29,7 +29,7 @@ def url(broker: PrivateBroker, network: Proxy) -> Iterator[str]:
 
 @pytest.mark.parametrize("directions", [(Direction.UP,), (Direction.DOWN,), tuple(Direction)], ids=str)
 def test_a_client_notices_and_its_calls_are_sent_again_when_the_network_is_well(
-    network: Proxy, url: str, server: ServerProcess, queue: str, tmp_path: Path, directions: tuple[Direction, ...]
+    network: FaultProxy, url: str, server: ServerProcess, queue: str, tmp_path: Path, directions: tuple[Direction, ...]
 ) -> None:
     trace = tmp_path / "trace"
     with RpcClient(url, queue=queue, timeout=40, connect_timeout=30) as client:
@@ -48,7 +48,7 @@ def test_a_client_notices_and_its_calls_are_sent_again_when_the_network_is_well(
         network.heal()
         healed = time.monotonic()
         assert client.call("fib", 30) == 832040
-        assert time.monotonic() - healed < 5
+        assert time.monotonic() - healed < scaled(5)
         assert running.result() == 1.0
         error = once.exception(timeout=20)
         # An answer that was on its way when the network came back is an answer.
@@ -58,7 +58,7 @@ def test_a_client_notices_and_its_calls_are_sent_again_when_the_network_is_well(
 
 @pytest.mark.parametrize("directions", [(Direction.UP,), (Direction.DOWN,), tuple(Direction)], ids=str)
 def test_a_server_notices_and_serves_on_a_new_connection(
-    broker: PrivateBroker, network: Proxy, url: str, queue: str, directions: tuple[Direction, ...]
+    broker: PrivateBroker, network: FaultProxy, url: str, queue: str, directions: tuple[Direction, ...]
 ) -> None:
     with (
         ServerProcess(url, "--workers", "2", "--queue", queue) as server,
@@ -75,7 +75,7 @@ def test_a_server_notices_and_serves_on_a_new_connection(
         network.heal()
         healed = time.monotonic()
         assert client.call("fib", 30) == 832040
-        assert time.monotonic() - healed < 6
+        assert time.monotonic() - healed < scaled(6)
         assert [call.result() for call in calls] == list(range(50))
 
 
@@ -90,7 +90,7 @@ def test_a_connection_that_is_well_is_not_given_up_however_long_nothing_is_calle
 
 
 def test_a_network_that_takes_nothing_does_not_fill_the_clients_memory(
-    network: Proxy, url: str, server: ServerProcess, queue: str
+    network: FaultProxy, url: str, server: ServerProcess, queue: str
 ) -> None:
     with RpcClient(url.replace("heartbeat=2", "heartbeat=600"), queue=queue) as client:
         assert client.call("fib", 30) == 832040

@@ -12,8 +12,8 @@ from contextlib import nullcontext
 import hostile
 import pika
 import pytest
-from ctl import RabbitCtl
-from processes import ServerProcess, wait_until
+from support.ctl import RabbitCtl
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import ConnectionLost, RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -12,6 +12,7 @@ from harness.scenario import Scenario
 from harness.stage import Stage
 
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing.waiting import TIME_FACTOR
 
 PLANTED = Path(__file__).parent / "planted"
 
@@ -48,7 +49,7 @@ CONFIRMS = replace(
 
 def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> Result:
     environ = {} if bug is None else {"PYTHONPATH": str(PLANTED), "RPCSVC_CHAOS_PLANTED": bug}
-    return run(scenario, 3.0, broker, warm_up=0.5, calm=1.0, environ=environ)
+    return run(scenario.stretched(TIME_FACTOR), 3.0, broker, warm_up=0.5, calm=1.0, environ=environ)
 
 
 @pytest.mark.parametrize(

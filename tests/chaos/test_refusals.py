@@ -8,15 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pika
 import pytest
-from ctl import RabbitCtl
-from processes import ServerProcess, wait_until
-from proxy import Direction, Proxy
+from support.begun import begun
+from support.ctl import RabbitCtl
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import AuthenticationFailed, ConnectionFailed, ConnectionLost, RpcClient
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import Direction, FaultProxy, scaled
 
 NO_BROKER = 6
 
@@ -53,7 +55,7 @@ class TestAtTheStart:
             started = time.monotonic()
             with pytest.raises(ConnectionFailed) as caught:
                 RpcClient(url, connect_timeout=1.0)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < scaled(2)
             assert not isinstance(caught.value, AuthenticationFailed)
             assert url.split("@")[-1].removeprefix("amqp://") in str(caught.value)
 
@@ -88,7 +90,7 @@ class TestAtTheStart:
         started = time.monotonic()
         with ServerProcess(change(broker.url), "--connect-timeout", "60", "--queue", queue, ready=False) as server:
             assert server.wait(within=30) == NO_BROKER
-            assert time.monotonic() - started < 30
+            assert time.monotonic() - started < scaled(30)
             assert sentence in server.output
 
     def test_a_server_whose_queue_is_exclusive_to_somebody_else_ends_at_once(
@@ -102,7 +104,7 @@ class TestAtTheStart:
 
     @pytest.mark.parametrize("direction", list(Direction))
     def test_a_connection_that_breaks_in_the_middle_of_the_handshake_is_no_refusal(
-        self, broker: PrivateBroker, network: Proxy, server: ServerProcess, queue: str, direction: Direction
+        self, broker: PrivateBroker, network: FaultProxy, server: ServerProcess, queue: str, direction: Direction
     ) -> None:
         # Each attempt is cut a little later: before, in and after the authentication.
         for count in (1, 8, 100, 300, 400, 500, 520, 540, 560, 600):
@@ -114,16 +116,13 @@ class TestAtTheStart:
 
 class TestLater:
     def test_a_changed_password_ends_the_server_and_fails_calls_with_its_sentence(
-        self, own_broker: PrivateBroker, queue: str
+        self, own_broker: PrivateBroker, queue: str, tmp_path: Path
     ) -> None:
         with (
             ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server,
             RpcClient(own_broker.url, queue=queue, timeout=20) as client,
         ):
-            running = client.submit("sleep", 5.0)
-            assert client.callback_queue is not None
-            wait_until(lambda: client.pending == 1)
-            time.sleep(0.3)
+            running = begun(client, tmp_path, 60.0)
             RabbitCtl(own_broker).change_password("another")
             RabbitCtl(own_broker).close_all_connections()
             assert server.wait() == NO_BROKER
@@ -133,7 +132,7 @@ class TestLater:
             started = time.monotonic()
             with pytest.raises(AuthenticationFailed):
                 client.call("fib", 30)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < scaled(2)
             # `rpcsvc` may come back as it was.
             RabbitCtl(own_broker).change_password(own_broker.url.split(":")[2].split("@")[0])
             with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue):
@@ -152,7 +151,7 @@ class TestLater:
             RabbitCtl(spare_broker).start_app()
             cured = time.monotonic()
             assert client.call("fib", 30) == 832040
-            assert time.monotonic() - cured < 6
+            assert time.monotonic() - cured < scaled(6)
             assert [call.result() for call in calls] == list(range(100))
             assert server.process.poll() is None
 

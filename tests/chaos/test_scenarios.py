@@ -13,6 +13,7 @@ from harness.runner import run
 from harness.scenario import Scenario, all_scenarios
 
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing.waiting import TIME_FACTOR
 
 EACH_TIME = {"kill-workers", "kill-server", "rolling-restart", "close-connections", "broker-kill", "cancel"}
 WARM_UP, MOST_CALM = 0.5, 1.0
@@ -26,6 +27,7 @@ WARM_UP, MOST_CALM = 0.5, 1.0
     ],
 )
 def test_every_promise_is_kept(scenario: Scenario, broker: PrivateBroker) -> None:
+    scenario = scenario.stretched(TIME_FACTOR)
     result = run(scenario, scenario.short, broker, warm_up=WARM_UP, calm=min(scenario.calm, MOST_CALM))
     assert result.passed, f"{result.broken}\n{result.verdict}"
 

@@ -10,23 +10,23 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from processes import ServerProcess, wait_until
-from proxy import Direction, Proxy
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import AuthenticationFailed, ConnectionFailed, RpcClient
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.ports import random_free_port
+from rpcsvc.testing import Direction, FaultProxy, scaled
 
 
 @pytest.fixture
-def first(broker: PrivateBroker) -> Iterator[Proxy]:
-    with Proxy("127.0.0.1", broker.port) as proxy:
+def first(broker: PrivateBroker) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", broker.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def second(broker: PrivateBroker) -> Iterator[Proxy]:
-    with Proxy("127.0.0.1", broker.port) as proxy:
+def second(broker: PrivateBroker) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", broker.port) as proxy:
         yield proxy
 
 
@@ -36,7 +36,7 @@ def nobody(broker: PrivateBroker) -> str:
 
 
 def test_the_first_node_is_taken_if_it_is_there(
-    broker: PrivateBroker, first: Proxy, second: Proxy, server: ServerProcess, queue: str
+    broker: PrivateBroker, first: FaultProxy, second: FaultProxy, server: ServerProcess, queue: str
 ) -> None:
     with RpcClient([first.url(broker.url), second.url(broker.url)], queue=queue) as client:
         assert client.call("fib", 30) == 832040
@@ -44,18 +44,18 @@ def test_the_first_node_is_taken_if_it_is_there(
 
 
 def test_nodes_that_refuse_or_say_nothing_are_passed_over_in_time(
-    broker: PrivateBroker, first: Proxy, server: ServerProcess, queue: str
+    broker: PrivateBroker, first: FaultProxy, server: ServerProcess, queue: str
 ) -> None:
     first.stall()
     began = time.monotonic()
     urls = [nobody(broker), first.url(broker.url), broker.url]
     with RpcClient(urls, queue=queue, connect_timeout=6) as client:
         assert client.call("fib", 30) == 832040
-        assert time.monotonic() - began < 6, "the silent one has half of what the refusing one left"
+        assert time.monotonic() - began < scaled(6), "the silent one has half of what the refusing one left"
 
 
 def test_a_client_whose_node_goes_away_sends_its_calls_by_the_next(
-    broker: PrivateBroker, first: Proxy, second: Proxy, server: ServerProcess, queue: str
+    broker: PrivateBroker, first: FaultProxy, second: FaultProxy, server: ServerProcess, queue: str
 ) -> None:
     with RpcClient(f"{first.url(broker.url)},{second.url(broker.url)}", queue=queue, timeout=30) as client:
         slow = client.submit("sleep", 0.5)
@@ -75,7 +75,7 @@ def test_a_client_whose_node_goes_away_sends_its_calls_by_the_next(
 
 
 def test_a_server_whose_node_goes_away_serves_through_the_next(
-    broker: PrivateBroker, first: Proxy, second: Proxy, queue: str
+    broker: PrivateBroker, first: FaultProxy, second: FaultProxy, queue: str
 ) -> None:
     urls = f"{first.url(broker.url)},{second.url(broker.url)}"
     with (
@@ -116,7 +116,7 @@ def test_a_node_that_refuses_us_speaks_for_all(broker: PrivateBroker) -> None:
 
 
 def test_a_broker_that_stops_while_it_checks_the_password_is_no_refusal(
-    broker: PrivateBroker, first: Proxy, server: ServerProcess, queue: str
+    broker: PrivateBroker, first: FaultProxy, server: ServerProcess, queue: str
 ) -> None:
     """A refusal would end the search, and a server with it."""
     with socket.create_connection(("127.0.0.1", broker.port)) as asking:
@@ -129,7 +129,7 @@ def test_a_broker_that_stops_while_it_checks_the_password_is_no_refusal(
 
 @pytest.mark.parametrize("count", [300, 550, 600, 700])
 def test_wherever_the_first_connection_breaks_the_client_opens_another(
-    broker: PrivateBroker, first: Proxy, server: ServerProcess, queue: str, count: int
+    broker: PrivateBroker, first: FaultProxy, server: ServerProcess, queue: str, count: int
 ) -> None:
     first.cut_after(count, Direction.DOWN)
     with RpcClient(first.url(broker.url), queue=queue) as client:

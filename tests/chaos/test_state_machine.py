@@ -24,19 +24,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from processes import wait_until
-from proxy import Direction
+from support.processes import wait_until
 from world import TIMEOUT, World
 
 from rpcsvc import ConnectionLost, FunctionRaised, OutcomeUnknown, RpcTimeout, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.client.futures import RpcFuture
 from rpcsvc.functions.builtin.fibonacci import fib
+from rpcsvc.testing import Direction, scaled
 
 EXAMPLES = int(os.environ.get("RPCSVC_CHAOS_EXAMPLES", "0"))
-LATE = 0.25
+LATE = scaled(0.25)
 """Seconds after its deadline by which a call has its outcome."""
-SLACK = float(os.environ.get("RPCSVC_CHAOS_SLACK", "1.0"))
+SLACK = scaled(1.0)
 """Seconds that a busy machine may take to let a thread run."""
 RECOVERY = 5.0
 """Seconds from the cure to the first call that succeeds."""

@@ -1,6 +1,6 @@
 """The world of the state machine: a real broker, two real servers and one client, each behind a network that can fail.
 
-    RpcClient --> Proxy --> broker <-- Proxy <-- rpcsvc serve (2 workers), rpcsvc serve (1 worker)
+    RpcClient --> FaultProxy --> broker <-- FaultProxy <-- rpcsvc serve (2 workers), rpcsvc serve (1 worker)
 
 It is made once and put in order again after each example, so that an example costs what its steps cost.
 """
@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from processes import ServerProcess, is_running, wait_until
-from proxy import Proxy
+from support.processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import FaultProxy
 
 TIMEOUT = 8.0
 """Seconds of a call: longer than what recovery may take, so that a call does not time out for a fault that is over."""
@@ -39,8 +39,8 @@ class World:
         self._servers: list[ServerProcess | None] = [None] * len(WORKERS)
         self._stopped: set[int] = set()
         self._numbers = itertools.count(1)
-        self.client_network = Proxy("127.0.0.1", broker.port)
-        self.server_network = Proxy("127.0.0.1", broker.port)
+        self.client_network = FaultProxy("127.0.0.1", broker.port)
+        self.server_network = FaultProxy("127.0.0.1", broker.port)
         self.client: RpcClient
 
     def __enter__(self) -> World:

@@ -1,25 +1,18 @@
 """What the field found: inputs on which this or a like library failed once, each as a test on the real broker.
 
-A file is a kind of fault. The helpers are those of the integration tests and, for what cuts and delays, of the chaos
-tests; who breaks or reconfigures a broker takes `own_broker`.
+A file is a kind of fault. Who breaks or reconfigures a broker takes `own_broker`.
 """
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from support.processes import ServerProcess
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "chaos"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "integration"))
-
-from processes import ServerProcess
 
 
 @pytest.fixture

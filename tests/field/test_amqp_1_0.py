@@ -12,10 +12,10 @@ from typing import Any
 import pika
 import proton
 import pytest
-from processes import ServerProcess, wait_until
 from proton.reactor import ReceiverOption
 from proton.utils import BlockingConnection
-from traces import Trace
+from support.processes import ServerProcess, wait_until
+from support.traces import Trace
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.settings import BrokerUrl

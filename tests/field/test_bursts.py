@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import AsyncRpcClient, RpcClient
 from rpcsvc.amqp import Channel

@@ -16,7 +16,7 @@ import aio_pika
 import kombu
 import pika
 import pytest
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc.broker import PrivateBroker
 

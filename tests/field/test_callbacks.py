@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import ClientClosed, OutOfPlace, RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from processes import ServerProcess, wait_until
-from programs import run_program
+from support.processes import ServerProcess, wait_until
+from support.programs import run_program
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import ServerProcess, wait_until
-from proxy import Direction, Proxy
-from traces import Trace
+from support.processes import ServerProcess, wait_until
+from support.traces import Trace
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import Direction, FaultProxy
 
 LARGE = 9 * 2**20
 """Bytes of a result that is always confirmed."""
@@ -26,14 +26,14 @@ def trace(tmp_path: Path) -> Trace:
 
 
 @pytest.fixture
-def network(broker: PrivateBroker) -> Iterator[Proxy]:
+def network(broker: PrivateBroker) -> Iterator[FaultProxy]:
     """Between the server (or a client) and the broker."""
-    with Proxy("127.0.0.1", broker.port) as proxy:
+    with FaultProxy("127.0.0.1", broker.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def distant(broker: PrivateBroker, network: Proxy, queue: str) -> Iterator[ServerProcess]:
+def distant(broker: PrivateBroker, network: FaultProxy, queue: str) -> Iterator[ServerProcess]:
     """A server behind that network."""
     with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue) as server:
         yield server
@@ -50,7 +50,7 @@ def patient(broker: PrivateBroker, queue: str) -> Iterator[RpcClient]:
 
 @pytest.mark.parametrize("stalled", Direction, ids=lambda way: way.value)
 def test_a_connection_that_goes_before_the_confirm_costs_no_second_run_and_no_outcome(
-    distant: ServerProcess, patient: RpcClient, network: Proxy, trace: Trace, stalled: Direction
+    distant: ServerProcess, patient: RpcClient, network: FaultProxy, trace: Trace, stalled: Direction
 ) -> None:
     """Upwards the reply itself is lost, downwards only the confirm: then the reply comes twice."""
     assert len(patient.call("large", LARGE)) == LARGE, "the channel is open"
@@ -72,7 +72,7 @@ def test_a_connection_that_goes_before_the_confirm_costs_no_second_run_and_no_ou
 
 
 def test_a_drain_waits_for_the_confirm(
-    distant: ServerProcess, patient: RpcClient, network: Proxy, trace: Trace, broker: PrivateBroker, queue: str
+    distant: ServerProcess, patient: RpcClient, network: FaultProxy, trace: Trace, broker: PrivateBroker, queue: str
 ) -> None:
     assert len(patient.call("large", LARGE)) == LARGE, "the channel is open"
     call = patient.submit("trace_large_later", str(trace), 1, LARGE, 0.5)
@@ -91,7 +91,7 @@ def test_a_drain_waits_for_the_confirm(
 
 
 def test_a_reply_that_nobody_waits_for_any_more_is_not_sent(
-    distant: ServerProcess, patient: RpcClient, network: Proxy, trace: Trace
+    distant: ServerProcess, patient: RpcClient, network: FaultProxy, trace: Trace
 ) -> None:
     calls = [patient.submit("trace_large_later", str(trace), number, LARGE, 0.5) for number in range(2)]
     trace.wait_for(0, 1)
@@ -107,7 +107,7 @@ def test_a_reply_that_nobody_waits_for_any_more_is_not_sent(
 
 
 def test_a_client_whose_connection_goes_under_a_large_request_sends_it_again(
-    broker: PrivateBroker, network: Proxy, server: ServerProcess
+    broker: PrivateBroker, network: FaultProxy, server: ServerProcess
 ) -> None:
     with RpcClient(network.url(broker.url), queue=server.queue, timeout=30) as client:
         assert client.call("fib", 30) == 832040

@@ -13,8 +13,8 @@ from typing import Any
 import pika
 import pika.exceptions
 import pytest
-from ctl import RabbitCtl
-from processes import ServerProcess, wait_until
+from support.ctl import RabbitCtl
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import OutcomeUnknown, RpcClient
 from rpcsvc.amqp.connection import version_numbers

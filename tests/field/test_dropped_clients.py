@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from processes import ServerProcess, wait_until
-from programs import run_program
+from support.processes import ServerProcess, wait_until
+from support.programs import run_program
 
 from rpcsvc import AsyncRpcClient, RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import is_running, wait_until
+from support.processes import is_running, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker, answers
@@ -205,7 +205,7 @@ def test_a_test_run_that_is_killed_leaves_nothing(start, tmp_path: Path) -> None
     (tmp_path / "test_it.py").write_text(
         textwrap.dedent("""
         import time
-        from processes import ServerProcess
+        from support.processes import ServerProcess
 
         def test_it(broker):
             with ServerProcess(broker.url, "--workers", "1") as server:

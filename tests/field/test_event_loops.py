@@ -11,11 +11,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from processes import ServerProcess
-from programs import run_program
+from support.processes import ServerProcess
+from support.programs import run_program
 
 from rpcsvc import AsyncRpcClient, ClientClosed, OutOfPlace, RpcServer
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import scaled
 
 USES: dict[str, Callable[[AsyncRpcClient], Coroutine[Any, Any, Any]]] = {
     "call": lambda client: client.call("fib", 10),
@@ -41,7 +42,7 @@ def test_a_second_run_is_told_at_once(used: list[AsyncRpcClient], use: str) -> N
     started = time.monotonic()
     with pytest.raises(OutOfPlace, match=r"has ended; make one inside each asyncio.run"):
         asyncio.run(USES[use](used[0]))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < scaled(2)
     asyncio.run(used[0].close())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pools import lines, pool_of, until
+from support.pools import lines, pool_of, until
 
 from rpcsvc.wire.jsonrpc import encode_batch, encode_params, encode_request
 from rpcsvc.workers.inside.dispatch import Rules

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from processes import ServerProcess
-from programs import run_program
+from support.processes import ServerProcess
+from support.programs import run_program
 
 from rpcsvc.broker import PrivateBroker
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modules import ended, serving, write
-from processes import wait_until
+from support.modules import ended, serving, write
+from support.processes import wait_until
 
 from rpcsvc import RpcClient, RpcTimeout, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
+from rpcsvc.testing import scaled
 
 CHANGES = {
     "SIGCHLD by default": ("signal.signal(signal.SIGCHLD, signal.SIG_DFL)", "the handler of SIGCHLD"),
@@ -61,7 +62,7 @@ def test_a_death_is_noticed_at_once_whatever_the_import_did_to_signals(
             began = time.monotonic()
             with pytest.raises(WorkerLost, match="with exit code 3"):
                 client.call("die")
-            assert time.monotonic() - began < 8, "before anybody who looks for hanging workers"
+            assert time.monotonic() - began < scaled(8), "before anybody who looks for hanging workers"
         assert "hangs" not in server.output
         assert len(others & {process.pid for process in wait_until(lambda: family_of(server.pid, 3))}) >= 1
         assert client.call("pid") > 0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modules import serving, write
-from processes import wait_until
+from support.modules import serving, write
+from support.processes import wait_until
 
 from rpcsvc import FunctionRaised, RpcClient
 from rpcsvc.broker import PrivateBroker

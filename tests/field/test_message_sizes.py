@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pika
 import pytest
-from processes import ServerProcess, wait_until
-from traces import Trace
+from support.processes import ServerProcess, wait_until
+from support.traces import Trace
 
 from rpcsvc import (
     AsyncRpcClient,

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from processes import ServerProcess
+from support.processes import ServerProcess
 
 from rpcsvc.broker import PrivateBroker
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from modules import ended, serving, write
-from processes import COMMAND, wait_until
+from support.modules import ended, serving, write
+from support.processes import COMMAND, wait_until
 
 import rpcsvc
 from rpcsvc import RpcClient, WorkerLost

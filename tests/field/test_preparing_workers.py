@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modules import ended, serving, write
-from processes import wait_until
+from support.modules import ended, serving, write
+from support.processes import wait_until
 
 from rpcsvc import RpcClient, RpcServer, WorkerLost
 from rpcsvc.broker import PrivateBroker

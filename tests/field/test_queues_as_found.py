@@ -11,7 +11,7 @@ from typing import Any
 
 import pika
 import pytest
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import ConfigurationError, RpcClient, RpcServer
 from rpcsvc.broker import PrivateBroker

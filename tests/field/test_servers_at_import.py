@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modules import ended, serving, write
+from support.modules import ended, serving, write
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ctl import RabbitCtl
-from modules import serving, write
-from pools import pool_of
-from processes import COMMAND, ServerProcess, is_running, wait_until
+from support.ctl import RabbitCtl
+from support.modules import serving, write
+from support.pools import pool_of
+from support.processes import COMMAND, ServerProcess, is_running, wait_until
 
 from rpcsvc import ConnectionFailed, PoolFailed, RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker

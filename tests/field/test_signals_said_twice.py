@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import HERE, REGISTRY, ServerProcess, is_running, wait_until
+from support.begun import begun
+from support.processes import HERE, REGISTRY, ServerProcess, is_running, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
@@ -33,12 +34,6 @@ def one_worker(broker: PrivateBroker, queue: str) -> ServerProcess:
         yield server
 
 
-def _begun(client: RpcClient, path: Path, seconds: float) -> object:
-    future = client.submit("write_then_sleep", str(path), "x", seconds)
-    wait_until(path.exists)
-    return future
-
-
 @pytest.mark.parametrize(
     "signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGTERM,) * 5]
 )
@@ -46,11 +41,11 @@ def test_a_sigterm_that_is_said_twice_drains(
     broker: PrivateBroker, one_worker: ServerProcess, tmp_path: Path, signals: tuple[int, ...]
 ) -> None:
     with RpcClient(broker.url, queue=one_worker.queue, timeout=30) as client:
-        future = _begun(client, tmp_path / "begun", 1.5)
+        future = begun(client, tmp_path, 1.5)
         for number in signals:
             one_worker.signal(number)
             time.sleep(0.05)  # two at the same moment are one to Unix
-        assert future.result(30) == "x"
+        assert future.result(30) == "begun"
         assert one_worker.wait() == ExitCode.OK
         assert "stopping at once" not in one_worker.output
 
@@ -60,7 +55,7 @@ def test_a_sigint_after_another_signal_stops_at_once(
     broker: PrivateBroker, one_worker: ServerProcess, tmp_path: Path, first: int
 ) -> None:
     with RpcClient(broker.url, queue=one_worker.queue, timeout=30) as client:
-        future = _begun(client, tmp_path / "begun", 60)
+        future = begun(client, tmp_path, 60)
         one_worker.signal(first)
         wait_until(lambda: "draining" in one_worker.output)
         one_worker.signal(signal.SIGINT)
@@ -76,9 +71,9 @@ def test_gnu_timeout_drains_a_server(broker: PrivateBroker, queue: str, tmp_path
         ) as timeout,
         RpcClient(broker.url, queue=queue, wait_for_server=30, timeout=30) as client,
     ):
-        future = _begun(client, tmp_path / "begun", 1.5)
+        future = begun(client, tmp_path, 1.5)
         timeout.terminate()  # it passes that on to its child, and to the group that the child is in
-        assert future.result(30) == "x"
+        assert future.result(30) == "begun"
         timeout.wait(30)
 
 

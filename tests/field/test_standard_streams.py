@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from processes import REGISTRY, ServerProcess, wait_until
+from support.processes import REGISTRY, ServerProcess, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker

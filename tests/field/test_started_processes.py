@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pools import Pool, pool_of, until
-from processes import ServerProcess, is_running, wait_until
 from starters import WAYS
+from support.pools import Pool, pool_of, until
+from support.processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import wait_until
+from support.processes import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from modules import serving, write
-from processes import COMMAND, ServerProcess, wait_until
+from support.modules import serving, write
+from support.processes import COMMAND, ServerProcess, wait_until
 
 import rpcsvc
 from rpcsvc import RpcClient

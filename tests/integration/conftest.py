@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import ServerProcess
-from traces import Trace
+from support.processes import ServerProcess
+from support.traces import Trace
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker

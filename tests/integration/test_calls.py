@@ -12,7 +12,7 @@ import pika
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import (
     ClientClosed,
@@ -25,6 +25,7 @@ from rpcsvc import (
     RpcTimeout,
 )
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import scaled
 
 
 def iterated_fib(n: int) -> int:
@@ -187,7 +188,7 @@ class TestTimeouts:
         assert caught.value.method == "sleep"
         assert caught.value.timeout == 0.2
         assert caught.value.call_id in str(caught.value)
-        assert 0.2 <= elapsed < 0.3
+        assert 0.2 <= elapsed < 0.2 + scaled(0.1)
         assert client.call("fib", 30) == 832040
         # The pool has been told, and stopped; a reply that had left before would come like this.
         with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:

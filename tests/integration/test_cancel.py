@@ -14,15 +14,16 @@ from typing import Any
 import pika
 import pika.exceptions
 import pytest
-from pools import lines
-from processes import ServerProcess, wait_until
+from support.pools import lines
+from support.processes import ServerProcess, wait_until
 from ticks import in_one_tick
 
 from rpcsvc import AsyncRpcClient, ClientClosed, RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import scaled
 
 UNRULY = "unruly:registry"
-SOON = 2.0
+SOON = scaled(2.0)
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ def test_a_call_that_travelled_with_others_and_now_runs_by_itself_is_stopped_by_
     ):
         warm_up(client, path)
         seconds = [0.0] * 20
-        seconds[3] = seconds[7] = 5.0
+        seconds[3] = seconds[7] = scaled(5.0)
         futures = in_one_tick(
             client,
             lambda: [client.submit("work_on", str(path), n, each) for n, each in enumerate(seconds + [0.0] * 20)],
@@ -262,8 +263,8 @@ def test_a_call_that_travelled_with_others_and_now_runs_by_itself_is_stopped_by_
         futures[7].cancel()
         for number, future in enumerate(futures):
             if number not in (3, 7):
-                assert future.result(timeout=4) == number
-        assert time.monotonic() - started < 4
+                assert future.result(timeout=scaled(4)) == number
+        assert time.monotonic() - started < scaled(4)
         futures[3].cancel()
         assert client.call("pid", timeout=SOON)
 

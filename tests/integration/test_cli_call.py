@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import ServerProcess
+from support.processes import ServerProcess
 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode

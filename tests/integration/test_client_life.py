@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import AsyncRpcClient, RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -100,5 +100,5 @@ def test_the_source_archive_has_what_the_tests_and_the_pages_need(dist: Path) ->
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml"} <= names
     assert {"rpcsvc/py.typed", "scripts/test", "scripts/rabbitmq", "clients/demo.py", "docs/design.md"} <= names
-    assert {"tests/conftest.py", "tests/integration/ctl.py", "tests/chaos/harness/__main__.py"} <= names
+    assert {"tests/conftest.py", "tests/support/ctl.py", "tests/chaos/harness/__main__.py"} <= names
     assert not [name for name in names if re.search(r"__pycache__|\.venv|\.pyc$", name)]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from processes import ServerProcess
+from support.begun import begun
+from support.processes import ServerProcess
+from support.traces import Trace
 from ticks import in_one_tick
-from traces import Trace
 
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import scaled
 
 QUEUE = "given-ahead"
 
@@ -114,15 +116,16 @@ def test_a_call_that_must_not_run_twice_and_whose_result_went_down_is_lost_and_d
     pytest.fail("no result ever went down with its worker")
 
 
-def test_nothing_is_given_ahead_to_a_worker_that_is_over_a_long_call(broker: PrivateBroker, queue: str) -> None:
+def test_nothing_is_given_ahead_to_a_worker_that_is_over_a_long_call(
+    broker: PrivateBroker, queue: str, tmp_path: Path
+) -> None:
     with (
         ServerProcess(broker.url, "--workers", "2", "--prefetch", "16", "--queue", queue),
         RpcClient(broker.url, queue=queue, timeout=20) as client,
     ):
         warm_up(client)
-        long = client.submit("sleep", 2.0)
-        time.sleep(0.1)
+        long = begun(client, tmp_path, scaled(2.0))
         futures = [client.submit("echo", number) for number in range(200)]
         assert [future.result() for future in futures] == list(range(200))
         assert not long.done(), "quick calls waited behind the long one"
-        assert long.result() == 2.0
+        assert long.result() == "begun"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pika
 import pytest
-from processes import ServerProcess
+from support.processes import ServerProcess
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker

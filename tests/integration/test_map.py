@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from processes import wait_until
-from traces import Trace
+from support.processes import wait_until
+from support.traces import Trace
 
 from rpcsvc import (
     EncodingError,

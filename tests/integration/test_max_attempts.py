@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from processes import ServerProcess
+from support.processes import ServerProcess
 from ticks import in_one_tick
 
 from rpcsvc import RpcClient, WorkerLost

@@ -7,8 +7,8 @@ import resource
 
 import psutil
 import pytest
-from pools import Pool, pool_of, until
-from processes import ServerProcess
+from support.pools import Pool, pool_of, until
+from support.processes import ServerProcess
 
 from rpcsvc import MemoryLimitExceeded, RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -23,8 +23,8 @@ from typing import Any
 
 import psutil
 import pytest
-from ctl import RabbitCtl
-from processes import REGISTRY, wait_until
+from support.ctl import RabbitCtl
+from support.processes import REGISTRY, wait_until
 
 from rpcsvc import (
     AccessRefused,
@@ -346,6 +346,7 @@ def test_no_variable_of_ours_in_a_traceback_shows_it(
         fail(BrokerUrl.parse(url))
 
     report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    own = [frame for frame in report.stack if "/rpcsvc/" in frame.filename and "/tests/" not in frame.filename]
+    package = str(Path(rpcsvc.__file__).parent)
+    own = [frame for frame in report.stack if frame.filename.startswith(package)]
     assert len(own) >= 3
     no_canary(*(str(frame.locals) for frame in own))

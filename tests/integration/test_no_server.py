@@ -5,15 +5,18 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pika
 import pytest
-from processes import ServerProcess
+from support.begun import begun
+from support.processes import ServerProcess
 
 from rpcsvc import AccessRefused, AuthenticationFailed, ConnectionFailed, NoServer, RpcClient, RpcTimeout
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import scaled
 
-SOON = 0.5
+SOON = scaled(0.5)
 LOOKED_TWICE = 0.5
 """Seconds between two looks at a queue without messages and consumers, which may be one whose leader is away."""
 
@@ -85,19 +88,18 @@ def test_a_call_that_waits_for_a_server_that_was_there_ends_with_its_time_out_if
 
 
 def test_a_running_call_whose_server_is_killed_does_not_wait_for_its_time_out(
-    broker: PrivateBroker, queue: str
+    broker: PrivateBroker, queue: str, tmp_path: Path
 ) -> None:
     with (
         RpcClient(broker.url, queue=queue, patience=0.5) as client,
         ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server,
     ):
-        running = client.submit("sleep", 60, timeout=60)
-        time.sleep(0.3)
+        running = begun(client, tmp_path, 60, timeout=60)
         server.signal(signal.SIGKILL)
         server.wait()
         started = time.monotonic()
-        assert isinstance(running.exception(timeout=5), NoServer)
-        assert time.monotonic() - started < 2
+        assert isinstance(running.exception(timeout=scaled(5)), NoServer)
+        assert time.monotonic() - started < scaled(2)
 
 
 def test_a_patient_client_waits_for_the_server(broker: PrivateBroker, queue: str) -> None:

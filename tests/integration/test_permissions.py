@@ -17,8 +17,8 @@ from typing import Any
 import pika
 import pika.exceptions
 import pytest
-from ctl import RabbitCtl
-from processes import ServerProcess, wait_until
+from support.ctl import RabbitCtl
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import AccessRefused, RpcClient, RpcError
 from rpcsvc.broker import PrivateBroker

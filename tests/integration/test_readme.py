@@ -34,8 +34,8 @@ from zoneinfo import ZoneInfo
 import numpy
 import pika
 import pytest
-from ctl import RabbitCtl
-from processes import ServerProcess, wait_until
+from support.ctl import RabbitCtl
+from support.processes import ServerProcess, wait_until
 
 import rpcsvc
 from rpcsvc import RemoteError, errors
@@ -331,5 +331,5 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_pages_are_read_at_all() -> None:
-    assert {block.file_name for block in FILES} == {"heavy.py", "shapes.py", "pool.py", "warm.py"}
+    assert {block.file_name for block in FILES} >= {"heavy.py", "shapes.py", "pool.py", "warm.py"}
     assert min(map(len, (PROGRAMS, SERVES, CALLS, EXCHANGES))) >= 3

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pools import Pool, lines, pool_of, until
-from processes import ServerProcess, wait_until
+from support.pools import Pool, lines, pool_of, until
+from support.processes import ServerProcess, wait_until
 
 import rpcsvc
 from rpcsvc import RpcClient

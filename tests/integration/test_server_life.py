@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pika
 import pytest
-from processes import ServerProcess, is_running, wait_until
+from support.begun import begun
+from support.processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import ConfigurationError, RpcClient, RpcServer
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
+from rpcsvc.testing import scaled
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -48,35 +50,35 @@ def test_a_rolling_restart_under_load_fails_no_call_and_runs_none_twice(
     assert sorted(Path(trace).read_text().split()) == sorted(f"call-{n}" for n in range(200))
 
 
-def test_calls_that_run_while_the_only_server_drains_are_not_given_up(broker: PrivateBroker, queue: str) -> None:
+def test_calls_that_run_while_the_only_server_drains_are_not_given_up(
+    broker: PrivateBroker, queue: str, tmp_path: Path
+) -> None:
     """The client sees that nobody takes new calls, and must not take that for nobody computing."""
     with (
         RpcClient(broker.url, queue=queue) as client,
         ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,
     ):
-        running = client.submit("sleep", 2.0)
-        time.sleep(0.2)
+        running = begun(client, tmp_path, 2.0)
         server.signal(signal.SIGTERM)
-        assert running.result() == 2.0
+        assert running.result() == "begun"
         assert server.wait() == ExitCode.OK
 
 
 def test_the_second_signal_is_immediate_and_the_delivery_goes_to_another_server(
-    broker: PrivateBroker, queue: str
+    broker: PrivateBroker, queue: str, tmp_path: Path
 ) -> None:
     options = ("--workers", "1", "--queue", queue)
     with RpcClient(broker.url, queue=queue, wait_for_server=10) as client:
         with ServerProcess(broker.url, *options) as first:
-            running = client.submit("sleep", 3)
-            time.sleep(0.3)
+            running = begun(client, tmp_path, scaled(3))
             first.signal(signal.SIGTERM)
-            time.sleep(0.2)
+            wait_until(lambda: "draining" in first.output or "stopping" in first.output)
             started = time.monotonic()
             first.signal(signal.SIGINT)
             assert first.wait() == ExitCode.INTERRUPTED
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < scaled(1.5)
         with ServerProcess(broker.url, *options):
-            assert running.result() == 3
+            assert running.result() == "begun"
 
 
 def test_no_worker_outlives_a_server_that_was_killed(broker: PrivateBroker, queue: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import pika
 import pytest
-from processes import HERE, ServerProcess
+from support.processes import HERE, ServerProcess
 
 import rpcsvc
 from rpcsvc.broker import PrivateBroker

@@ -11,7 +11,7 @@ import orjson
 import pika
 import pika.spec
 import pytest
-from processes import ServerProcess, wait_until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import DecodingError, RpcClient
 from rpcsvc.broker import PrivateBroker

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
-from processes import ServerProcess, wait_until
+from support.begun import begun
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import FunctionRaised, ResultNotEncodable, RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import scaled
 
 
 def worker_pids(server: ServerProcess) -> set[int]:
@@ -45,18 +48,17 @@ def test_the_caller_of_a_function_that_ends_its_process_is_told_how_at_once(
     started = time.monotonic()
     with pytest.raises(WorkerLost) as caught:
         client.call(method, *map(int, args))
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < scaled(1.0)
     assert caught.value.exit_code == exit_code
     assert caught.value.signal_number == signal_number
     wait_until(lambda: len(worker_pids(server)) == 3, within=2)
 
 
 def test_a_worker_killed_in_the_middle_of_a_call_is_replaced_and_its_caller_is_told(
-    client: RpcClient, server: ServerProcess
+    client: RpcClient, server: ServerProcess, tmp_path: Path
 ) -> None:
     before = worker_pids(server)
-    busy = [client.submit("kill_myself", 0) for _ in range(3)]  # signal 0 does nothing; then they sleep
-    time.sleep(0.2)
+    busy = [begun(client, tmp_path, 60) for _ in range(3)]
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
 
@@ -71,7 +73,7 @@ def test_a_worker_killed_in_the_middle_of_a_call_is_replaced_and_its_caller_is_t
     for pid in after & before:
         os.kill(pid, signal.SIGKILL)
     for future in busy:
-        assert isinstance(future.exception(timeout=2), WorkerLost)
+        assert isinstance(future.exception(timeout=scaled(2)), WorkerLost)
 
 
 def test_an_idle_worker_that_is_killed_is_replaced_and_no_call_is_harmed(
@@ -105,13 +107,12 @@ def test_calls_beside_every_kind_of_failure_are_all_right(client: RpcClient, ser
     wait_until(lambda: len(worker_pids(server)) == 3, within=2)
 
 
-def test_the_fork_server_is_replaced_with_its_workers(client: RpcClient, server: ServerProcess) -> None:
+def test_the_fork_server_is_replaced_with_its_workers(client: RpcClient, server: ServerProcess, tmp_path: Path) -> None:
     (fork_server,) = psutil.Process(server.pid).children()
-    running = client.submit("sleep", 30)
-    time.sleep(0.2)
+    running = begun(client, tmp_path, 30)
     fork_server.kill()
-    assert isinstance(running.exception(timeout=2), WorkerLost)
-    assert client.call("fib", 30, timeout=5) == 832040
+    assert isinstance(running.exception(timeout=scaled(2)), WorkerLost)
+    assert client.call("fib", 30, timeout=scaled(5)) == 832040
     wait_until(lambda: len(worker_pids(server)) == 3, within=5)
 
 
@@ -168,15 +169,16 @@ def test_each_worker_draws_its_own_random_numbers(client: RpcClient) -> None:
     assert len({future.result() for future in futures}) == 60
 
 
-def test_workers_go_on_when_a_signal_meant_for_the_server_reaches_them_too(broker: PrivateBroker, queue: str) -> None:
+def test_workers_go_on_when_a_signal_meant_for_the_server_reaches_them_too(
+    broker: PrivateBroker, queue: str, tmp_path: Path
+) -> None:
     """A service manager may signal every process of the group."""
     with (
         ServerProcess(broker.url, "--workers", "1", "--queue", queue) as server,
         RpcClient(broker.url, queue=queue) as client,
     ):
-        running = client.submit("sleep", 0.5)
-        time.sleep(0.2)
+        running = begun(client, tmp_path, 0.5)
         for process in [*server.family(), psutil.Process(server.pid)]:
             process.send_signal(signal.SIGTERM)
-        assert running.result() == 0.5
+        assert running.result() == "begun"
         assert server.wait() == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pools import Pool, pool_of, until
-from processes import ServerProcess, wait_until
+from support.pools import Pool, pool_of, until
+from support.processes import ServerProcess, wait_until
 
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pools import Pool, lines, pool_of, until
+from support.pools import Pool, lines, pool_of, until
 
 from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Lost

@@ -103,7 +103,7 @@ def hold_on(path: str, how: str) -> None:
             time.sleep(60)
 
 
-@registry.function(soft_time_limit=0.25)
+@registry.function(soft_time_limit=0.5)
 def tidy_up_slowly(path: str) -> None:
     """Clear up for a while, whatever ended it, and note every exception."""
     try:

@@ -31,6 +31,7 @@ from harness.history import (
     read,
     shortened,
 )
+from harness.scenario import Scenario
 
 CALL = Invoked(10.0, "c0-1", "c0/threads", "tiny", 2.0, True)
 ONCE = replace(CALL, function="once", idempotent=False)
@@ -372,3 +373,13 @@ def test_an_error_of_any_length_and_script_fits_into_one_line(tmp_path: Path) ->
     history.write(replace(GOOD, text=shortened('\x00"☃' * 100_000)))
     history.close()
     assert len(read([tmp_path / "a"])) == 1
+
+
+def test_a_scenario_on_a_busy_machine_has_longer_for_everything_and_the_same_counts() -> None:
+    scenario = Scenario(
+        "s", "", lambda stage: None, rules=Rules(stop_slack=2.0, aftermath=None), figures=Figures(refill=None)
+    )
+    longer = scenario.stretched(3.0)
+    assert longer.rules == Rules(start_slack=0.75, late_slack=0.75, stop_slack=6.0, aftermath=None)
+    assert longer.figures == Figures(recovery=15.0, refill=None)
+    assert scenario.stretched(1.0) == scenario

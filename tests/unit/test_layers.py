@@ -21,7 +21,7 @@ FLOORS = {
     1: ["wire.*", "functions.*", "registry"],
     2: ["host.*", "amqp.*", "workers.*", "broker.*"],
     3: ["server.*", "client.*", "aio"],
-    4: ["cli.*", "bench.*", "__main__", ""],
+    4: ["cli.*", "bench.*", "testing.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
 PURE_BESIDES = ["host.logs", "host.stopping", "workers.pipe", "workers.work"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import pika
-from ctl import run_tool
+from support.ctl import run_tool
 
 from rpcsvc.broker import config, install, ports, probe, processes
 from rpcsvc.broker.config import Credentials, Layout

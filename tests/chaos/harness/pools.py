@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
-from processes import ServerProcess, is_running
+from support.processes import ServerProcess, is_running
 
 from .functions import TRACE_VARIABLE
 from .history import History, Measured, Orphaned, PoolSeen, ServerEnded, now

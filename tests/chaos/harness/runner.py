@@ -33,7 +33,7 @@ SETTLE = 0.5
 """Seconds after the last call, before what is held is measured."""
 
 HERE = Path(__file__).parent
-_PATH = (HERE.parent, HERE.parents[1] / "integration", HERE.parents[2])
+_PATH = (HERE.parent, HERE.parents[1], HERE.parents[2])
 
 Progress = Callable[[str], None]
 

@@ -73,6 +73,25 @@ class Scenario:
         rules = self.rules
         return replace(rules, allowed=rules.allowed | frozenset(self.allowed), natural={**NATURAL, **rules.natural})
 
+    def stretched(self, factor: float) -> Scenario:
+        """The same where anything may take so many times as long: a machine that is busy with other tests."""
+        rules, figures = self.rules, self.figures
+        return replace(
+            self,
+            rules=replace(
+                rules,
+                start_slack=rules.start_slack * factor,
+                late_slack=rules.late_slack * factor,
+                stop_slack=None if rules.stop_slack is None else rules.stop_slack * factor,
+                aftermath=None if rules.aftermath is None else rules.aftermath * factor,
+            ),
+            figures=replace(
+                figures,
+                recovery=None if figures.recovery is None else figures.recovery * factor,
+                refill=None if figures.refill is None else figures.refill * factor,
+            ),
+        )
+
 
 _scenarios: dict[str, Scenario] = {}
 

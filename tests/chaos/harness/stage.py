@@ -20,10 +20,10 @@ from typing import Self
 import pika
 import pika.exceptions
 import psutil
-from ctl import RabbitCtl
-from proxy import Proxy
+from support.ctl import RabbitCtl
 
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.testing import FaultProxy
 
 from .cluster import Cluster
 from .crowd import Crowd
@@ -66,7 +66,7 @@ class Stage:
         self._seed = seed
         self._exit = contextlib.ExitStack()
         self._history = History(folder / "stage.jsonl")
-        self._networks: tuple[Proxy, Proxy] | None = None
+        self._networks: tuple[FaultProxy, FaultProxy] | None = None
         self._wanted = (servers, workers, server_options, networks)
         self._environ = environ
         self._prepare = prepare
@@ -84,7 +84,7 @@ class Stage:
                 self._prepare(self)
             url = self._client_url
             if networks:
-                near, far = (exits.enter_context(Proxy("127.0.0.1", self.broker.port)) for _ in range(2))
+                near, far = (exits.enter_context(FaultProxy("127.0.0.1", self.broker.port)) for _ in range(2))
                 self._networks = (near, far)
                 self._client_url, url = near.url(url), far.url(url)
             self.servers = Servers(
@@ -121,13 +121,13 @@ class Stage:
     # ---- the network
 
     @property
-    def client_network(self) -> Proxy:
+    def client_network(self) -> FaultProxy:
         """Between the clients and the broker."""
         assert self._networks is not None, "the scenario has to ask for networks"
         return self._networks[0]
 
     @property
-    def server_network(self) -> Proxy:
+    def server_network(self) -> FaultProxy:
         """Between the servers and the broker."""
         assert self._networks is not None, "the scenario has to ask for networks"
         return self._networks[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy import Direction
+from rpcsvc.testing import Direction
 
 from ..checker import Rules
 from ..figures import Figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from processes import wait_until
+from support.processes import wait_until
 
 
 class Trace:

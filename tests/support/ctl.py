@@ -20,7 +20,8 @@ from rpcsvc.broker import PrivateBroker, config, install
 def run_tool(tool: str, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
     """What one of RabbitMQ's programs prints.
 
-    It reads nothing: from RabbitMQ 4 on, one that asks for a password waits for ever where no terminal answers.
+    It reads nothing: from RabbitMQ 4 on, one that asks for a password waits for ever where no terminal answers. And it
+    starts no epmd: one that is asked of a node that is gone would, and that would belong to nobody and stay.
 
     Args:
         environment: of the node that it is asked about, its name included.
@@ -30,9 +31,10 @@ def run_tool(tool: str, words: Sequence[str], folder: Path, environment: Mapping
     """
     # The node's name is the node's own; and a command is no process of the node, and is not killed with it.
     not_for_it = ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", config.MARK)
+    flags = f"{environment.get('ERL_AFLAGS', '')} -start_epmd false"
     done = subprocess.run(
         [str(install.find_server().with_name(tool)), "--quiet", *words],
-        env={name: value for name, value in environment.items() if name not in not_for_it},
+        env={name: value for name, value in environment.items() if name not in not_for_it} | {"ERL_AFLAGS": flags},
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -62,9 +64,10 @@ class RabbitCtl:
         Raises:
             RuntimeError: it failed; with what it printed.
         """
-        return run_tool(tool, words, self._layout.folder, self._environment())
+        return run_tool(tool, words, self._layout.folder, self.environment())
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The node's, by which the commands find it."""
         epmd_port = json.loads(self._layout.node_file.read_bytes())["epmd_port"]
         return config.environment(self._layout, os.environ, install.search_path(), epmd_port, cpus=1)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from processes import COMMAND, ServerProcess
+from support.processes import COMMAND, ServerProcess
 
 HEAD = """
 import os, signal, sys, threading, time

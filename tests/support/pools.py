@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rpcsvc.testing import scaled
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.workers.care import Care
 from rpcsvc.workers.inside.dispatch import Rules
@@ -33,7 +34,7 @@ class Call:
 
     async def outcome(self, within: float = 10.0) -> Outcome:
         """What became of it."""
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(scaled(within)):
             await self.ended.wait()
         return self.outcomes[0]
 
@@ -96,7 +97,7 @@ async def pool_of(
 
 async def until(condition: Callable[[], Any], within: float = 10.0) -> Any:
     """The first true value of `condition`."""
-    end = time.monotonic() + within
+    end = time.monotonic() + scaled(within)
     while not (value := condition()):
         assert time.monotonic() < end, f"still not so after {within} s"
         await asyncio.sleep(0.01)

@@ -1,6 +1,6 @@
 """A TCP proxy that misbehaves on request: between a client or server and the broker, it stands for the network.
 
-    victim --> Proxy --> broker          "up" is towards the broker, "down" from it
+    victim --> FaultProxy --> broker          "up" is towards the broker, "down" from it
 
 It runs on an event loop in a thread of its own. Faults hold for all connections, those that exist and those to come,
 until they are cured.
@@ -42,8 +42,13 @@ class _Way:
         self.flowing.set()
 
 
-class Proxy:
-    """A proxy to `host:port`; use it as a context manager.
+class FaultProxy:
+    """A network that fails on request, between whoever connects to it and `host:port`; a context manager.
+
+        with FaultProxy("127.0.0.1", broker.port) as network, RpcClient(network.url(broker.url)) as client:
+            network.stall()
+
+    Without a direction a fault is one of both.
 
     Attributes:
         port: where it listens on 127.0.0.1.
@@ -52,7 +57,7 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
         self._ways = {direction: _Way() for direction in Direction}
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()

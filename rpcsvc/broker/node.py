@@ -22,11 +22,12 @@ from types import FrameType, MappingProxyType, TracebackType
 from typing import Self
 
 from ..deadline import Deadline, check_timeout
-from ..errors import BrokerError, BrokerStartFailed, ConfigurationError
+from ..errors import BrokerError, BrokerStartFailed
 from ..host.keeper import keep_broker
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
 from ..settings import BrokerUrl, broker_folder
+from ..settings.kinds import PORT
 from . import files, install, ports, processes
 from .config import Layout, check_folder
 from .launch import BadMoment, Launch, excerpt, printed_text
@@ -68,8 +69,8 @@ class PrivateBroker:
     def __init__(
         self, folder: Path | None = None, *, port: int | None = None, config: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        if port is not None and not 0 < port < 65536:
-            raise ConfigurationError(f"a port is from 1 to 65535, not {port}")
+        if port is not None:
+            PORT.check("port", port)
         # Resolved: the folder's name is what its processes are known by, and it must not have two.
         self._layout = Layout(check_folder((broker_folder() if folder is None else folder).expanduser().resolve()))
         self._port = port

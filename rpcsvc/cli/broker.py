@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..broker import NodeStatus, PrivateBroker
-from ..settings.kinds import Whole
+from ..settings.kinds import PORT
 from .exits import ExitCode
 from .flags import reader
 from .parsing import Parser
@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
         if name in ("run", "start"):
             parser.add_argument(
                 "--port",
-                type=reader("--port", Whole(most=65_535)),
+                type=reader("--port", PORT),
                 metavar="PORT",
                 help="the AMQP port (default: its last one, 5672, or a free one)",
             )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ..deadline import check_timeout
 from ..errors import ConfigurationError
-from ..wire.sizes import AUTO, check_setting
+from ..wire.sizes import AUTO, MAX_BODY, MIN_LIMIT
 from .names import check_patterns, check_queue, check_registry
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Kind:
     """
 
     unit: str = ""
-    example: ClassVar[str] = ""
+    example: str = field(default="", kw_only=True)
 
     def check(self, _name: str, value: Any) -> Any:
         """The value, if it is one.
@@ -54,7 +54,7 @@ class Seconds(Kind):
     unit: str = "SECONDS"
     zero: bool = False
     endless: bool = False
-    example: ClassVar[str] = "2.5"
+    example: str = field(default="2.5", kw_only=True)
 
     def check(self, name: str, value: Any) -> float:
         return check_timeout(value, name, zero=self.zero, endless=self.endless)
@@ -70,7 +70,7 @@ class Whole(Kind):
     unit: str = "N"
     least: int = 1
     most: int | None = None
-    example: ClassVar[str] = "4"
+    example: str = field(default="4", kw_only=True)
 
     def check(self, name: str, value: Any) -> int:
         if type(value) is not int or value < self.least or (self.most is not None and value > self.most):
@@ -88,7 +88,7 @@ class Number(Kind):
 
     least: float
     most: float
-    example: ClassVar[str] = "2.5"
+    example: str = field(default="2.5", kw_only=True)
 
     def check(self, name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.least <= value <= self.most:
@@ -105,7 +105,7 @@ class Size(Kind):
 
     unit: str = "BYTES"
     least: int = 0
-    example: ClassVar[str] = "512M"
+    example: str = field(default="512M", kw_only=True)
 
     def check(self, name: str, value: Any) -> Any:
         if type(value) is not int or value < self.least:
@@ -122,7 +122,10 @@ class MessageSize(Size):
     """The size in bytes that a message may have, or "auto" for what suits the broker."""
 
     def check(self, name: str, value: Any) -> Any:
-        return check_setting(name, value)
+        if value != AUTO and (type(value) is not int or not MIN_LIMIT <= value <= MAX_BODY):
+            bounds = f'"{AUTO}" or a whole number of bytes from {MIN_LIMIT} to {MAX_BODY}'
+            raise ConfigurationError(f"{name} must be {bounds}, not {value!r}")
+        return value
 
     def read(self, text: str) -> int | str:
         return text if text == AUTO else super().read(text)
@@ -155,7 +158,7 @@ class Truth(Kind):
 
     unit: str = "yes|no"
     off: str = ""
-    example: ClassVar[str] = "no"
+    example: str = field(default="no", kw_only=True)
 
     def check(self, name: str, value: Any) -> bool:
         if type(value) is not bool:
@@ -195,6 +198,7 @@ class Patterns(Kind):
 
 SERVED_QUEUE = Named("QUEUE", checked=lambda value: check_queue(value, declared=True))
 CALLED_QUEUE = Named("QUEUE", checked=lambda value: check_queue(value, declared=False))
+PORT = Whole("PORT", most=65_535, example="5672")
 REGISTRY = Named("MODULE:REGISTRY", checked=check_registry)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from ..errors import ConfigurationError
-
 MAX_BODY: Final = 64 * 2**20
 """The largest body in bytes, whatever a broker takes."""
 MIN_LIMIT: Final = 1024
@@ -30,21 +28,6 @@ Setting: TypeAlias = int | Literal["auto"]
 def broker_default(version: tuple[int, ...] | None) -> int:
     """The largest body in bytes for a broker of that version; None is one that does not tell."""
     return MAX_BODY if version is not None and version < (4,) else _SINCE_4_0
-
-
-def check_setting(name: str, value: object) -> Setting:
-    """The value of an option that limits a body.
-
-    Raises:
-        ConfigurationError: it is neither "auto" nor a number of bytes in range.
-    """
-    if value == AUTO:
-        return AUTO
-    if type(value) is not int or not MIN_LIMIT <= value <= MAX_BODY:
-        raise ConfigurationError(
-            f'{name} must be "auto" or a whole number of bytes from {MIN_LIMIT} to {MAX_BODY}, not {value!r}'
-        )
-    return value
 
 
 class BodyLimit:

@@ -31,7 +31,7 @@ from rpcsvc.errors import ConnectionFailed, NoServer, RpcError, TlsFailed
         ("broker", "say what to do with the private node: rpcsvc broker start, stop, status or run"),
         ("broker begin", "invalid choice: 'begin'"),
         ("broker start --prot 5", "no option '--prot'; did you mean --port? rpcsvc broker start --help lists them"),
-        ("broker start --port x", "--port must be a whole number from 1 to 65535, not 'x'; for instance --port 4"),
+        ("broker start --port x", "--port must be a whole number from 1 to 65535, not 'x'; for instance --port 5672"),
         ("broker start --port 70000", "--port must be a whole number from 1 to 65535, not 70000"),
         ("bench --serve 0", "--serve must be a whole number from 1 to 10000, not 0"),
         ("broker stop now", "'now' is one argument too many"),

@@ -6,18 +6,21 @@ import inspect
 import math
 from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from option_tables import PAGES, TABLES, with_tables
 
 from rpcsvc import AsyncRpcClient, ConfigurationError, RpcClient, RpcServer, cli
+from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli import call
 from rpcsvc.cli.flags import given
 from rpcsvc.settings.client import ClientOptions
-from rpcsvc.settings.kinds import REGISTRY, Kind, Number, Patterns, Seconds, Size, Truth, Whole
+from rpcsvc.settings.kinds import REGISTRY, Kind, MessageSize, Number, Patterns, Seconds, Size, Truth, Whole
 from rpcsvc.settings.options import SSL_CONTEXT, URL, Option, check_options, documented, option, options_of
 from rpcsvc.settings.server import BUILT_IN, DEFAULT_START_TIMEOUT, LOAD_TIMEOUT, ServerOptions
+from rpcsvc.wire.sizes import MAX_BODY
 
 SERVER = {option.name: option for option in options_of(ServerOptions)}
 CLIENT = {option.name: option for option in options_of(ClientOptions)}
@@ -333,6 +336,27 @@ def test_what_is_no_option_is_left_alone() -> None:
 )
 def test_a_word_of_a_command_line_is_read_as_what_it_stands_for(kind: Kind, word: str, value: Any) -> None:
     assert kind.read(word) == value
+
+
+@pytest.mark.parametrize("value", ["auto", 1024, 2**20, MAX_BODY])
+def test_the_size_of_a_message_is_auto_or_bytes(value: Any) -> None:
+    assert MessageSize().check("max_result", value) == value
+
+
+@pytest.mark.parametrize("value", [0, 1023, MAX_BODY + 1, 2000.0, True, "16M", None])
+def test_any_other_size_of_a_message_is_refused_by_its_name_and_value(value: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        MessageSize().check("max_result", value)
+    assert (
+        str(caught.value)
+        == f'max_result must be "auto" or a whole number of bytes from 1024 to 67108864, not {value!r}'
+    )
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536, "5672", True, 1.5])
+def test_a_port_of_the_private_broker_that_is_none_is_refused(port: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"^port must be a whole number from 1 to 65535, not {port!r}"):
+        PrivateBroker(tmp_path, port=port)
 
 
 def test_a_number_outside_of_its_bounds_is_refused() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from rpcsvc.errors import ConfigurationError
-from rpcsvc.wire.sizes import AUTO, MAX_BODY, SMALL, BodyLimit, broker_default, check_setting
+from rpcsvc.wire.sizes import MAX_BODY, SMALL, BodyLimit, broker_default
 
 MIB = 2**20
 
@@ -20,21 +17,6 @@ def test_brokers_before_4_take_all_that_we_send(version: tuple[int, ...], most: 
 @pytest.mark.parametrize("version", [(4,), (4, 0, 5), (4, 3, 6), (5, 0), None])
 def test_later_ones_and_those_that_do_not_tell_take_a_little_under_16_mib(version: tuple[int, ...] | None) -> None:
     assert 15 * MIB < broker_default(version) < 16 * MIB
-
-
-@pytest.mark.parametrize("value", [AUTO, 1024, 2**20, MAX_BODY])
-def test_a_setting_is_auto_or_bytes(value: Any) -> None:
-    assert check_setting("max_result", value) == value
-
-
-@pytest.mark.parametrize("value", [0, 1023, MAX_BODY + 1, 2000.0, True, "16M", None])
-def test_any_other_is_refused_by_its_name_and_value(value: Any) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        check_setting("max_result", value)
-    assert (
-        str(caught.value)
-        == f'max_result must be "auto" or a whole number of bytes from 1024 to 67108864, not {value!r}'
-    )
 
 
 def test_what_is_not_connected_yet_sends_what_any_broker_may_take() -> None:

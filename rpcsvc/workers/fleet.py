@@ -10,27 +10,20 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Protocol, cast
+from typing import cast
 
 from ..errors import PoolFailed, RpcError
 from ..host.surroundings import Surroundings
-from . import generations
 from .care import Care
-from .generations import Generation, Generations
+from .generations import Desk, Generation, Generations
 from .inside.dispatch import Rules
-from .process import Desk as AnswerDesk
 from .process import Worker
 from .restarts import Restarts, default_max_restarts
 from .shortage import is_passing
 from .spawner import Spawner
-from .supervisor import Cause
 from .work import Served
 
 log = logging.getLogger(__name__)
-
-
-class Desk(AnswerDesk, generations.Desk[Worker], Protocol):
-    """Gives messages to workers, and takes their answers."""
 
 
 class Fleet:
@@ -58,7 +51,7 @@ class Fleet:
         surroundings: Surroundings,
         care: Care,
         *,
-        desk: Desk,
+        desk: Desk[Worker],
         gave_up: Callable[[str], None],
     ) -> None:
         self._target = target
@@ -196,25 +189,6 @@ class Fleet:
     def spawn(self, generation: Generation[Worker], number: int) -> Worker:
         """Begin to make a worker."""
         return _spawner(generation).spawn(number)
-
-    def expect(self, worker: Worker, within: float | None) -> None:
-        """Have the supervisor told that a worker is late after so many seconds."""
-        _spawner(worker.generation).expect(worker, within)
-
-    def close(self, worker: Worker) -> None:
-        """Close a worker's socket."""
-        worker.close()
-
-    def kill(self, worker: Worker) -> None:
-        """Have a worker killed, if it is made."""
-        if worker.kill is not None and worker.kill.cause is Cause.START:
-            within = self._care.start_timeout
-            log.error("worker process %s was not ready within %g s and is killed", worker.pid, within)
-        _spawner(worker.generation).kill(worker)
-
-    def destroy(self, generation: Generation[Worker], why: str) -> None:
-        """Kill a fork server, and its workers with it."""
-        _spawner(generation).destroy(why)
 
     def fill_later(self, generation: Generation[Worker], seconds: float) -> None:
         """Have workers made for which there is too little of something just now."""

@@ -46,6 +46,12 @@ class Generation(Generic[W]):
         """How many of its workers are in one of these states, with or without those that are worn."""
         return sum(worker.state in states and (worn or not worker.worn) for worker in self.workers.values())
 
+    def kill(self, worker: W) -> None:
+        """Have the fork server kill a worker, if it is made; nothing happens if it has ended."""
+
+    def destroy(self, why: str) -> None:
+        """Kill the fork server, and its workers with it."""
+
     @property
     def free_place(self) -> int | None:
         """A number that no worker has."""
@@ -53,7 +59,13 @@ class Generation(Generic[W]):
 
 
 class Desk(Protocol[W]):
-    """Gives messages to workers."""
+    """Gives messages to workers, and takes their answers."""
+
+    def answered(self, worker: W, number: int, body: bytes | None) -> None:
+        """Take the answer to a message that a worker was given: the response, or None where none is wanted."""
+
+    def answered_for_now(self) -> None:
+        """Note that all answers that came together have been told."""
 
     def offer(self, worker: W) -> None:
         """Give a worker a message when there is one: it has nothing to do."""
@@ -66,22 +78,10 @@ class Desk(Protocol[W]):
 
 
 class Processes(Protocol[W]):
-    """Makes and ends workers, and the fork servers that they come from."""
+    """Makes workers, and the fork servers that they come from."""
 
     def spawn(self, generation: Generation[W], number: int) -> W:
         """Begin to make a worker."""
-
-    def expect(self, worker: W, within: float | None) -> None:
-        """As `Supervisor` wants it."""
-
-    def close(self, worker: W) -> None:
-        """Close a worker's socket."""
-
-    def kill(self, worker: W) -> None:
-        """Have a worker killed, if it is made."""
-
-    def destroy(self, generation: Generation[W], why: str) -> None:
-        """Kill a fork server, and its workers with it."""
 
     def fill_later(self, generation: Generation[W], seconds: float) -> None:
         """Call `there_may_be_room` after that time."""
@@ -105,7 +105,7 @@ class Generations(Generic[W]):
     Args:
         size: how many there are to be.
         desk: gives them messages.
-        processes: makes and ends them.
+        processes: makes them.
         clock: in seconds.
         start_timeout: seconds in which a worker that is made must be ready.
 
@@ -137,14 +137,14 @@ class Generations(Generic[W]):
             Order.COUNT_IN: self._count_in,
             Order.OFFER: desk.offer,
             Order.WITHDRAW: desk.withdraw,
-            Order.CLOSE: processes.close,
-            Order.KILL: processes.kill,
+            Order.CLOSE: lambda worker: worker.close(),
+            Order.KILL: lambda worker: worker.generation.kill(worker),
             Order.DESTROY: self._destroy,
             Order.FORGET: self._forget,
             Order.BURY: self._bury,
             Order.LOSE: self._lose,
         }
-        self.supervisor = Supervisor(orders, expect=processes.expect, start_timeout=start_timeout)
+        self.supervisor = Supervisor(orders, start_timeout)
 
     @property
     def all(self) -> list[Generation[W]]:
@@ -181,7 +181,7 @@ class Generations(Generic[W]):
     def _destroy(self, worker: W) -> None:
         what = "made" if worker.pid is None else "killed"
         within = self.supervisor.obeyed_within
-        self._processes.destroy(worker.generation, f"has not {what} a worker within {within:g} s")
+        worker.generation.destroy(f"has not {what} a worker within {within:g} s")
 
     def _forget(self, worker: W) -> None:
         del worker.generation.workers[worker.number]

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
+from .generations import Desk
 from .pipe import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame
 from .scoreboard import Row
 from .supervisor import Cause, Event, Kill, Life, State, Supervisor
@@ -25,16 +25,6 @@ log = logging.getLogger(__name__)
 _GIVEN, _BUSY = Event.GIVEN, State.BUSY  # looked up once: each message asks for them
 _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
-
-
-class Desk(Protocol):
-    """Takes the answers of workers."""
-
-    def answered(self, worker: Worker, number: int, body: bytes | None) -> None:
-        """Take the answer to a message that a worker was given: the response, or None where none is wanted."""
-
-    def answered_for_now(self) -> None:
-        """Note that all answers that came together have been told."""
 
 
 class Worker(Life, asyncio.Protocol):
@@ -49,7 +39,9 @@ class Worker(Life, asyncio.Protocol):
             or None where it was not seen running.
     """
 
-    def __init__(self, desk: Desk, supervisor: Supervisor[Worker], generation: Any, number: int, row: Row) -> None:
+    def __init__(
+        self, desk: Desk[Worker], supervisor: Supervisor[Worker], generation: Any, number: int, row: Row
+    ) -> None:
         super().__init__(generation, number)
         self._desk = desk
         self._supervisor = supervisor
@@ -64,10 +56,10 @@ class Worker(Life, asyncio.Protocol):
         self.calls = 0
         self.cancels: dict[int, float | None] = {}
 
-    def expect(self, within: float | None, late: Callable[[Worker], None]) -> None:
-        """Call `late` after so many seconds, in place of what was expected until now; None is never."""
+    def expect(self, within: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        late = self._supervisor.late
         self._timer = None if within is None else asyncio.get_running_loop().call_later(within, late, self)
 
     def give(self, work: Work) -> None:
@@ -128,7 +120,6 @@ class Worker(Life, asyncio.Protocol):
     # ---- its socket
 
     def close(self) -> None:
-        """Close its socket, which ends the process once it has nothing to do."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Coroutine
 
 from ..host.surroundings import Surroundings
 from .forkserver_client import ForkServer, ForkServerEvents
-from .generations import Generation, Generations
+from .generations import Desk, Generation, Generations
 from .inside.dispatch import Rules
-from .process import Desk, Worker
+from .process import Worker
 from .restarts import Restarts
 from .scoreboard import Scoreboard
 from .shortage import is_passing
-from .supervisor import Event, State
+from .supervisor import Cause, Event, State
 from .work import Served, WorkerExit
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Spawner(Generation[Worker]):
         size: int,
         restarts: Restarts,
         generations: Generations[Worker],
-        desk: Desk,
+        desk: Desk[Worker],
         run: Callable[[Coroutine[None, None, None]], None],
     ) -> None:
         super().__init__(2 * size, restarts)
@@ -96,7 +96,7 @@ class Spawner(Generation[Worker]):
         """End every worker: those that are idle at once, those that are busy after `grace` seconds."""
         self._stopping = True
         for worker in list(self.workers.values()):
-            worker.expect(None, self._supervisor.late)
+            worker.expect(None)
             worker.close()
         if self._by_pid:
             try:
@@ -133,12 +133,10 @@ class Spawner(Generation[Worker]):
             why = str(error)
         self._unborn(worker.number, why)
 
-    def expect(self, worker: Worker, within: float | None) -> None:
-        """Have the supervisor told that a worker is late after so many seconds."""
-        worker.expect(None if self._stopping else within, self._supervisor.late)
-
     def kill(self, worker: Worker) -> None:
-        """Have a worker killed, if it is made; nothing happens if it has ended."""
+        if worker.kill is not None and worker.kill.cause is Cause.START:
+            within = self._supervisor.start_timeout
+            log.error("worker process %s was not ready within %g s and is killed", worker.pid, within)
         if worker.pid is not None and not self._stopping:
             self._fork_server.kill(worker.pid)
 
@@ -148,7 +146,6 @@ class Spawner(Generation[Worker]):
             self._fork_server.interrupt(worker.pid)
 
     def destroy(self, why: str) -> None:
-        """Kill the fork server, and its workers with it."""
         if not self._stopping:
             log.error("the fork server %s: it hangs", why)
             self._fork_server.destroy()

@@ -21,79 +21,51 @@ from .work import MemoryUse, WorkerExit
 class State(enum.StrEnum):
     """Where a worker is in its life."""
 
-    SPAWNING = enum.auto()
-    """The fork server has been asked to make it."""
-    UNTOLD = enum.auto()
-    """It says that it can compute; the fork server has not told yet that it has made it."""
-    STARTING = enum.auto()
-    """It is made, and has not said yet that it can compute."""
-    STANDBY = enum.auto()
-    """It is ready; its generation does not serve yet."""
-    IDLE = enum.auto()
-    BUSY = enum.auto()
-    FINISHING = enum.auto()
-    """It is given no more, and ends when it has answered what it has."""
-    ENDING = enum.auto()
-    """Its socket is closed from here; it ends by itself."""
-    KILLED = enum.auto()
-    """It is being killed; what it has written is still read."""
-    CUT = enum.auto()
-    """Its socket is closed and it is being killed."""
-    EXITED = enum.auto()
-    """It has ended; what it has written is still read. A process that it has started may hold its socket open."""
-    GONE = enum.auto()
+    SPAWNING = enum.auto()  # the fork server has been asked to make it
+    UNTOLD = enum.auto()  # it says that it can compute; the fork server has not told yet that it has made it
+    STARTING = enum.auto()  # it is made, and has not said yet that it can compute
+    STANDBY = enum.auto()  # it is ready; its generation does not serve yet
+    IDLE = enum.auto()  # it has nothing to do
+    BUSY = enum.auto()  # it has messages that it has not answered
+    FINISHING = enum.auto()  # it is given no more, and ends when it has answered what it has
+    ENDING = enum.auto()  # its socket is closed from here; it ends by itself
+    KILLED = enum.auto()  # it is being killed; what it has written is still read
+    CUT = enum.auto()  # its socket is closed and it is being killed
+    EXITED = (
+        enum.auto()
+    )  # it has ended; what it has written is still read, also where a child of it holds the socket open
+    GONE = enum.auto()  # it has ended, and all is read that it has written
 
 
 class Event(enum.StrEnum):
     """What happens to a worker."""
 
-    MADE = enum.auto()
-    """The fork server has made it, and has told its pid."""
-    UNBORN = enum.auto()
-    """It could not be made."""
-    READY = enum.auto()
-    """It says that it can compute."""
-    SERVES = enum.auto()
-    """Its generation is the one that serves."""
-    GIVEN = enum.auto()
-    """It had nothing to do, and was given a message."""
-    ANSWERED = enum.auto()
-    """It has answered all that it was given."""
-    RETIRED = enum.auto()
-    """It is to be given no more."""
-    CONDEMNED = enum.auto()
-    """It is to be killed."""
-    DISCONNECTED = enum.auto()
-    """Its socket is closed."""
-    LATE = enum.auto()
-    """It has been in its state for longer than it may."""
-    EXITED = enum.auto()
-    """The fork server tells how it ended."""
-    ORPHANED = enum.auto()
-    """Its fork server has gone, and it with it."""
+    MADE = enum.auto()  # the fork server has made it, and has told its pid
+    UNBORN = enum.auto()  # it could not be made
+    READY = enum.auto()  # it says that it can compute
+    SERVES = enum.auto()  # its generation is the one that serves
+    GIVEN = enum.auto()  # it had nothing to do, and was given a message
+    ANSWERED = enum.auto()  # it has answered all that it was given
+    RETIRED = enum.auto()  # it is to be given no more
+    CONDEMNED = enum.auto()  # it is to be killed
+    DISCONNECTED = enum.auto()  # its socket is closed
+    LATE = enum.auto()  # it has been in its state for longer than it may
+    EXITED = enum.auto()  # the fork server tells how it ended
+    ORPHANED = enum.auto()  # its fork server has gone, and it with it
 
 
 class Order(enum.StrEnum):
     """What is to be done about a worker."""
 
-    COUNT_IN = enum.auto()
-    """One more is ready: see whether its generation is complete."""
-    OFFER = enum.auto()
-    """It may be given a message."""
-    WITHDRAW = enum.auto()
-    """It may not any more."""
-    CLOSE = enum.auto()
-    """Close its socket."""
-    KILL = enum.auto()
-    """Have the fork server kill it."""
-    DESTROY = enum.auto()
-    """The fork server does not do what it is told: kill that, and its workers with it."""
-    FORGET = enum.auto()
-    """It never was; make another one when there is room."""
-    BURY = enum.auto()
-    """It has ended as it was asked to: end what it had, see whether another one is wanted."""
-    LOSE = enum.auto()
-    """Likewise, but it has ended unasked: count it."""
+    COUNT_IN = enum.auto()  # one more is ready: see whether its generation is complete
+    OFFER = enum.auto()  # it may be given a message
+    WITHDRAW = enum.auto()  # it may not any more
+    CLOSE = enum.auto()  # close its socket
+    KILL = enum.auto()  # have the fork server kill it
+    DESTROY = enum.auto()  # the fork server does not do what it is told: kill that, and its workers with it
+    FORGET = enum.auto()  # it never was; make another one when there is room
+    BURY = enum.auto()  # it has ended as it was asked to: end what it had, see whether another one is wanted
+    LOSE = enum.auto()  # likewise, but it has ended unasked: count it
 
 
 S, E, O = State, Event, Order  # noqa: E741 a table is to be seen at one glance
@@ -231,6 +203,14 @@ class Life:
         self.generation = generation
         self.number = number
 
+    # Carried out by the process that it is.
+
+    def expect(self, within: float | None) -> None:
+        """Call `Supervisor.late` after so many seconds, in place of what was expected until now; None is never."""
+
+    def close(self) -> None:
+        """Close its socket."""
+
 
 W = TypeVar("W", bound=Life)
 _LATE = {State.STARTING: Cause.START, State.ENDING: Cause.END}
@@ -241,22 +221,15 @@ class Supervisor(Generic[W]):
 
     Args:
         orders: who carries out which order.
-        expect: has `late` called about a worker after so many seconds, unless it is called for that worker again
-            before; None is never.
         start_timeout: seconds in which a worker that is made must be ready.
 
     Attributes:
+        start_timeout: as above.
         obeyed_within: seconds in which a fork server must do what it is told.
     """
 
-    def __init__(
-        self,
-        orders: Mapping[Order, Callable[[W], None]],
-        *,
-        expect: Callable[[W, float | None], None],
-        start_timeout: float,
-    ) -> None:
-        self._expect = expect
+    def __init__(self, orders: Mapping[Order, Callable[[W], None]], start_timeout: float) -> None:
+        self.start_timeout = start_timeout
         self.obeyed_within = min(start_timeout, OBEYED_WITHIN)
         waiting = (State.SPAWNING, State.UNTOLD, State.KILLED, State.CUT)
         within = dict.fromkeys(waiting, self.obeyed_within)
@@ -274,7 +247,7 @@ class Supervisor(Generic[W]):
 
     def begins(self, worker: W) -> None:
         """The fork server is about to be asked to make it."""
-        self._expect(worker, self.obeyed_within)
+        worker.expect(self.obeyed_within)
 
     def happened(self, worker: W, event: Event) -> None:
         """Put a worker into the state that follows, and have carried out what is to be done then."""
@@ -283,7 +256,7 @@ class Supervisor(Generic[W]):
             return
         worker.state, expects, within, orders = move
         if expects:
-            self._expect(worker, within)
+            worker.expect(within)
         for carry_out in orders:
             carry_out(worker)
 

@@ -37,16 +37,6 @@ class Transport:
         self.closing = True
 
 
-class Unattended(Generation[Worker]):
-    """A generation without a fork server, and without timers."""
-
-    def kill(self, worker: Worker) -> None:
-        pass
-
-    def expect(self, worker: Worker, within: float | None) -> None:
-        pass
-
-
 class Stage:
     """A pool of workers that do what a test says."""
 
@@ -55,7 +45,7 @@ class Stage:
         self.pool = WorkerPool("nobody:registry", size, gave_up=self.fail)
         self.pool._watch.timer = object()  # type: ignore[assignment]  # looks by itself, in an event loop
         self.supervisor = self.pool._supervisor
-        generation = Unattended(2 * size, Restarts(time.monotonic, max_restarts=100))
+        generation = Generation[Worker](2 * size, Restarts(time.monotonic, max_restarts=100))
         self.pool._workers.current = generation
         self.pool._workers.is_over = True  # none is replaced
         self.scoreboard, fd = Scoreboard.create(size)
@@ -71,6 +61,7 @@ class Stage:
     def _worker(self, generation: Any, number: int) -> Worker:
         worker = Worker(self.pool, self.supervisor, generation, number, self.scoreboard.row(number))
         worker.connection_made(Transport())  # type: ignore[arg-type]
+        worker.expect = lambda _: None  # type: ignore[method-assign]
         worker.pid = 1000 + number
         generation.workers[number] = worker
         return worker

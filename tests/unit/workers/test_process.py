@@ -35,6 +35,15 @@ class Desk:
     def answered_for_now(self) -> None:
         pass
 
+    def offer(self, worker: Worker) -> None:
+        pass
+
+    def withdraw(self, worker: Worker) -> None:
+        pass
+
+    def end_work_of(self, workers: list[Worker], *, asked: bool) -> None:
+        pass
+
 
 def worker_that_has(*, answered: int, taken: int, given: int) -> Worker:
     scoreboard, fd = Scoreboard.create(1)
@@ -92,8 +101,9 @@ def busy(slots: int, *, given: int, part: Part = refuse_parts) -> tuple[Worker, 
     scoreboard, fd = Scoreboard.create(1, slots)
     os.close(fd)
     desk = Desk()
-    supervisor = Supervisor[Worker](dict.fromkeys(Order, lambda _: None), expect=lambda *_: None, start_timeout=1.0)
+    supervisor = Supervisor[Worker](dict.fromkeys(Order, lambda _: None), 1.0)
     worker = Worker(desk, supervisor, NOBODY, 0, scoreboard.row(0))
+    worker.expect = lambda _: None  # type: ignore[method-assign]
     for event in (Event.MADE, Event.READY, Event.SERVES, Event.GIVEN):
         supervisor.happened(worker, event)
     worker.given = {number: Work(b"", lambda _: None, None, part) for number in range(1, given + 1)}

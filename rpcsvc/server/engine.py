@@ -176,7 +176,7 @@ class Engine:
         self._schedule = Schedule(
             self.register, wake, clock, late=partial(self._move, event=Event.LATE), slow=self._look_whether_slow
         )
-        self._orders = Orders(workers, self.register, self._schedule, counts, prefetch=prefetch, ended=self.outcome)
+        self._orders = Orders(workers, self.register, self._schedule, counts, prefetch, self.outcome)
         self._moves: dict[int, dict[Event, tuple[State, tuple[Order, ...]]]] = {
             state: {event: (then, tuple(map(self._orders.named, orders))) for event, (then, orders) in rows.items()}
             for state, rows in TABLE.items()
@@ -275,7 +275,8 @@ class Engine:
 
     def part(self, message: Message, response: bytes) -> None:
         """A worker has a result of a message before the last one."""
-        self._move(message, Event.PART, response)
+        if message.delivery.reply_to is not None:
+            self._move(message, Event.PART, response)
 
     def _worker_died(self, message: Message, lost: Lost) -> None:
         """The call that was running pays, or is tried again; what can do no harm is computed again."""

@@ -6,6 +6,7 @@ Each order is a method of `Orders`, named as in the table; it gets the message, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -20,38 +21,27 @@ from .schedule import Schedule
 Order: TypeAlias = Callable[[Message, Any], None]
 
 
+@dataclass(slots=True, eq=False)
 class Orders:
     """Carries out orders.
 
-    Args:
+    Attributes:
         workers: who computes.
-        register: the calls, by what their callers know them by.
+        calls: all, by what their callers know them by.
         schedule: what is looked at, and when.
         counts: what happened; written here.
         prefetch: how many deliveries each consumer may hold.
         ended: called with a message and what workers made of it.
-
-    Attributes:
         confirming: the messages whose replies wait to be confirmed.
     """
 
-    def __init__(
-        self,
-        workers: Workers,
-        register: Register,
-        schedule: Schedule,
-        counts: ServerCounts,
-        *,
-        prefetch: int,
-        ended: Callable[[Message, Outcome], None],
-    ) -> None:
-        self._workers = workers
-        self._register = register
-        self._schedule = schedule
-        self._counts = counts
-        self._prefetch = prefetch
-        self._ended = ended
-        self.confirming: set[Message] = set()
+    workers: Workers
+    calls: Register
+    schedule: Schedule
+    counts: ServerCounts
+    prefetch: int
+    ended: Callable[[Message, Outcome], None]
+    confirming: set[Message] = field(default_factory=set)
 
     def named(self, name: str) -> Order:
         """The order of that name."""
@@ -62,14 +52,14 @@ class Orders:
 
     def register(self, message: Message, _: Any) -> None:
         if message.key is not None:
-            self._register.messages[message.key] = message
-            self._schedule.look_soon()
+            self.calls.messages[message.key] = message
+            self.schedule.look_soon()
             if message.delivery.type is not None:
-                self._schedule.split_later(message)
+                self.schedule.split_later(message)
 
     def submit(self, message: Message, _: Any) -> None:
-        ended = partial(self._ended, message)
-        message.work = self._workers.submit(message.delivery.body, ended, message.deadline)
+        ended = partial(self.ended, message)
+        message.work = self.workers.submit(message.delivery.body, ended, message.deadline)
 
     def hold(self, message: Message, _: Any) -> None:
         assert message.work is not None
@@ -81,13 +71,13 @@ class Orders:
 
     def _parts(self, message: Message) -> Calls:
         if message.parts is None:
-            ended = partial(self._ended, message)
-            asked = look_into(message, self._workers.functions)
-            message.parts = Parts(message, asked, self._workers, self._register, ended)
+            ended = partial(self.ended, message)
+            asked = look_into(message, self.workers.functions)
+            message.parts = Parts(message, asked, self.workers, self.calls, ended)
         return message.parts
 
     def spread(self, message: Message, running: int) -> None:
-        asked = look_into(message, self._workers.functions)
+        asked = look_into(message, self.workers.functions)
         if asked.ids and asked.served.idempotent:
             self._parts(message).spread(running)
 
@@ -98,7 +88,7 @@ class Orders:
         if message.parts is not None:
             message.parts.cancel()
         assert message.work is not None
-        self._workers.cancel(message.work)
+        self.workers.cancel(message.work)
 
     def join(self, message: Message, again: Message) -> None:
         """It was delivered again: there it is answered. If that is on the same session, both are acked then."""
@@ -107,8 +97,8 @@ class Orders:
         message.carrier, message.consumer, message.delivery = again.carrier, again.consumer, again.delivery
 
     def forget(self, message: Message, _: Any) -> None:
-        if message.key is not None and self._register.messages.get(message.key) is message:  # an id may be used twice
-            del self._register.messages[message.key]
+        if message.key is not None and self.calls.messages.get(message.key) is message:  # an id may be used twice
+            del self.calls.messages[message.key]
         if message.parts is not None:
             message.parts.release()
             message.parts = None
@@ -123,7 +113,7 @@ class Orders:
     def confirm(self, message: Message, response: bytes) -> None:
         self.confirming.add(message)
         message.response = response
-        message.carrier.confirm(message, partial(look_into, message, self._workers.functions), response)
+        message.carrier.confirm(message, partial(look_into, message, self.workers.functions), response)
 
     def withdraw(self, message: Message, _: Any) -> None:
         message.carrier.withdraw(message)
@@ -137,7 +127,7 @@ class Orders:
     def _settle(self, message: Message, how: Callable[[Any, Delivery], bool]) -> None:
         carrier = message.carrier
         for consumer, delivery in ((message.consumer, message.delivery), *message.earlier):
-            if carrier.draining and consumer.unacked == 1 and self._prefetch == 1:
+            if carrier.draining and consumer.unacked == 1 and self.prefetch == 1:
                 # First the consumer, then the ack: in the other order the broker would deliver once more.
                 carrier.end_consumer(consumer, partial(self._settle_one, carrier, consumer, delivery, how))
             else:
@@ -146,23 +136,23 @@ class Orders:
     def _settle_one(
         self, carrier: Carrier, consumer: Any, delivery: Delivery, how: Callable[[Any, Delivery], bool]
     ) -> None:
-        self._counts.abandoned += not how(consumer, delivery)
+        self.counts.abandoned += not how(consumer, delivery)
         consumer.unacked -= 1
         carrier.unacked -= 1
         if carrier.draining and not carrier.unacked:
             carrier.drained()
 
     def keep(self, message: Message, response: bytes | None) -> None:
-        self._counts.abandoned += 1
+        self.counts.abandoned += 1
         if message.key is not None:
             outcome = message.response if response is None else response
-            self._register.keep(message.key, message.delivery.body, outcome, has_run=True)
+            self.calls.keep(message.key, message.delivery.body, outcome, has_run=True)
 
     def keep_not_run(self, message: Message, _: Any) -> None:
         """It did not start here; whether it did elsewhere is known only of one that came here first."""
-        self._counts.abandoned += 1
+        self.counts.abandoned += 1
         if message.key is not None and not message.may_have_run:
-            self._register.keep(message.key, message.delivery.body, None, has_run=False)
+            self.calls.keep(message.key, message.delivery.body, None, has_run=False)
 
     def abandon(self, message: Message, _: Any) -> None:
-        self._counts.abandoned += 1
+        self.counts.abandoned += 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from ..errors import CallCancelled, RemoteError
@@ -24,10 +25,11 @@ from .register import Register
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class Parts:
     """The calls of one message that are computed one by one.
 
-    Args:
+    Attributes:
         message: whose calls.
         asked: what it asks for: an `rpc.map` of an idempotent function.
         workers: who computes.
@@ -35,34 +37,31 @@ class Parts:
         ended: called once if the message was taken apart, with what a worker would have told of it.
     """
 
-    def __init__(
-        self, message: Message, asked: Asked, workers: Workers, register: Register, ended: Callable[[Outcome], None]
-    ) -> None:
-        self.message = message
-        self._asked = asked
-        self._workers = workers
-        self._register = register
-        self._ended = ended
-        self._calls: dict[int, Call] = {}
-        self._answers: dict[int, bytes] | None = None  # None until the message was taken apart
-        self._computed = 0
-        self._is_over = False
+    message: Message
+    asked: Asked
+    workers: Workers
+    register: Register
+    ended: Callable[[Outcome], None]
+    _calls: dict[int, Call] = field(default_factory=dict)
+    _answers: dict[int, bytes] | None = None  # None until the message was taken apart
+    _computed: int = 0
+    _is_over: bool = False
 
     def spread(self, running: int) -> None:
         """Have every call but the one that runs computed by itself too."""
         assert self.message.key is not None
         reply_to, _ = self.message.key
-        for index, call_id in enumerate(self._asked.ids):
+        for index, call_id in enumerate(self.asked.ids):
             key = (reply_to, call_id)
-            if index != running and not self._register.was_given_up(key):
+            if index != running and not self.register.was_given_up(key):
                 self._calls[index] = call = Call(self, index, key, self.message.deadline)
-                self._register.calls[key] = call
+                self.register.calls[key] = call
                 self._submit(call)
 
     def take_apart(self, lost: Lost) -> None:
         """Have every call computed by itself, the one that took the worker down if it may be tried again."""
         self._answers = {}
-        for index in range(self._asked.count):
+        for index in range(self.asked.count):
             call = self._calls.get(index)
             if call is not None and call.is_under_way:
                 call.attempts += index == lost.item
@@ -81,7 +80,7 @@ class Parts:
     def stop(self, call: Call) -> None:
         """Stop one call, if it is not computed yet."""
         if call.work is not None:
-            self._workers.cancel(call.work)
+            self.workers.cancel(call.work)
 
     def release(self) -> None:
         """The message is over, and its calls with it: what has not started need not start any more."""
@@ -96,8 +95,8 @@ class Parts:
         if self._is_over:
             self._remove(call)
         else:
-            request = self._asked.requests[call.index]
-            call.work = self._workers.submit(request, partial(self._call_ended, call), call.deadline)
+            request = self.asked.requests[call.index]
+            call.work = self.workers.submit(request, partial(self._call_ended, call), call.deadline)
 
     def _call_ended(self, call: Call, outcome: Outcome) -> None:
         match outcome:
@@ -115,15 +114,15 @@ class Parts:
 
     def _lost(self, call: Call, lost: Lost) -> None:
         call.attempts += lost.running
-        if self._asked.may_try_again(lost, call.attempts):
+        if self.asked.may_try_again(lost, call.attempts):
             self._submit(call)
             return
-        error = self._asked.lost_error(lost)
-        log.warning("%s failed: %s (%s, after %.3g s)", self._asked.name_of(call.index), error, lost.exit, lost.seconds)
+        error = self.asked.lost_error(lost)
+        log.warning("%s failed: %s (%s, after %.3g s)", self.asked.name_of(call.index), error, lost.exit, lost.seconds)
         self._answered(call, self._failure(call, error))
 
     def _failure(self, call: Call, error: RemoteError) -> bytes:
-        return jsonrpc.encode_error(self._asked.id_of(call.index), error)
+        return jsonrpc.encode_error(self.asked.id_of(call.index), error)
 
     def _answered(self, call: Call, response: bytes) -> None:
         self._remove(call)
@@ -135,18 +134,18 @@ class Parts:
             carrier.publish_alone(reply_to, response, call_id)
         if self._answers is not None:
             self._answers[call.index] = response
-            if len(self._answers) == self._asked.count:
-                answers = [self._answers[index] for index in range(self._asked.count)]
-                self._end(Answer(self._asked.join(answers), self._computed))
+            if len(self._answers) == self.asked.count:
+                answers = [self._answers[index] for index in range(self.asked.count)]
+                self._end(Answer(self.asked.join(answers), self._computed))
 
     def _remove(self, call: Call) -> None:
-        if call.key is not None and self._register.calls.get(call.key) is call:
-            del self._register.calls[call.key]
+        if call.key is not None and self.register.calls.get(call.key) is call:
+            del self.register.calls[call.key]
 
     def _end(self, outcome: Outcome) -> None:
         if self._answers is not None and not self._is_over:
             self._is_over = True
-            self._ended(outcome)
+            self.ended(outcome)
 
     def __repr__(self) -> str:
-        return f"<Parts: {len(self._calls)} calls of {self._asked.name}, {self._computed} computed>"
+        return f"<Parts: {len(self._calls)} calls of {self.asked.name}, {self._computed} computed>"

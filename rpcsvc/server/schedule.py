@@ -5,7 +5,8 @@ There is one wake-up under way at a time, for what is due next; while there is n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -20,10 +21,11 @@ LATE_AFTER = 1.0
 """Seconds after its deadline when a message that runs is stopped. Its caller has mostly said so long before."""
 
 
+@dataclass(slots=True, eq=False)
 class Schedule:
     """What is looked at, and when.
 
-    Args:
+    Attributes:
         register: the calls under way.
         wake: has `tick` called after some seconds, instead of when it was to be called before.
         clock: seconds, monotonic.
@@ -31,63 +33,55 @@ class Schedule:
         slow: called with each message that `split_later` was told of.
     """
 
-    def __init__(
-        self,
-        register: Register,
-        wake: Wake,
-        clock: Clock,
-        *,
-        late: Callable[[Message], None],
-        slow: Callable[[Message], None],
-    ) -> None:
-        self._register = register
-        self._wake = wake
-        self._clock = clock
-        self._late = late
-        self._slow = slow
-        self._to_split: list[tuple[float, int, Message]] = []  # a heap
-        self._numbers = count()
-        self._looks_at = self._wakes_at = inf
+    register: Register
+    wake: Wake
+    clock: Clock
+    late: Callable[[Message], None]
+    slow: Callable[[Message], None]
+    _to_split: list[tuple[float, int, Message]] = field(default_factory=list)  # a heap
+    _numbers: Iterator[int] = field(default_factory=count)
+    _looks_at: float = inf
+    _wakes_at: float = inf
 
     def look_soon(self) -> None:
         """There is something in the register: look at it every now and then, as long as there is."""
         if self._looks_at == inf:
-            self._looks_at = self._clock() + LOOK_EVERY
+            self._looks_at = self.clock() + LOOK_EVERY
             self._wake_by(self._looks_at)
 
     def split_later(self, message: Message) -> None:
         """Look in a while whether a message is slow, if its kind is to be split then."""
         seconds = kind_of(message).split_after
         if seconds is not None:
-            at = self._clock() + seconds
+            at = self.clock() + seconds
             heappush(self._to_split, (at, next(self._numbers), message))
             self._wake_by(at)
 
     def tick(self) -> None:
         """Look at what has become due. Too early does no harm."""
         self._wakes_at = inf
-        now = self._clock()
+        now = self.clock()
         if self._looks_at <= now:
             self._look(now)
         while self._to_split and self._to_split[0][0] <= now:
             _, _, message = heappop(self._to_split)
-            self._slow(message)
+            self.slow(message)
         self._wake_by(min(self._looks_at, self._to_split[0][0] if self._to_split else inf))
 
     def _look(self, now: float) -> None:
-        for message in list(self._register.messages.values()):
+        for message in list(self.register.messages.values()):
             if _is_late(message.deadline, now):
-                self._late(message)
-        for call in list(self._register.calls.values()):
+                self.late(message)
+        for call in list(self.register.calls.values()):
             if _is_late(call.deadline, now):
                 call.give_up()
-        self._register.sweep()
-        self._looks_at = inf if self._register.is_empty else now + LOOK_EVERY
+        self.register.sweep()
+        self._looks_at = inf if self.register.is_empty else now + LOOK_EVERY
 
     def _wake_by(self, moment: float) -> None:
         if moment < self._wakes_at:
             self._wakes_at = moment
-            self._wake(max(0.0, moment - self._clock()))
+            self.wake(max(0.0, moment - self.clock()))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -178,6 +178,8 @@ class Session:
         """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost."""
         self._engine.drain(self)
         await self.consumers.drain()
+        if self.unacked:  # some may have come until the consumers had ended
+            self._idle.clear()
         answered = asyncio.ensure_future(self._idle.wait())
         lost = asyncio.ensure_future(self._lost.wait())
         await asyncio.wait((answered, lost), return_when=asyncio.FIRST_COMPLETED)

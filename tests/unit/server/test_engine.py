@@ -9,6 +9,7 @@ import pytest
 from mapped import map_body
 from served import ANSWER_LOST, DIED, Server, Session, replied, request
 
+from rpcsvc.amqp.messages import Delivery
 from rpcsvc.errors import InvalidRequest, OutcomeUnknown, WorkerLost
 from rpcsvc.server import message as kinds
 from rpcsvc.server.asked import Asked
@@ -98,6 +99,14 @@ def test_a_result_before_the_last_one_goes_out_and_nothing_is_acked() -> None:
     server.workers.end(Answer(b"last", 1))
     assert server.log == [("reply", "q", "7", b"last"), ("ack", tag)]
     server.engine.part(message, b"too late")
+    assert server.log == []
+
+
+def test_parts_of_a_notification_are_for_nobody() -> None:
+    server = Server()
+    server.engine.delivered(server.session, server.consumer, Delivery(1, False, request(), None, None, None, None))
+    message = server.workers.works[0].done.args[0]  # type: ignore[attr-defined]
+    server.engine.part(message, b"first")
     assert server.log == []
 
 

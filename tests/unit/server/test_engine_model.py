@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from mapped import map_body
 from served import EXIT, Consumer, Server, Session
 
 from rpcsvc.amqp.messages import Delivery
@@ -21,7 +22,7 @@ from rpcsvc.server.asked import Asked
 from rpcsvc.server.engine import TABLE, Event, State
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.control import Cancel
-from rpcsvc.wire.names import SENT_AGAIN
+from rpcsvc.wire.names import MAP, SENT_AGAIN
 from rpcsvc.workers.work import Answer, Expired, Lost, Work
 
 LARGE = 2000
@@ -57,8 +58,10 @@ class ModelSession(Session):
     def publish(self, consumer: Any, reply_to: str, response: bytes, correlation_id: str | None) -> None:
         assert not self.is_lost, "a reply on a lost session"
         assert reply_to == "q"
-        assert correlation_id is not None
-        self.model.callers[correlation_id].replies.append(response)
+        self.model.replied(correlation_id or "", response)
+
+    def publish_alone(self, reply_to: str, response: bytes, call_id: str) -> None:
+        self.publish(None, reply_to, response, call_id)
 
     def ack(self, consumer: Any, delivery: Delivery) -> bool:
         assert not self.is_lost, "an ack on a lost session"
@@ -74,6 +77,7 @@ class World:
 
     def __init__(self) -> None:
         self.callers: dict[str, Caller] = {}
+        self.packs: dict[str, list[str]] = {}  # the calls of each message of several
         self.queue: list[Published] = []
         self.unacked: dict[tuple[Session, int], Published] = {}
         self.ever_acked: set[tuple[Session, int]] = set()
@@ -131,12 +135,16 @@ class World:
         if session is None or session.draining or not self.queue:
             return
         published = self.queue.pop(0)
-        left = self.callers[published.call_id].until - self.now
+        left = min(caller.until for caller in self.waiting_for(published.call_id)) - self.now
         if left <= 0:
             return  # the broker drops it
         self.unacked[session, server.next_tag] = published
+        pack = self.packs.get(published.call_id)
         server.deliver(
-            jsonrpc.encode_request(published.call_id, published.method, b"[]"),
+            map_body(rows=[[n] for n in range(len(pack))], ids=pack)
+            if pack
+            else jsonrpc.encode_request(published.call_id, published.method, b"[]"),
+            kind=MAP if pack else None,
             call_id=published.call_id,
             redelivered=published.redelivered,
             mark=published.mark,
@@ -148,16 +156,22 @@ class World:
         assert key not in self.ever_acked, "a delivery is acked twice"
         self.ever_acked.add(key)
         self.unacked.pop(key, None)
-        caller = self.callers[delivery.correlation_id or ""]
-        assert caller.replies or caller.gave_up or caller.until <= self.now, "acked, and nobody was answered"
+        for caller in self.waiting_for(delivery.correlation_id or ""):
+            assert caller.replies or caller.gave_up or caller.until <= self.now, "acked, and nobody was answered"
+
+    def waiting_for(self, message_id: str) -> list[Caller]:
+        return [self.callers[call_id] for call_id in self.packs.get(message_id, [message_id])]
+
+    def replied(self, message_id: str, response: bytes) -> None:
+        for caller in self.waiting_for(message_id):
+            caller.replies.append(response)
 
     def broker_has_a_large_reply(self, index: int) -> None:
         session = self.sessions[index % SERVERS]
         for message in [] if session is None else session.confirming:
             if message.state == State.CONFIRMING and message.carrier is session:
-                caller = self.callers[message.delivery.correlation_id or ""]
-                if not caller.gave_up:
-                    caller.replies.append(message.response or b"")
+                if not all(caller.gave_up for caller in self.waiting_for(message.delivery.correlation_id or "")):
+                    self.replied(message.delivery.correlation_id or "", message.response or b"")
                 session.engine.confirmed(message)
                 return
 
@@ -183,28 +197,30 @@ class World:
             return
         request = jsonrpc.parse(work.body)
         assert isinstance(request, jsonrpc.Request)
-        call_id = str(request.id)
-        self.started[call_id] += 1
-        assert request.method != "once" or self.started[call_id] == 1, "a call that must not run twice ran twice"
-        self.running[index][work] = call_id
+        call_id = self.running[index][work] = str(request.id)
+        if request.method == "once":
+            self.started[call_id] += 1
+            assert self.started[call_id] == 1, "a call that must not run twice ran twice"
+        if request.method == MAP:
+            self.servers[index].workers.running[work] = len(self.callers) % 3
 
-    def _end(self, index: int, outcome: Answer | Lost) -> None:
+    def _end(self, index: int, outcome: Answer | Lost | None, size: int = 10) -> None:
         running = self.running[index % SERVERS]
         while running:
             work = next(iter(running))
-            del running[work]
+            call_id = running.pop(work)
             if not work.is_over:
-                work.end(outcome)
+                work.end(outcome or Answer(jsonrpc.encode_result(call_id, "x" * size), 1))
                 return
 
     def worker_answers(self, index: int) -> None:
-        self._end(index, Answer(b"x" * 10, 1))
+        self._end(index, None)
 
     def worker_answers_at_length(self, index: int) -> None:
-        self._end(index, Answer(b"x" * LARGE, 1))
+        self._end(index, None, LARGE)
 
     def worker_dies(self, index: int) -> None:
-        self._end(index, Lost(EXIT, index % 4 < 2, 0))
+        self._end(index, Lost(EXIT, index % 4 < 2, index % 3))
 
     # ---- callers
 
@@ -214,13 +230,22 @@ class World:
         self.callers[call_id] = Caller(method, self.now + TIMEOUT)
         self.queue.append(Published(call_id, method))
 
+    def pack(self, which: int) -> None:
+        """Calls that travel together."""
+        pack_id = f"pack {len(self.packs)}"
+        self.packs[pack_id] = [f"{pack_id} {n}" for n in range(2 + which % 2)]
+        self.callers |= {call_id: Caller("f", self.now + TIMEOUT) for call_id in self.packs[pack_id]}
+        self.queue.append(Published(pack_id, MAP))
+
     def caller_gives_up(self, which: int) -> None:
         waiting = [call_id for call_id, caller in self.callers.items() if not caller.gave_up and not caller.replies]
         if waiting:
             call_id = waiting[which % len(waiting)]
             self.callers[call_id].gave_up = True
+            packs = [pack_id for pack_id, pack in self.packs.items() if call_id in pack]
+            given_up = [call_id, *(each for each in packs if all(caller.gave_up for caller in self.waiting_for(each)))]
             for server in self.servers:
-                server.engine.cancelled(Cancel("q", [call_id], TIMEOUT))
+                server.engine.cancelled(Cancel("q", given_up, TIMEOUT))
 
     def time_passes(self, tenths: int) -> None:
         self.now += tenths / 40
@@ -237,18 +262,27 @@ class World:
             self.session_opens(index)
         for index in range(SERVERS):
             for act in (self.delivery, self.worker_takes_one, self.worker_answers, self.broker_has_a_large_reply):
-                for _ in range(len(self.callers) + 1):
+                for _ in range(len(self.callers) + len(self.packs) + 1):
                     act(index)
         assert not self.queue
         assert not self.unacked, "a delivery is forgotten"
         for call_id, caller in self.callers.items():
             waits = not caller.gave_up and caller.until > self.now
             assert caller.replies or not waits, f"call {call_id} of {caller.method} was not answered"
-        assert not any(server.engine.register.messages for server in self.servers)
+        for server in self.servers:
+            assert not server.engine.register.messages
+            assert not server.engine.register.calls
 
 
 Act: TypeAlias = Callable[[World, int], None]
-OFTEN: Sequence[Act] = (World.call, World.delivery, World.delivery, World.worker_takes_one, World.worker_takes_one)
+OFTEN: Sequence[Act] = (
+    World.call,
+    World.pack,
+    World.delivery,
+    World.delivery,
+    World.worker_takes_one,
+    World.worker_takes_one,
+)
 OFTEN = (*OFTEN, World.worker_answers, World.session_opens, World.broker_has_a_large_reply)
 SELDOM: Sequence[Act] = (
     World.worker_answers_at_length,

@@ -119,7 +119,11 @@ class Orders:
         message.carrier.withdraw(message)
 
     def ack(self, message: Message, _: Any) -> None:
-        self._settle(message, message.carrier.ack)
+        carrier = message.carrier
+        if message.earlier or carrier.draining:
+            self._settle(message, carrier.ack)
+        else:
+            self._settle_one(carrier, message.consumer, message.delivery, carrier.ack)
 
     def nack(self, message: Message, _: Any) -> None:
         self._settle(message, message.carrier.nack)

@@ -238,8 +238,15 @@ class Session:
         return len(response) <= self._large.expendable.surely
 
     def publish(self, consumer: Consumer, reply_to: str, response: bytes, correlation_id: str | None) -> None:
-        """Publish a reply that is surely taken, on the channel that its request came through."""
-        self._publish(reply_to, response, correlation_id, consumer.channel)
+        """Publish a reply that is surely taken, on the channel that its request came through.
+
+        If that went with a deleted queue, it is published on the one now.
+        """
+        try:
+            consumer.channel.publish(reply_to, response, correlation_id=correlation_id)
+        except RpcError:
+            if consumer.channel is not self.consumers.channel:
+                self._publish(reply_to, response, correlation_id)
 
     def publish_alone(self, reply_to: str, response: bytes, call_id: str) -> None:
         """Publish the reply to a call that came in a message with others; if the connection went, nothing happens."""
@@ -249,16 +256,9 @@ class Session:
             fail = partial(jsonrpc.encode_error, call_id)
             self._large.send(LargeReply(reply_to, call_id, response, lambda: f"call {one_line(call_id)}", fail))
 
-    def _publish(
-        self, reply_to: str, response: bytes, correlation_id: str | None, channel: Channel | None = None
-    ) -> None:
-        """Publish on the channel that the request came through; if that went with a deleted queue, on the one now."""
-        current = self.consumers.channel
-        try:
-            (channel or current).publish(reply_to, response, correlation_id=correlation_id)
-        except RpcError:
-            if channel is not None and channel is not current:
-                self._publish(reply_to, response, correlation_id)
+    def _publish(self, reply_to: str, response: bytes, correlation_id: str | None) -> None:
+        with contextlib.suppress(RpcError):
+            self.consumers.channel.publish(reply_to, response, correlation_id=correlation_id)
 
     def confirm(self, message: Message, asked: Callable[[], Asked], response: bytes) -> None:
         """Publish a reply that the broker may refuse."""

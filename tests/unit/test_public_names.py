@@ -92,3 +92,20 @@ def test_a_room_has_the_names_that_are_looked_for_in_it_and_no_others(module: st
     assert getattr(room, name).__name__ == name
     with pytest.raises(AttributeError, match="nothing"):
         getattr(room, "nothing")  # noqa: B009 as an import asks
+
+
+REGISTRY = """
+import sys, types
+from rpcsvc import Registry
+from rpcsvc.workers.loading import load_registry
+def f(x: {annotation}): pass
+module = sys.modules["module"] = types.ModuleType("module")
+module.registry = Registry()
+module.registry.add(f)
+load_registry("module:registry")
+"""
+
+
+def test_the_fork_server_loads_what_checks_arguments_only_if_an_annotation_needs_it() -> None:
+    assert "pydantic" not in _loaded_by(REGISTRY.format(annotation="int | None").strip())
+    assert "pydantic" in _loaded_by(REGISTRY.format(annotation="list[int]").strip())

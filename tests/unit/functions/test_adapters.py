@@ -6,6 +6,7 @@ import collections.abc
 import dataclasses
 import datetime
 import enum
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, LiteralString, NotRequired, TypedDict
@@ -193,6 +194,16 @@ def test_nothing_is_converted_and_everything_is_looked_at(annotation: Any, good:
         assert wrong(annotation, value) is None
     for value in bad:
         assert wrong(annotation, value) is not None
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a syntax of Python 3.12")
+def test_a_type_may_be_a_part_of_itself() -> None:
+    names: dict[str, Any] = {}
+    exec("type Json = int | list[Json]", names)
+
+    for value, passes in [(1, True), ([[1], 2], True), ("a", False), ([["a"]], False)]:
+        assert (wrong(names["Json"], value) is None) == passes
+    assert schema(names["Json"]) == {"anyOf": [{"type": "integer"}, {"type": "array", "items": {}}]}
 
 
 class Leaves(type):

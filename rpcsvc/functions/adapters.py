@@ -39,6 +39,8 @@ _REQUIRED: dict[Any, bool | None] = {Required: True, NotRequired: False, ReadOnl
 _META = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "title", "description")
 _MEMBER = "|"
 """In the place of an error, before the number of a union's member."""
+_MOST_EXTRA = 100
+"""Keys that a typed dictionary has not got, each of which is looked at."""
 _OF_KEYS = {"missing": "must be there", "extra_forbidden": "must not be there"}
 
 
@@ -101,7 +103,7 @@ def _container(
     if origin is list:
         return _constrained(core_schema.list_schema(parts[0], **_EXACTLY), constraints)
     if origin is dict:
-        return _constrained(core_schema.dict_schema(*parts, strict=True), constraints)
+        return _constrained(core_schema.dict_schema(*parts, **_EXACTLY), constraints)
     if origin is tuple:
         items, rest = (parts[:1], 0) if is_open else (parts, None)
         like: CoreSchema = core_schema.tuple_schema(items, variadic_item_index=rest, **_EXACTLY)
@@ -112,7 +114,7 @@ def _container(
     if origin not in _ABSTRACT:
         return None
     concrete = _ABSTRACT[origin]
-    like = (core_schema.list_schema if concrete is list else core_schema.dict_schema)(*parts)
+    like = (core_schema.list_schema if concrete is list else core_schema.dict_schema)(*parts, fail_fast=True)
     look = core_schema.no_info_before_validator_function(concrete, _constrained(like, constraints))
     check = core_schema.chain_schema([core_schema.is_instance_schema(origin, cls_repr=origin.__name__), look])
     return _told(_constrained(like, constraints), check)
@@ -131,7 +133,10 @@ def _keys(cls: Any, within: tuple[Any, ...]) -> CoreSchema:
             required = required if (told := _REQUIRED[qualifier]) is None else told
             hint = typing.get_args(hint)[0]  # noqa: PLW2901
         fields[key] = core_schema.typed_dict_field(core(hint, (), within), required=required)
-    return core_schema.typed_dict_schema(fields, strict=True, extra_behavior="forbid")
+    keys = core_schema.typed_dict_schema(fields, strict=True, extra_behavior="forbid")
+    # Each key too many is an error of its own, and takes its time: no caller is to send a million.
+    few = core_schema.dict_schema(max_length=len(fields) + _MOST_EXTRA, **_EXACTLY)
+    return _told(keys, core_schema.chain_schema([few, keys]))
 
 
 def _literal(members: Sequence[Any], constraints: tuple[Any, ...]) -> CoreSchema:

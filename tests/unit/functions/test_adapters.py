@@ -206,6 +206,24 @@ def test_a_type_may_be_a_part_of_itself() -> None:
     assert schema(names["Json"]) == {"anyOf": [{"type": "integer"}, {"type": "array", "items": {}}]}
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (list[int], ["a"] * 9),
+        (tuple[int, ...], ("a",) * 9),
+        (set[int], set("abcdefghi")),
+        (dict[str, int], dict.fromkeys("abcdefghi", "a")),
+        (dict[int, int], dict.fromkeys("abcdefghi", 1)),
+        (Sequence[int], ["a"] * 9),
+        (Mapping[str, int], dict.fromkeys("abcdefghi", "a")),
+    ],
+)
+def test_a_check_ends_with_the_first_item_that_does_not_fit(annotation: Any, value: Any) -> None:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        validator(annotation).validate_python(value)
+    assert caught.value.error_count() == 1
+
+
 class Leaves(type):
     def __instancecheck__(cls, value: object) -> bool:
         raise StopCall("cancelled") if value == 1 else SystemExit(2)
@@ -233,6 +251,7 @@ def test_what_ends_a_call_comes_out_of_a_check(value: int, error: type[BaseExcep
         (Tree, {"children": []}, "key 'value' of dict must be there"),
         (Tree, {"value": 1, "x": 1}, "key 'x' of dict must not be there"),
         (list[int] | str | None, 1.5, "must be list, not float; or must be str, not float; or must be None, not float"),
+        (Tree, {"value": 1} | dict.fromkeys(map(str, range(200)), 1), "must have at most 102 items"),
         (list[int | None], [1, "a"], "item 1 of list must be int, not str; or item 1 of list must be None, not str"),
         (list[Literal["up", "down"]], ["left"], "item 0 of list must be 'up' or 'down'"),
         (Annotated[int, Gt(0)], 0, "must be greater than 0"),

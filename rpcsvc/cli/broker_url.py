@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..settings import BrokerUrls
+from ..settings import parse_urls
 from ..settings.options import URL
 
 
@@ -25,7 +25,7 @@ def given_url(options: argparse.Namespace) -> str | None:
         ConfigurationError: it is malformed.
     """
     url: str | None = options.url
-    if url and any(node.password not in ("", "guest") for node in BrokerUrls.parse(url).nodes):
+    if url and any(node.password not in ("", "guest") for node in parse_urls("--url", url).nodes):
         print(
             "rpcsvc: the password in --url can be seen by every user of this machine (ps); give the URL as RPCSVC_URL",
             file=sys.stderr,

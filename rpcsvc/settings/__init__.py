@@ -34,14 +34,23 @@ def find_urls(url: str | Sequence[str] | None = None, environ: Mapping[str, str]
         ConfigurationError: the URL that was found first is malformed.
     """
     if url is not None and url != "":
-        return BrokerUrls.parse(url)
+        return parse_urls("url", url)
     variable = environ.get("RPCSVC_URL")
     if variable:
-        try:
-            return BrokerUrls.parse(variable)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"RPCSVC_URL: {error}") from None
+        return parse_urls("RPCSVC_URL", variable)
     return BrokerUrls.parse(_own_node_url(environ) or FALLBACK_URL)
+
+
+def parse_urls(name: str, url: str | Sequence[str]) -> BrokerUrls:
+    """The brokers that an option or variable, `name`, says.
+
+    Raises:
+        ConfigurationError: it is malformed; the sentence begins with the name.
+    """
+    try:
+        return BrokerUrls.parse(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def _own_node_url(environ: Mapping[str, str]) -> str | None:

@@ -78,7 +78,7 @@ def test_an_error_of_ours_is_one_sentence_and_its_number(capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert code == ExitCode.USAGE
     assert out == ""
-    assert err.startswith("rpcsvc: the broker's URL begins with 'http:'")
+    assert err.startswith("rpcsvc: --url: the broker's URL begins with 'http:'")
     assert "Traceback" not in err
     assert "secret" not in err
 

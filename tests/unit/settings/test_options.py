@@ -264,8 +264,14 @@ def test_a_call_from_a_shell_names_the_flag_too(name: str, word: str, capsys: py
 @pytest.mark.parametrize("cls", [RpcServer, RpcClient, AsyncRpcClient])
 @pytest.mark.parametrize("url", [7, b"amqp://h", ["amqp://h", 7], [], "http://h", "amqp://"])
 def test_a_url_that_is_none_is_refused_by_every_constructor(cls: type, url: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"broker|URL|amqp://"):
+    with pytest.raises(ConfigurationError, match=r"^url: (the broker|the list|several)"):
         cls(url=url)
+
+
+@pytest.mark.parametrize("command", [["serve"], ["call", "fib", "30"], ["bench"]])
+def test_a_url_that_is_none_is_told_under_its_flag(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--url", "http://ann:s3cr3t@h"]) == 2
+    assert "rpcsvc: --url: the broker's URL begins with 'http:'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cls", [RpcServer, RpcClient, AsyncRpcClient])

@@ -38,6 +38,7 @@ from rpcsvc import (
     RpcError,
     RpcServer,
     TlsFailed,
+    errors,
 )
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.broker.config import Credentials, Layout
@@ -346,7 +347,7 @@ def test_no_variable_of_ours_in_a_traceback_shows_it(
         fail(BrokerUrl.parse(url))
 
     report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    package = str(Path(rpcsvc.__file__).parent)
+    package = str(Path(errors.__file__).parent)
     own = [frame for frame in report.stack if frame.filename.startswith(package)]
     assert len(own) >= 3
     no_canary(*(str(frame.locals) for frame in own))

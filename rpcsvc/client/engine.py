@@ -59,7 +59,7 @@ LIFE: Final[Mapping[tuple[State, Event], tuple[State, Order]]] = {
 }
 """What a message is after an event, and what is ordered. What is not here changes nothing."""
 
-_ANSWERED = Event.ANSWERED  # each reply needs it, and to look up a member takes as long as a step
+_ANSWERED, _NEVER = Event.ANSWERED, math.inf  # each call needs them, and to look up a member takes as long as a step
 SILENCE = 10.0
 """Seconds in which servers are told nothing, after the broker refused what they were told."""
 
@@ -98,6 +98,7 @@ class Engine:
             desk.routes[options.queue] = Route(options, clock, self.line, port, desk)
         self._routes = desk.routes
         self._calls, self._shared, self._ended = desk.calls, desk.shared, desk.ended
+        self._find = desk.find
         self._life = {at: (after, desk.named(order)) for at, (after, order) in LIFE.items()}
         self._is_closed = False
         self._wake = math.inf
@@ -132,9 +133,10 @@ class Engine:
             route.pump()
         else:
             self._desk.send(call, route)
-        if route.ask_at == math.inf:
+        if route.ask_at == _NEVER:
             route.watch()
-        self.wake_at(call.deadline)
+        if call.deadline < self._wake:
+            self.wake_at(call.deadline)
 
     def flush(self) -> None:
         """Send the calls that were gathered."""
@@ -170,7 +172,7 @@ class Engine:
 
     def delivered(self, message_id: str | None, body: bytes) -> None:
         """A reply came."""
-        message = self._desk.find(message_id) or self._desk.split(message_id)
+        message = self._find(message_id) or self._desk.split(message_id)
         if message is None:
             self._ended.count_dropped(message_id)
             return

@@ -15,7 +15,7 @@ and whether it may have run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -51,6 +51,7 @@ class Call:
         reply_to: the callback queue under which it was sent last; None while it was not.
         connections_lost: how many connections were lost while it was with a server or on its way there.
         may_have_run: whether it was sent, and nobody said that it came nowhere.
+        deadline: when it times out, in seconds on the client's clock.
     """
 
     call_id: str
@@ -66,6 +67,10 @@ class Call:
     reply_to: str | None = None
     connections_lost: int = 0
     may_have_run: bool = False
+    deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deadline = self.started + self.timeout
 
     @property
     def size(self) -> int:
@@ -82,11 +87,6 @@ class Call:
             and len(self.params) <= _LARGE_ARGUMENTS
             and not self.method.startswith(RESERVED_PREFIX)
         )
-
-    @property
-    def deadline(self) -> float:
-        """When it times out, in seconds on the client's clock."""
-        return self.started + self.timeout
 
 
 class State(StrEnum):

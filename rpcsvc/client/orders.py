@@ -267,15 +267,12 @@ class Orders:
         self._give_out(message, outcome)
 
     def _give_out(self, message: Message, outcome: Any) -> None:
-        calls, kind = message.calls, message.kind
-        if len(calls) > 1:
+        if len(message.calls) > 1:
             self.shared.pop(message.message_id, answered=True)
         if isinstance(outcome, RpcError):
-            kind.failed(message, outcome)
-        elif kind is self.single:
-            self.resolve(calls[0], outcome)  # as it would; most calls come through here
+            message.kind.failed(message, outcome)
         else:
-            kind.answered(message, outcome)
+            message.kind.answered(message, outcome)
         message.calls = ()
 
     def _fail(self, message: Message, error: RpcError) -> None:

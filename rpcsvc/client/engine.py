@@ -241,7 +241,7 @@ class Engine:
         self.line.is_blocked = False
         for route in self._routes.values():
             route.lost()
-        for call in self._calls.values():
+        for call in list(self._calls):
             message = call.message
             if call.call_id not in self._calls:
                 continue  # it has ended with others of its message
@@ -249,7 +249,7 @@ class Engine:
                 self._routes[call.queue].hold(self._desk.alone(call))
             else:
                 self._step(message, Event.LOST, reason)
-        for message in self._shared.values():
+        for message in list(self._shared):
             self._step(message, Event.LOST, reason)
         for route in self._routes.values():
             route.pump()

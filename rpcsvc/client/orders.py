@@ -84,8 +84,8 @@ class Orders:
     # ---- for the routes
 
     def calls_to(self, queue: str) -> Iterator[Call]:
-        """The calls to a queue that wait for their outcome."""
-        return (call for call in self.calls.values() if call.queue == queue)
+        """The calls to a queue that wait for their outcome; none may come or go meanwhile."""
+        return (call for call in self.calls if call.queue == queue)
 
     def release(self, message: Message, route: Route, *, alone: bool = False) -> None:
         """Send a message that was held; unless `alone`, the call of one that was never sent may travel with others."""

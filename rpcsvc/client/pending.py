@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -140,9 +141,9 @@ class Pending(Generic[Call]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else math.inf
 
-    def values(self) -> list[Call]:
-        """The waiting calls."""
-        return list(self._calls.values())
+    def __iter__(self) -> Iterator[Call]:
+        """The waiting calls; none may come or go meanwhile."""
+        return iter(self._calls.values())
 
     def _sweep(self) -> None:
         self._deadlines = [entry for entry in self._deadlines if entry[1] in self._calls]

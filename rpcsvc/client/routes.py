@@ -58,7 +58,7 @@ class Calls(Carrier, Protocol):
     """The client's calls, as far as a route knows them."""
 
     def calls_to(self, queue: str) -> Iterator[Call]:
-        """The calls to a queue that wait for their outcome."""
+        """The calls to a queue that wait for their outcome; none may come or go meanwhile."""
         ...
 
     def release(self, message: Message, route: Route, *, alone: bool = False) -> None:

@@ -57,7 +57,7 @@ def correlation_dropped() -> None:
     delivered = Engine.delivered
 
     def to_anybody(self: Engine, message_id: str | None, body: bytes) -> None:
-        delivered(self, next((call.call_id for call in self._calls.values()), None), body)
+        delivered(self, next((call.call_id for call in self._calls), None), body)
 
     Engine.delivered = to_anybody  # type: ignore[method-assign]
 

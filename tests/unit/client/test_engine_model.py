@@ -169,7 +169,7 @@ def test_replies_that_go_to_anybody_are_caught(monkeypatch: pytest.MonkeyPatch) 
     find = Orders.find
 
     def anybody(self: Orders, message_id: str | None) -> Any:
-        return find(self, next((call.call_id for call in self.calls.values()), None))
+        return find(self, next((call.call_id for call in self.calls), None))
 
     monkeypatch.setattr(Orders, "find", anybody)
     assert is_caught(QUIET)

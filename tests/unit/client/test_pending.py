@@ -96,7 +96,7 @@ class EveryHistory(RuleBasedStateMachine):
 
     @invariant()
     def the_table_knows_who_waits(self) -> None:
-        assert self.pending.values() == list(self.waiting.values())
+        assert list(self.pending) == list(self.waiting.values())
         assert len(self.pending) == len(self.waiting)
         assert all(correlation_id in self.pending for correlation_id in self.waiting)
         assert {key: self.pending.get(key) for key in self.waiting} == self.waiting
@@ -170,7 +170,7 @@ def test_calls_that_were_answered_long_before_their_deadlines_leave_nothing_behi
         most = max(most, len(pending._deadlines))
 
     assert most < 100
-    assert pending.values() == [Call(1e9)]
+    assert list(pending) == [Call(1e9)]
     assert pending.expire(1e9) == [("slow", Call(1e9))]
 
 
@@ -227,4 +227,4 @@ def test_the_waiting_calls_can_be_listed() -> None:
     pending.add("a", waiting)
     pending.add("b", answered)
     pending.pop("b", answered=True)
-    assert pending.values() == [waiting]
+    assert list(pending) == [waiting]

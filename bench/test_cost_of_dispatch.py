@@ -11,7 +11,8 @@ from rpcsvc.functions import fib
 from rpcsvc.functions import registry as built_in
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
-from rpcsvc.wire.many.request import METHOD, params
+from rpcsvc.wire.many.request import params
+from rpcsvc.wire.names import MAP
 from rpcsvc.workers.inside.dispatch import dispatch
 
 IDS = [str(number) for number in range(100)]
@@ -59,8 +60,8 @@ def test_fib_of_30_a_hundred_times(benchmark: BenchmarkFixture, way: str) -> Non
     benchmark.group = "100 calls in one message"
     body = {
         "a batch": b"[" + b",".join([call("fib", 30)] * 100) + b"]",
-        "rows": encode_request("7", METHOD, params("fib", [b"[30]"] * 100, IDS)),
-        "columns": encode_request("7", METHOD, encode_params([], {"method": "fib", "columns": [[30] * 100]})),
+        "rows": encode_request("7", MAP, params("fib", [b"[30]"] * 100, IDS)),
+        "columns": encode_request("7", MAP, encode_params([], {"method": "fib", "columns": [[30] * 100]})),
     }[way]
     assert benchmark(dispatch, built_in, body).count(b"832040") == 100
 

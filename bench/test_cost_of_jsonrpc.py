@@ -6,7 +6,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from rpcsvc.wire import jsonrpc, values
 from rpcsvc.wire.many.answer import MapResult, encode_response, read_answer
-from rpcsvc.wire.many.request import METHOD, params, read
+from rpcsvc.wire.many.request import params, read
+from rpcsvc.wire.names import MAP
 
 IDS = [str(number) for number in range(100)]
 
@@ -44,7 +45,7 @@ def test_a_batch_of_100_is_parsed(benchmark: BenchmarkFixture) -> None:
 
 def test_a_map_of_100_is_parsed(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "100 calls in one message"
-    body = jsonrpc.encode_request("7", METHOD, params("fib", [b"[30]"] * 100, IDS))
+    body = jsonrpc.encode_request("7", MAP, params("fib", [b"[30]"] * 100, IDS))
 
     def parse() -> int:
         message = jsonrpc.parse(body)

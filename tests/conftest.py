@@ -20,6 +20,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run in several processes have the same names in each of them."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid} is named by an address, another one in each process; give it an id")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_outlives_the_tests() -> Iterator[None]:
     """Whatever a test starts ends with the run, also if that is killed."""

@@ -111,7 +111,7 @@ def test_flags_that_continue_are_stepped_over_later_too() -> None:
         Properties(timestamp=-1),
         Properties(content_type="x" * 256),
     ],
-    ids=repr,
+    ids=["no type of AMQP", "a long name", "a large number", "priority", "below zero", "timestamp", "content type"],
 )
 def test_what_cannot_be_sent_is_refused(given: Properties) -> None:
     with pytest.raises(ValueError, match=r"cannot be sent|255"):

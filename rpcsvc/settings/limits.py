@@ -54,7 +54,7 @@ def check_order(
     """
     if soft is not None and hard is not None and soft >= hard:
         raise ConfigurationError(
-            f"{names[0]} must be below {names[1]}, or it would never come: {soft:g} is not below {hard:g}"
+            f"{names[0]} must be below the hard one, {names[1]}, or it would never come: {soft:g} is not below {hard:g}"
         )
 
 

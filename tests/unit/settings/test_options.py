@@ -283,10 +283,15 @@ def test_a_context_that_is_none_is_refused_by_every_constructor(cls: type) -> No
 def test_a_soft_limit_above_the_hard_one_is_told_under_the_names_that_were_given(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(ConfigurationError, match=r"^soft_time_limit must be below time_limit, .*: 5 is not below 3"):
+    with pytest.raises(
+        ConfigurationError, match=r"^soft_time_limit must be below the hard one, time_limit, .*: 5 is not below 3"
+    ):
         RpcServer(soft_time_limit=5, time_limit=3)
     assert cli.main(["serve", "--soft-time-limit", "5", "--time-limit", "3"]) == 2
-    assert "--soft-time-limit must be below --time-limit, or it would never come: 5 is not" in capsys.readouterr().err
+    assert (
+        "--soft-time-limit must be below the hard one, --time-limit, or it would never come: 5 is not"
+        in capsys.readouterr().err
+    )
 
 
 # ---- what is made of them ---------------------------------------------------------------------------------------

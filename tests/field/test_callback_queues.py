@@ -128,6 +128,21 @@ def test_looks_cost_the_calls_of_others_nothing(channel: Any, server: ServerProc
     assert "reconnecting" not in server.output
 
 
+def test_callers_by_direct_reply_to_are_answered_beside_names_that_were_made_up(
+    channel: Any, server: ServerProcess
+) -> None:
+    """Each of these may cost a connection (RabbitMQ 3.10), which is none of those that others are answered on."""
+    pseudo, replies = "amq.rabbitmq.reply-to", []
+    channel.basic_consume(pseudo, lambda _c, _m, _p, body: replies.append(body), auto_ack=True)
+    for number in range(20):
+        send(channel, server, f"{pseudo}.{HEX}{number}.{HEX}")
+        send(channel, server, pseudo)
+    wait_until(lambda: channel.connection.process_data_events(0.1) or len(replies) == 20, within=30)
+    assert replies == [b"832040"] * 20
+    assert "reconnecting" not in server.output
+    assert "could not be sent" not in server.output
+
+
 def test_a_call_whose_callback_queue_has_any_name_can_be_cancelled_by_it(
     broker: PrivateBroker, channel: Any, server: ServerProcess
 ) -> None:

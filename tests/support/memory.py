@@ -16,6 +16,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, Protocol, cast
 
@@ -69,10 +70,20 @@ class Request:
 
 
 class Server(Protocol):
-    """Whoever consumes the queue."""
+    """Whoever consumes the queue.
+
+    Attributes:
+        prefetch: how many requests it may hold.
+    """
+
+    prefetch: int
 
     def delivered(self, request: Request) -> None:
-        """Take a request; it is acked by `MemoryBroker.answer`."""
+        """Take a request; it is acked by `MemoryBroker.ack`."""
+        ...
+
+    def cancelled(self, reply_to: str, remaining: Mapping[str, float]) -> None:
+        """Hear that calls were given up; for how many seconds each might still come."""
         ...
 
 
@@ -104,7 +115,7 @@ class MemoryBroker:
     def deliver(self) -> None:
         """Give what is ready to whoever holds nothing."""
         for server, unacked in self.servers.items():
-            while self.ready and not unacked:
+            while self.ready and len(unacked) < server.prefetch:
                 request = self.ready.popleft()
                 if request.expires > self.time.now:
                     unacked.append(request)
@@ -112,14 +123,26 @@ class MemoryBroker:
 
     def answer(self, server: Server, request: Request, response: bytes) -> None:
         """A reply, and the ack that follows it."""
-        if request not in self.servers.get(server, ()):
-            return  # the server has gone meanwhile
-        link = self.callbacks.get(request.reply_to)
+        if request in self.servers.get(server, ()):  # else the server has gone meanwhile
+            self.reply(request.reply_to, request.message_id, response)
+            self.ack(server, request)
+
+    def reply(self, reply_to: str, message_id: str, response: bytes) -> None:
+        """A reply on its way to whoever consumes that callback queue."""
+        link = self.callbacks.get(reply_to)
         if link is not None:
             for _ in range(1 + (self._chance.random() < self.duplicates)):
-                link.comes(lambda engine: engine.delivered(request.message_id, response))
+                link.comes(lambda engine: engine.delivered(message_id, response))
+
+    def ack(self, server: Server, request: Request) -> None:
+        """A server has done with a request."""
         self.servers[server].remove(request)
         self.deliver()
+
+    def tell(self, reply_to: str, remaining: Mapping[str, float]) -> None:
+        """What a client says to all servers is on its way."""
+        for server in self.servers:
+            self.time.after(self.latency(), partial(server.cancelled, reply_to, remaining))
 
     def start(self, server: Server) -> None:
         """A server declares the queue, if it has to, and consumes it."""
@@ -148,6 +171,8 @@ class MemoryBroker:
 class EchoServer:
     """Computes, one at a time: `echo` gives its argument back, `once` must not run twice. What ran is counted."""
 
+    prefetch = 1
+
     def __init__(self, broker: MemoryBroker, runs: Counter[Any], seconds: float = 0.001) -> None:
         self._broker = broker
         self._runs = runs
@@ -155,6 +180,9 @@ class EchoServer:
 
     def delivered(self, request: Request) -> None:
         self._broker.time.after(self._seconds, lambda: self._compute(request))
+
+    def cancelled(self, reply_to: str, remaining: Mapping[str, float]) -> None:
+        pass  # nothing waits here
 
     def _compute(self, request: Request) -> None:
         if request not in self._broker.servers.get(self, ()):
@@ -265,7 +293,8 @@ class MemoryLink:
         raise AssertionError("the queue is shown")
 
     def tell(self, given_up: Mapping[str, Mapping[str, float]]) -> None:
-        pass
+        for reply_to, remaining in given_up.items():
+            self._broker.tell(reply_to, remaining)
 
     def gather(self) -> None:
         self._time.after(0.0, self.engine.flush)

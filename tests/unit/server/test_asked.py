@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mapped import map_body, serving
-from served import EXIT
+from support.served import EXIT
 
 from rpcsvc.errors import FunctionRaised, MemoryLimitExceeded, TimeLimitExceeded, WorkerLost
 from rpcsvc.server.asked import Asked, called

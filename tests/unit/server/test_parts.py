@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mapped import map_body
-from served import ANSWER_LOST, EXIT, FUNCTIONS, Server, replied
+from support.served import ANSWER_LOST, EXIT, FUNCTIONS, Server, replied
 
 from rpcsvc.errors import CallCancelled, WorkerLost
 from rpcsvc.server.asked import Asked

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mapped import map_body
-from served import EXIT, Consumer, Server, Session
+from support.served import EXIT, Consumer, Server, Session
 
 from rpcsvc.amqp.messages import Delivery
 from rpcsvc.server.asked import Asked

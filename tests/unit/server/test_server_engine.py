@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mapped import map_body
-from served import ANSWER_LOST, DIED, Server, Session, replied, request
+from support.served import ANSWER_LOST, DIED, Server, Session, replied, request
 
 from rpcsvc.amqp.messages import Delivery
 from rpcsvc.errors import InvalidRequest, OutcomeUnknown, WorkerLost

@@ -177,6 +177,7 @@ class ForkServer:
         """Close the control socket: the fork server kills what is left of its workers and below them, and ends."""
         self._stopping = True
         self._close()
+        self._loaded.cancel()  # nobody will tell
         try:
             await asyncio.to_thread(self._process.wait, timeout)
         except subprocess.TimeoutExpired:

@@ -159,6 +159,8 @@ class Worker(Life, asyncio.Protocol):
         """Whether such a frame can come now."""
         if kind in (READY, FAILED, LACKS):
             return number == 0 and not self._has_begun
+        if self._slots == 1:
+            return kind != CALL and number == next(iter(self.given), None)
         return kind != CALL and number in islice(self.given, self._slots)
 
     def _is_broken(self) -> None:

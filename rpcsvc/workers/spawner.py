@@ -177,7 +177,7 @@ class Spawner(Generation[Worker]):
         orphans = list(self.workers.values())
         for worker in orphans:
             worker.exit = worker.exit or WorkerExit(worker.pid or 0, None, int(signal.SIGKILL))
-        self._run(self._clear_up([worker.pid for worker in orphans if worker.pid]))
+        self._clearing_up = self._loop.create_task(self._clear_up([worker.pid for worker in orphans if worker.pid]))
         log.error("the fork server has ended, and its workers with it")
         self._generations.fork_server_lost(self)
 

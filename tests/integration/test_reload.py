@@ -196,6 +196,27 @@ def test_an_old_fork_server_that_dies_late_takes_only_its_own_calls_along(
     asyncio.run(main())
 
 
+def test_an_old_fork_server_that_dies_while_the_new_one_imports_costs_the_pool_nothing(
+    code: Callable[..., None],
+) -> None:
+    async def main() -> None:
+        async with pool_of(1, target="changing:registry") as pool:
+            old = psutil.Process(pool.pids[0]).parent()
+            assert old is not None
+            children = len(psutil.Process().children())
+            code(2, "time.sleep(0.5)")
+            pool.reload()
+            await until(lambda: len(psutil.Process().children()) == children + 1)
+            old.kill()
+            assert await pool.call("version").result() == 2
+            await until(lambda: pool.ready == 1 and not pool._fleet._tasks)
+            await until(lambda: len(psutil.Process().children()) == children)
+            assert await versions(pool) == {2}
+            assert pool.reasons == []
+
+    asyncio.run(main())
+
+
 def test_sighup_reloads_a_server_under_load_and_fails_no_call(
     broker: PrivateBroker, queue: str, code: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -95,10 +95,8 @@ class Publisher:
         """Publish a message; nothing is waited for.
 
         Args:
-            routing_key: on the default exchange the name of a queue.
-            body: the payload.
-            exchange: to which; "" is the default one. Where there is none of that name, or it is forbidden, the broker
-                closes the channel.
+            routing_key, body: on the default exchange the routing key is the name of a queue.
+            exchange: "" is the default one. If there is none of that name, or it is forbidden, the channel is closed.
             mandatory: whether it comes back (`Channel.on_return`) if no queue takes it; else it is dropped then.
             correlation_id, reply_to, expiration, message_id, type: the properties of those names; None sets none.
             properties: the others. Without any the message is transient.
@@ -130,12 +128,10 @@ class Publisher:
             flags |= TYPE
             content += short_string(type)
         size = len(body)
-        route = (exchange, routing_key, mandatory)
         pieces = [
-            self._methods.get(route) or self._method(route),
+            self._methods.get(route := (exchange, routing_key, mandatory)) or self._method(route),
             _FRAME_AND_CONTENT.pack(_HEADER_FRAME, self._channel, _CONTENT.size + len(content), _BASIC, 0, size, flags),
-            content,
-            _END,
+            content + _END,
         ]
         if 0 < size <= self._most:
             pieces += (_FRAME.pack(_BODY_FRAME, self._channel, size), body, _END)
@@ -152,8 +148,8 @@ class Publisher:
         exchange, routing_key, mandatory = route
         payload = b"".join((_PUBLISH_METHOD, short_string(exchange), short_string(routing_key), bytes((mandatory,))))
         method = _FRAME.pack(_METHOD_FRAME, self._channel, len(payload)) + payload + _END
-        if len(self._methods) > _REMEMBERED_ROUTES:
-            self._methods.clear()
+        if len(self._methods) >= _REMEMBERED_ROUTES:
+            del self._methods[next(iter(self._methods))]  # the oldest
         self._methods[route] = method
         return method
 

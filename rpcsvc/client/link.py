@@ -157,7 +157,7 @@ class CallLink:
         session = self._connector.current
         assert session is not None, "the engine has heard of no loss"
         if len(body) > session.expendable.surely:
-            self._begin(publish_in_turn(self.engine, session, message, body))
+            self._begin(publish_in_turn(self.engine, session, message))
             return False
         publish_on(session.channel.publish, session, message, body, seconds)
         self._written += 1

@@ -291,6 +291,7 @@ class Orders:
     def _forget(self, message: Message) -> Sequence[Call]:
         """Forget a message; the calls that it had."""
         calls, message.calls = message.calls, ()
+        message.body = None  # whoever waits for its turn keeps nothing large
         if len(calls) > 1:
             self.shared.pop(message.message_id, answered=False)
         return calls

@@ -20,7 +20,8 @@ class Port(Protocol):
         """Publish a message that may wait in the queue for so many seconds.
 
         Returns:
-            Whether it was written. If not, it waits for its turn, and `departs` is asked before it is written.
+            Whether it was written. If not, it waits for its turn, and `departs` is asked before it is written. The
+            message keeps the body until then, or until nobody waits for it.
 
         Raises:
             ConnectionLost: the channel has ended; `lost` is about to be called.

@@ -34,15 +34,15 @@ def publish_on(publish: Callable[..., Any], session: Session, message: Message, 
     )
 
 
-async def publish_in_turn(engine: Engine, session: Session, message: Message, body: bytes) -> None:
+async def publish_in_turn(engine: Engine, session: Session, message: Message) -> None:
     """Publish a message on the expendable channel of a session, and tell the engine what becomes of it."""
     for _ in range(_MOST_TRIES):
         try:
             async with session.expendable.turn() as channel:
                 if session.lost.done():
                     return
-                seconds = engine.departs(message)
-                if seconds is None:
+                seconds, body = engine.departs(message), message.body
+                if seconds is None or body is None:
                     return
                 await publish_on(channel.publish_confirmed, session, message, body, seconds)
                 session.expendable.proved(len(body))

@@ -368,6 +368,7 @@ def test_a_message_that_nobody_waits_for_does_not_depart(ended: str) -> None:
         case _:
             world.engine.lost(ConnectionLost("gone"))
     assert world.engine.departs(message) is None
+    assert (message.body is None) == (ended == "given up"), "what is large is not kept for nobody"
     assert not call.may_have_run
 
 

@@ -11,7 +11,7 @@
 - `link`: what drives the engine on an event loop; with `opening`, `session` and `publishing`, which are its connection.
 - `portal`: a link on an event loop in a thread of its own.
 - `map`: one method over many arguments.
-- `futures`: what a threaded program waits on.
+- `futures`: what a threaded program waits on. `teller`: helper threads for what waits there by the standard library.
 """
 
 from __future__ import annotations

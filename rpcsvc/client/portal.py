@@ -27,10 +27,11 @@ from ..settings import BrokerUrls
 from ..settings.client import ClientOptions
 from . import own_thread
 from .calls import CallFactory
-from .futures import RpcFuture, Teller, Waiter
+from .futures import RpcFuture, Waiter
 from .link import CallLink
 from .messages import Call
 from .room import Room
+from .teller import Teller
 
 _Errand = Callable[[], Coroutine[Any, Any, None]]
 """Something for the link to do, other than a call."""

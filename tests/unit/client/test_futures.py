@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from rpcsvc.client import own_thread
-from rpcsvc.client.futures import RpcFuture, Teller
+from rpcsvc.client.futures import RpcFuture
+from rpcsvc.client.teller import Teller
 from rpcsvc.errors import OutOfPlace
 
 BOOM = ValueError("boom")

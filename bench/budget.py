@@ -46,7 +46,7 @@ def pure_parts() -> None:
     request = jsonrpc.encode_request("7", "fib", call.params)
     response = dispatch(registry, request)
     assert response is not None
-    publisher = Publisher(1, 131_072, "application/json")
+    publisher = Publisher(1, 131_072, "application/json", lambda _: None)
     queue = "amq.gen-0123456789012345678901"
     parser = FrameParser(lambda _: None, lambda _channel, _tag, _delivery: None)
     delivered = delivery_frames(request, queue)

@@ -69,14 +69,21 @@ class Ended:
 
     def count_dropped(self, correlation_id: str | None) -> None:
         """Count a reply that found nothing waiting."""
-        known = correlation_id or ""
-        match self._ids.get(known, self._older.get(known)):
+        match self._answered(correlation_id or ""):
             case True:
                 self.dropped.duplicate += 1
             case False:
                 self.dropped.late += 1
             case _:
                 self.dropped.unknown += 1
+
+    def count_late(self, correlation_id: str) -> None:
+        """Count a result that came with others for a call that had ended, unless that was answered before."""
+        if self._answered(correlation_id) is False:
+            self.dropped.late += 1
+
+    def _answered(self, correlation_id: str) -> bool | None:
+        return self._ids.get(correlation_id, self._older.get(correlation_id))
 
 
 class Pending(Generic[Call]):

@@ -95,7 +95,15 @@ def test_a_server_that_takes_a_message_apart_answers_each_call_by_its_own_id_and
     assert world.port.results == dict.fromkeys([call.call_id for call in calls[:-1]], "alone")
     world.answer(message.message_id, answer_to(message, seconds=2.0))
     assert world.port.results[calls[-1].call_id] == f"result of {calls[-1].call_id}"
-    assert world.engine.dropped.duplicate == len(calls) - 1
+    assert world.engine.dropped.duplicate == 0
+
+
+def test_results_for_calls_that_were_given_up_are_late() -> None:
+    world, calls, message = packed()
+    world.engine.given_up(calls[0].call_id)
+    world.engine.given_up(calls[3].call_id)
+    world.answer(message.message_id, answer_to(message))
+    assert world.engine.dropped.late == 2
 
 
 def test_an_error_of_a_call_that_was_answered_already_changes_nothing() -> None:

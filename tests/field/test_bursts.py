@@ -9,23 +9,24 @@ import pytest
 from support.processes import ServerProcess, wait_until
 
 from rpcsvc import AsyncRpcClient, RpcClient
-from rpcsvc.amqp import Channel
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.client.link import CallLink
+from rpcsvc.client.messages import Message
 
 CALLS = 5000
 
 
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The routing keys of what clients in this process publish."""
+    """The queues of what clients in this process publish."""
     published: list[str] = []
-    publish = Channel.publish
+    publish = CallLink.publish
 
-    def counted(self: Channel, routing_key: str, *args: object, **kwargs: object) -> None:
-        published.append(routing_key)
-        publish(self, routing_key, *args, **kwargs)  # type: ignore[arg-type]
+    def counted(self: CallLink, message: Message, body: bytes, seconds: float) -> bool:
+        published.append(message.queue)
+        return publish(self, message, body, seconds)
 
-    monkeypatch.setattr(Channel, "publish", counted)
+    monkeypatch.setattr(CallLink, "publish", counted)
     return published
 
 

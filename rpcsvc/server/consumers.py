@@ -169,7 +169,7 @@ class Consumers:
                 for _ in range(self._wanted):
                     await self._consume(channel)
         except BaseException:
-            self._consumers = [consumer for consumer in self._consumers if consumer.channel.lost.done()]
+            self._consumers = [consumer for consumer in self._consumers if consumer.channel is self.channel]
             connection.abort()
             raise
         self.found = found

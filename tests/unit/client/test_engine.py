@@ -113,7 +113,7 @@ def test_a_call_that_is_not_answered_in_time_ends_with_a_time_out_and_servers_ar
 def test_a_call_may_wait_for_as_long_as_it_takes() -> None:
     world = connected()
     call = world.submit("f", 1, timeout=math.inf)
-    world.pass_time(1e5, shows=(0, 2))
+    world.pass_time(1e4, shows=(0, 2))
     assert world.port.seconds == [math.inf]
     world.answer(call.call_id, 1)
     assert world.port.results == {call.call_id: 1}

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mapped import map_body
+from support.examples import examples
 from support.served import EXIT, Consumer, Server, Session
 
 from rpcsvc.amqp.messages import Delivery
@@ -296,7 +297,7 @@ SELDOM: Sequence[Act] = (
     World.time_passes,
 )
 ACTS = (*OFTEN, *OFTEN, *SELDOM)
-BOUNDED = settings(max_examples=1000, derandomize=True, deadline=None, database=None)
+BOUNDED = examples(300)
 
 
 def lives(course: bytes) -> None:
@@ -376,6 +377,6 @@ def test_a_planted_bug_is_found(
     bug: Callable[[pytest.MonkeyPatch], None], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bug(monkeypatch)
-    search = settings(BOUNDED, phases=[Phase.generate], report_multiple_bugs=False)
+    search = settings(examples(1000), phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises(AssertionError, match=sentence):
         search(given(COURSES)(lives))()

@@ -63,9 +63,14 @@ class Schedule:
         now = self.clock()
         if self._looks_at <= now:
             self._look(now)
-        while self._to_split and self._to_split[0][0] <= now:
-            _, _, message = heappop(self._to_split)
-            self.slow(message)
+        while self._to_split:
+            at, _, message = self._to_split[0]
+            is_over = message.work is not None and message.work.is_over
+            if at > now and not is_over:
+                break
+            heappop(self._to_split)  # one that is over needs no look, and no wake-up for it
+            if not is_over:
+                self.slow(message)
         self._wake_by(min(self._looks_at, self._to_split[0][0] if self._to_split else inf))
 
     def _look(self, now: float) -> None:

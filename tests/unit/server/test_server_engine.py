@@ -680,3 +680,12 @@ def test_what_is_over_is_not_looked_at() -> None:
     server.workers.end(Answer(b"all", 3))
     server.wait(1)
     assert len(server.workers.works) == 1
+
+
+def test_what_is_being_stopped_is_not_spread() -> None:
+    server, _ = pack()
+    server.workers.running[server.workers.works[0]] = 0
+    server.workers.cancel = lambda _: None  # type: ignore[method-assign]
+    server.give_up("7")
+    server.wait(1)
+    assert len(server.workers.works) == 1

@@ -8,8 +8,7 @@ A process cannot clean up after its own SIGKILL, and what it started runs in ses
 terminal does not reach it. The keeper is started with the first thing that is to be kept, before that is, and ends
 with the last. It belongs to nobody's terminal, holds no stream of its starter's open, and knows only what to end.
 
-Rules: the keeper imports nothing of ours until it has something to do. A mark is a random word, which no other process
-carries.
+This is the starter's side; the other is `keeping`. A mark is a random word, which no other process carries.
 """
 
 from __future__ import annotations
@@ -18,9 +17,6 @@ import contextlib
 import json
 import os
 import secrets
-import select
-import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -30,13 +26,6 @@ from typing import Any
 
 MARK = "RPCSVC_ENDS_WITH"
 """The variable in the environment of processes that end with another one."""
-_LOOK_EVERY = 1.0
-"""Seconds between two looks at who the parent is: a fork of the starter that lives on would hold the pipe open."""
-_STOP_WITHIN = 15.0
-"""Seconds that a private broker has to end in order."""
-
-
-# ---- in the starter
 
 
 @contextlib.contextmanager
@@ -147,7 +136,7 @@ def _kept(what: dict[str, Any]) -> Iterator[None]:
 def _start() -> subprocess.Popen[bytes]:
     environ = {name: value for name, value in os.environ.items() if name != MARK}
     return subprocess.Popen(  # noqa: S603 our own interpreter
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", f"{__package__}.keeping"],
         env={**environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -155,62 +144,3 @@ def _start() -> subprocess.Popen[bytes]:
         cwd="/",
         start_new_session=True,
     )
-
-
-# ---- in the keeper
-
-
-def main() -> None:
-    """Wait for the starter's end, then end what it has left."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they are for the starter, which then lets go of everything
-    left = _wait(sys.stdin.fileno(), os.getppid())
-    # The last that was begun is the first to end, as it would be in order.
-    for what in reversed(left):
-        with contextlib.suppress(Exception):  # nobody is there to be told; the rest is to end all the same
-            if "processes" in what:
-                _end_processes(what["processes"])
-            elif "folder" in what:
-                shutil.rmtree(what["folder"], ignore_errors=True)
-            else:
-                _end_broker(Path(what["broker"]), remove=what["remove"])
-
-
-def _wait(orders: int, starter: int) -> list[dict[str, Any]]:
-    """Wait for the end of the starter: what it had not let go when it went, in the order it was given."""
-    kept: dict[int, dict[str, Any]] = {}
-    received = b""
-    while os.getppid() == starter:
-        if not select.select((orders,), (), (), _LOOK_EVERY)[0]:
-            continue
-        data = os.read(orders, 65536)
-        if not data:
-            break
-        *lines, received = (received + data).split(b"\n")
-        for order in map(json.loads, lines):
-            if "keep" in order:
-                kept[order["keep"]] = order
-            else:
-                kept.pop(order["let_go"], None)
-    return list(kept.values())
-
-
-def _end_processes(mark: str) -> None:
-    from ..broker.processes import kill_marked  # noqa: PLC0415 most keepers have nothing to do
-
-    kill_marked(MARK, mark)
-
-
-def _end_broker(folder: Path, *, remove: bool) -> None:
-    from ..broker.node import PrivateBroker  # noqa: PLC0415
-
-    broker = PrivateBroker(folder)
-    if remove:
-        broker.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        broker.stop(_STOP_WITHIN)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import sys
 from collections.abc import Iterator
@@ -160,6 +161,34 @@ def test_the_design_shows_these_floors() -> None:
     assert shown == {
         floor: {room.removesuffix(".*") or "__init__" for room in rooms} for floor, rooms in FLOORS.items()
     }
+
+
+def cycle_in(modules: dict[str, str]) -> list[str]:
+    """Modules that import each other in a ring, wherever the imports stand; none if there is no ring."""
+    known = set(modules)
+    graph = {
+        module: {name for name, is_ours in imported(module, source, known) if is_ours} & known - {module}
+        for module, source in modules.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_ring() -> None:
+    assert cycle_in(MODULES) == []
+    assert cycle_in({**MODULES, "errors": "if TYPE_CHECKING:\n    from .wire import jsonrpc"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_and_no_function_is_too_long_to_be_read(module: str) -> None:
+    source = MODULES[module]
+    assert len(source.splitlines()) <= 400
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
 
 # ---- the check proves itself ------------------------------------------------------------------------------------

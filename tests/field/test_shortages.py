@@ -24,7 +24,7 @@ from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
 from rpcsvc.workers.care import Care
 
-NO_ROOT = 54321
+NO_ROOT = 60_000 + os.getpid() % 4_000  # tests that run beside these have users, and so limits, of their own
 """A user of no other process: the kernel does not hold root to a number of processes."""
 ROOM = 24
 GREEDY = """

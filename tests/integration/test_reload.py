@@ -201,13 +201,15 @@ def test_an_old_fork_server_that_dies_while_the_new_one_imports_costs_the_pool_n
 ) -> None:
     async def main() -> None:
         async with pool_of(1, target="changing:registry") as pool:
-            old = psutil.Process(pool.pids[0]).parent()
+            worker = psutil.Process(pool.pids[0])
+            old = worker.parent()
             assert old is not None
             children = len(psutil.Process().children())
             code(2, "time.sleep(0.5)")
             pool.reload()
             await until(lambda: len(psutil.Process().children()) == children + 1)
             old.kill()
+            await until(lambda: not worker.is_running())  # the kernel ends it a moment later
             assert await pool.call("version").result() == 2
             await until(lambda: pool.ready == 1 and not pool._fleet._tasks)
             await until(lambda: len(psutil.Process().children()) == children)

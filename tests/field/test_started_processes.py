@@ -125,10 +125,13 @@ async def all_are_reaped(pool: Pool) -> None:
     fork_server = psutil.Process(pool.pids[0]).parent()
     assert fork_server is not None
 
-    def left() -> list[psutil.Process]:
-        return [each for each in fork_server.children() if each.status() == psutil.STATUS_ZOMBIE]
+    def is_zombie(process: psutil.Process) -> bool:
+        try:
+            return process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # it was reaped in this moment
+            return False
 
-    await until(lambda: not left())
+    await until(lambda: not any(map(is_zombie, fork_server.children())))
 
 
 def test_all_that_a_function_has_started_ends_when_its_fork_server_is_killed(folder: Path) -> None:

@@ -19,10 +19,12 @@ def _how() -> str:
 def _in_child() -> None:
     match _how():
         case "the child hangs":
+            _FILE.with_suffix(".hangs").touch()
             time.sleep(1000)
         case "the child ends":
             os._exit(3)
         case "the child is stopped":
+            _FILE.with_suffix(".hangs").touch()
             os.kill(os.getpid(), 19)
 
 

@@ -44,6 +44,7 @@ def test_a_worker_that_hangs_while_it_starts_is_killed_and_another_one_started(l
             late.write_text(how)
             assert isinstance(await pool.call("die").outcome(), Lost)
             (hanging,) = await until(lambda: [pid for pid in pool.pids if pid not in before])
+            await until(late.with_suffix(".hangs").exists)  # it has read what it is to do
             late.write_text("")
             await until(lambda: pool.ready == 2 and hanging not in pool.pids)
             assert fork_server_of(pool).pid == fork_server

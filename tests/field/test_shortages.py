@@ -24,28 +24,8 @@ from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
 from rpcsvc.workers.care import Care
 
-NO_ROOT = 60_000 + os.getpid() % 4_000  # tests that run beside these have users, and so limits, of their own
+NO_ROOT = 60_000 + os.getpid() % 4_000
 """A user of no other process: the kernel does not hold root to a number of processes."""
-ROOM = 24
-GREEDY = """
-import os, select, signal, sys, time
-pids, told = [], False
-while not select.select([0], [], [], 0.001)[0]:
-    try:
-        pid = os.fork()
-    except OSError:
-        if not told:
-            print("full", flush=True)
-            told = True
-        continue
-    if pid == 0:
-        time.sleep(1000)
-    pids.append(pid)
-for pid in pids:
-    os.kill(pid, signal.SIGKILL)
-for pid in pids:
-    os.waitpid(pid, 0)
-"""
 FORK_FAILS = """
 import errno
 fork = os.fork
@@ -85,35 +65,29 @@ def fork_server_of(server: ServerProcess) -> psutil.Process:
     return found
 
 
-def as_another_user(most: int) -> tuple[str, ...]:
-    """A program as a user whose processes the kernel counts, up to so many; it may read what root may."""
-    limit = ("prlimit", f"--nproc={most}:{most}")
+def as_another_user() -> tuple[str, ...]:
+    """A program as a user whose processes the kernel counts; it may read what root may."""
     if os.getuid() != 0:
-        return limit
+        return ()
     reading = "+dac_override,+dac_read_search"
     user = (f"--reuid={NO_ROOT}", f"--regid={NO_ROOT}", "--clear-groups")
-    return ("setpriv", *user, f"--inh-caps={reading}", f"--ambient-caps={reading}", *limit)
-
-
-def room_for_processes() -> int:
-    """A limit under which a small pool can start."""
-    if os.getuid() == 0:
-        return ROOM
-    own = [process for process in psutil.process_iter() if process.uids().real == os.getuid()]
-    return ROOM + sum(process.num_threads() for process in own)
+    return ("setpriv", *user, f"--inh-caps={reading}", f"--ambient-caps={reading}")
 
 
 @contextmanager
-def no_room(most: int) -> Iterator[None]:
-    """Somebody takes each process that this user may have, as soon as it is there."""
-    command = [*as_another_user(most), sys.executable, "-c", GREEDY]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as greedy:
-        try:
-            assert greedy.stdout is not None
-            assert greedy.stdout.readline() == "full\n"
-            yield
-        finally:
-            greedy.communicate("\n", timeout=20)
+def no_more_processes(process: psutil.Process) -> Iterator[None]:
+    """A running process of that user may start none, for a while: the user has more than one already."""
+
+    def allow(most: int | str) -> None:
+        # Its own user may lower and raise the limit; root may not everywhere.
+        subprocess.run([*as_another_user(), "prlimit", f"--pid={process.pid}", f"--nproc={most}:"], check=True)
+
+    before, _ = resource.getrlimit(resource.RLIMIT_NPROC)  # which it has inherited
+    allow(1)
+    try:
+        yield
+    finally:
+        allow("unlimited" if before == resource.RLIM_INFINITY else before)
 
 
 @pytest.mark.parametrize("code", ["EAGAIN", "ENOMEM"])
@@ -141,15 +115,14 @@ def test_a_limit_of_processes_that_is_reached_and_not_any_more(
     broker: PrivateBroker, tmp_path: Path, queue: str
 ) -> None:
     write(tmp_path, "forks", "")
-    most = room_for_processes()
-    command = (*as_another_user(most), *COMMAND)
+    command = (*as_another_user(), *COMMAND)
     environ = {"PYTHONDONTWRITEBYTECODE": "1"}
     with (
         serving(broker.url, queue, tmp_path, "forks", "--workers", "2", environ=environ, command=command) as server,
         RpcClient(broker.url, queue=queue, timeout=20) as client,
     ):
         fork_server = fork_server_of(server)
-        with no_room(most):
+        with no_more_processes(fork_server):
             with pytest.raises(WorkerLost):
                 client.call("die")
             wait_until(lambda: "Resource temporarily unavailable" in server.output)
@@ -223,15 +196,14 @@ def test_a_reload_for_which_there_are_too_few_processes_is_made_when_there_are_e
     broker: PrivateBroker, tmp_path: Path, queue: str
 ) -> None:
     write(tmp_path, "again", "")
-    most = room_for_processes()
-    command = (*as_another_user(most), *COMMAND)
+    command = (*as_another_user(), *COMMAND)
     environ = {"PYTHONDONTWRITEBYTECODE": "1"}
     with (
         serving(broker.url, queue, tmp_path, "again", "--workers", "1", environ=environ, command=command) as server,
         RpcClient(broker.url, queue=queue, timeout=20) as client,
     ):
         before = client.call("pid")
-        with no_room(most):
+        with no_more_processes(psutil.Process(server.pid)):
             server.signal(signal.SIGHUP)
             wait_until(lambda: "no worker can be started for now" in server.output)
             assert client.call("pid") == before

@@ -1,0 +1,45 @@
+"""What becomes of a message that no server answers, as its client sees it."""
+
+from __future__ import annotations
+
+from .root import RpcError
+
+
+class NoServer(RpcError):
+    """The queue does not exist, or no server consumes it.
+
+    Attributes:
+        queue: the queue's name.
+        reason: what was found, for instance "the queue does not exist".
+    """
+
+    def __init__(self, queue: str, reason: str) -> None:
+        super().__init__(queue, reason)
+        self.queue = queue
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"no server answers on queue {self.queue!r}: {self.reason}; start one (rpcsvc serve --queue {self.queue}),"
+            " or let the client wait for it: RpcClient(wait_for_server=SECONDS)"
+        )
+
+
+class RpcTimeout(RpcError, TimeoutError):
+    """No reply came before the deadline of the call.
+
+    Attributes:
+        method: the method's name.
+        timeout: the call's time-out in seconds.
+        call_id: the call's id (its JSON-RPC id and AMQP correlation_id).
+    """
+
+    def __init__(self, method: str, timeout: float, call_id: str) -> None:
+        super().__init__()
+        self.args = (method, timeout, call_id)  # OSError would take them for errno, strerror and filename
+        self.method = method
+        self.timeout = timeout
+        self.call_id = call_id
+
+    def __str__(self) -> str:
+        return f"no reply to {self.method!r} within {self.timeout:g} s (call {self.call_id})"

@@ -88,14 +88,14 @@ class Channel:
         exclusive: bool = False,
         auto_delete: bool = False,
         passive: bool = False,
-        arguments: QueueArguments | None = None,
+        arguments: QueueArguments | Mapping[str, Any] | None = None,
     ) -> QueueState:
         """Declare a queue, or with `passive` ask for its state; "" has the broker choose a name.
 
         Args:
             name: the queue's.
             durable, exclusive, auto_delete, passive: the bits of AMQP's queue.declare.
-            arguments: RabbitMQ's.
+            arguments: RabbitMQ's, by name or as their table.
 
         Raises:
             QueueNotFound: passive, and there is none; or its node is down. The channel is lost, as AMQP has it.
@@ -110,7 +110,7 @@ class Channel:
             exclusive=exclusive,
             auto_delete=auto_delete,
             passive=passive,
-            arguments=None if arguments is None else arguments.table(),
+            arguments=arguments.table() if isinstance(arguments, QueueArguments) else _table(arguments),
         )
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
 

@@ -15,7 +15,27 @@ BROKERS_OWN = "amq."
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 """What a client consumes and names as its callback queue to be replied to without one (RabbitMQ's direct reply-to)."""
 
+CASTS = ".casts"
+"""Behind the name of a served queue: that of the queue of its casts."""
+DEAD_SUFFIX = ".dead"
+"""Likewise: of the queue of its dead letters."""
+ON = ".on."
+"""Between the name of a served queue and that of a handler of events, in the name of that handler's queue."""
+SUBSCRIPTION = "rpcsvc.sub."
+"""Before the name of a durable subscription, in the name of its queue."""
+
 # ---- exchanges, and the events
+
+DELAY = "rpcsvc.delay."
+"""Before the number of a delay level: the name of its exchange, and of its queue."""
+DUE = "rpcsvc.due"
+"""The topic exchange to which messages come whose delay is over."""
+DEAD = "rpcsvc.dead"
+"""The direct exchange for dead letters; the routing key is the name of the served queue."""
+LOST = "rpcsvc.lost"
+"""The fanout exchange, and its queue, for what none of the two before knows a queue for."""
+TOPICS = "rpcsvc.topics"
+"""The topic exchange of users' events."""
 
 CONTROL = "rpcsvc.control"
 """The fanout exchange by which every server is told something, whatever queue it serves."""
@@ -36,6 +56,25 @@ DISCOVER = "rpc.discover"
 """Answered with what is served, as an OpenRPC document."""
 CANCEL = "rpc.cancel"
 """Says on the control exchange that calls are given up; a notification."""
+
+# ---- headers of casts and dead letters: all begin with this
+
+OWN_HEADERS = "rpcsvc-"
+"""Headers that begin so are ours; callers may not set such."""
+AGAIN = "rpcsvc-again"
+"""True: the message was published before on a connection that was lost, and may be there twice."""
+ATTEMPTS = "rpcsvc-attempts"
+"""How often the function was tried before this message was published."""
+FIRST_PUBLISHED = "rpcsvc-first-published"
+"""When the cast was published first, in milliseconds since 1970."""
+ERROR = "rpcsvc-error"
+"""Of a dead letter: the JSON-RPC 2.0 error object (section 5.1) that says why, as JSON."""
+DIED = "rpcsvc-died"
+"""Of a dead letter: when, in milliseconds since 1970."""
+HOST = "rpcsvc-host"
+"""Of a dead letter: the host of the server that gave it up."""
+CAME_FROM = "rpcsvc-queue"
+"""Of a dead letter: the queue that it was consumed from."""
 
 # ---- properties of messages
 

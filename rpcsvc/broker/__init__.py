@@ -13,6 +13,6 @@ below a folder of mode 0700, and nowhere else: not in an argument list, not in a
 
 from .install import find_server
 from .node import NodeStatus, PrivateBroker
-from .probe import answers
+from .probe import answers, lets_in
 
-__all__ = ["NodeStatus", "PrivateBroker", "answers", "find_server"]
+__all__ = ["NodeStatus", "PrivateBroker", "answers", "find_server", "lets_in"]

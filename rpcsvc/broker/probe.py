@@ -53,6 +53,17 @@ def open_and_close(url: BrokerUrl, *, timeout: float = 2.0) -> None:
         raise ConnectionFailed(f"no connection to {url} for want of something on this machine: {error}") from error
 
 
+def lets_in(url: BrokerUrl, *, timeout: float = 2.0) -> bool:
+    """Whether a broker answers there, and takes the URL's user and virtual host."""
+    if not answers(url, timeout=timeout):
+        return False
+    try:
+        open_and_close(url, timeout=timeout)
+    except ConnectionFailed:
+        return False
+    return True
+
+
 async def _open_and_close(url: BrokerUrl, timeout: float) -> None:
     from ..amqp import Connection  # noqa: PLC0415 as the head of this file says
 

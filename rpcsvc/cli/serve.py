@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from ..broker import PrivateBroker, answers
+from ..broker import PrivateBroker, lets_in
 from ..errors import ConfigurationError, RegistryFailed
 from ..server.server import RpcServer
 from ..settings import find_urls
@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--start-broker",
         action="store_true",
-        help="start the private broker (rpcsvc broker) if no broker is named and none answers; it ends with the pool",
+        help="start the private broker (rpcsvc broker) if none is named and none lets us in; it ends with the pool",
     )
     parser.set_defaults(run=run)
 
@@ -55,8 +55,11 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _a_broker() -> Iterator[None]:
-    """The private broker for as long as the pool runs, and however that ends, if none is named and none answers."""
-    if os.environ.get("RPCSVC_URL") or any(map(answers, find_urls().nodes)):
+    """The private broker for as long as the pool runs, and however that ends, if none is named and none lets us in.
+
+    One that answers and refuses the user that everybody begins with is somebody else's own.
+    """
+    if os.environ.get("RPCSVC_URL") or any(map(lets_in, find_urls().nodes)):
         yield
         return
     _say("starting a private broker, which ends with this pool")

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
-from .names import AGAIN, ATTEMPTS, CASTS, DEAD_SUFFIX, DELAY, DUE, FIRST_PUBLISHED, OWN_HEADERS
+from .names import AGAIN, ATTEMPTS, CASTS, DEAD_SUFFIX, DELAY, DUE, FIRST_PUBLISHED
 
 LEVELS = 20
 MOST_DELAY = 2**LEVELS - 1
@@ -32,6 +32,8 @@ MOST_DESTINATION = 255 - 2 * LEVELS
 """Bytes that a queue's name may take, encoded, for messages to wait for it: routing keys have 255."""
 _MOST_COUNT = 10**6
 _BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+OWN = f"{AGAIN.partition('-')[0]}-"
+"""Headers that begin so are ours; callers may not set such."""
 _ROUTES = ("CC", "BCC")
 """Headers by which RabbitMQ sends a message to further queues."""
 
@@ -146,5 +148,5 @@ def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in headers.items()
-        if not name.startswith((*_BROKERS_OWN, OWN_HEADERS)) and name not in _ROUTES
+        if not name.startswith((*_BROKERS_OWN, OWN)) and name not in _ROUTES
     }

@@ -57,10 +57,8 @@ DISCOVER = "rpc.discover"
 CANCEL = "rpc.cancel"
 """Says on the control exchange that calls are given up; a notification."""
 
-# ---- headers of casts and dead letters: all begin with this
+# ---- headers of casts and dead letters
 
-OWN_HEADERS = "rpcsvc-"
-"""Headers that begin so are ours; callers may not set such."""
 AGAIN = "rpcsvc-again"
 """True: the message was published before on a connection that was lost, and may be there twice."""
 ATTEMPTS = "rpcsvc-attempts"

@@ -4,7 +4,8 @@
 - `session`: one connection, its consumers, its deliveries; it does what the engine orders.
 - `consumers`, `queue`: the queue that is served, and who consumes it.
 - `engine`: what becomes of a delivery, until it is acked, as a table; it outlives connections. Pure, as are the next.
-- `message`: messages, their calls and kinds, and whom the engine talks to.
+- `message`: messages, their states, events and calls, and whom the engine talks to.
+- `kinds`, `calls`: what decides about messages of one kind.
 - `orders`, `schedule`: how what the table orders is done, and when messages are looked at again.
 - `asked`, `parts`: what a message asks for, where a server has to answer or to compute its calls one by one.
 - `register`: all calls, by what their callers know them by.

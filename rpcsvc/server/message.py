@@ -2,48 +2,78 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from ..amqp.messages import Delivery
 from ..deadline import Deadline
-from ..wire.names import MAP
-from ..workers.work import Done, Lost, Served, Work
+from ..workers.work import Answer, Done, Lost, Served, Work
 from .asked import Asked
 
 Key: TypeAlias = tuple[str, str]
 """The callback queue and the correlation_id: the first is one client's own, the second is its name for the call."""
 
 
-# ---- kinds
+# ---- states, events and kinds
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a server does with messages of one kind, where kinds differ.
+class State(enum.IntEnum):
+    """Where a message is in its life."""
+
+    NEW = enum.auto()
+    ASKING = enum.auto()  # whether replies may go to its callback queue
+    WORKING = enum.auto()  # a worker has it, or it waits for one
+    APART = enum.auto()  # its worker died, and its calls are computed one by one
+    STOPPING = enum.auto()  # nobody waits for it, and its worker is told to stop
+    CONFIRMING = enum.auto()  # its reply waits until the broker has it
+    ORPHAN = enum.auto()  # WORKING, without a session
+    ORPHAN_APART = enum.auto()
+    ORPHAN_STOPPING = enum.auto()
+    OVER = enum.auto()
+
+
+class Event(enum.IntEnum):
+    """What happens to a message."""
+
+    UNKNOWN_QUEUE = enum.auto()  # it was delivered, and its callback queue is a new one
+    ACCEPTED = enum.auto()  # it is to be computed
+    REPLY = enum.auto()  # there is a reply, and the broker surely takes it
+    LARGE_REPLY = enum.auto()  # there is a reply, and the broker may refuse it
+    NO_REPLY = enum.auto()  # it is over, and nobody is to be told
+    NOT_RUN = enum.auto()  # it did not start: its time was up, or it was held as an orphan
+    PART = enum.auto()  # a result came before the last one
+    WORKER_DIED = enum.auto()  # and it may be tried again
+    CALL_DIED = enum.auto()  # its worker died over one of its calls; the others can be computed alone
+    SLOW = enum.auto()  # one of its calls takes long, and the others need not wait for that
+    GIVEN_UP = enum.auto()  # its caller says that it waits no more
+    LATE = enum.auto()  # its caller's time has passed
+    LOST = enum.auto()  # the session that holds its delivery
+    REDELIVERED = enum.auto()
+    CONFIRMED = enum.auto()
+
+
+class Kind(Protocol):
+    """What becomes of messages of one kind, where kinds differ: it decides, and the engine's table does the rest.
 
     Attributes:
-        split_after: seconds of running after which its calls are computed beside each other; None is never. Those that
-            travel together were each expected to be quick, 2 ms in all.
-        gives_back: whether it is refused (basic.nack) when its worker died for good, for want of a caller to be told.
+        split_after: seconds of running after which its calls are computed beside each other; None is never.
     """
 
-    split_after: float | None = None
-    gives_back: bool = False
+    split_after: float | None
 
+    def answered(self, message: Message, answer: Answer) -> None:
+        """A worker has answered."""
 
-KINDS: dict[str | None, Kind] = {
-    # the property `type`
-    None: Kind(),
-    MAP: Kind(split_after=0.02),
-}
-"""The kinds of messages. What is not in here is looked after like a plain call."""
+    def lost(self, message: Message, lost: Lost) -> None:
+        """Its worker ended before it answered."""
 
+    def not_run(self, message: Message) -> None:
+        """A worker was free, and it was not to be started any more."""
 
-def kind_of(message: Message) -> Kind:
-    """The kind that a message is of."""
-    return KINDS.get(message.delivery.type) or KINDS[None]
+    def cancelled(self, message: Message) -> None:
+        """It was stopped, or its end counts for nothing: nobody waits for it."""
 
 
 # ---- ports: whom the engine calls, directly
@@ -97,9 +127,6 @@ class Carrier(Protocol):
     def ack(self, consumer: Any, delivery: Delivery) -> bool:
         """Ack a delivery; whether it was acked, or need not be because its queue was deleted."""
 
-    def nack(self, consumer: Any, delivery: Delivery) -> bool:
-        """Refuse a delivery (basic.nack without requeue: its queue may have a dead letter exchange); as `ack`."""
-
     def end_consumer(self, consumer: Any, then: Callable[[], None]) -> None:
         """End a consumer (basic.cancel), then do something."""
 
@@ -139,7 +166,8 @@ class Message:
         carrier: who holds the delivery now.
         consumer: through which of its consumers that came.
         delivery: the request; its `reply_to` is the name of the callback queue once that is known.
-        state: where the message is in its life, as an `engine.State`; written by the engine's table alone.
+        state: where the message is in its life, as a `State`; written by the engine's table alone.
+        kind: what decides about it.
         may_have_run: whether a function of it may have begun, here or on another server.
         key: what it is known by, None where it has no such name.
         deadline: when nobody waits any more, counted from when it was received.
@@ -155,6 +183,7 @@ class Message:
     consumer: Any
     delivery: Delivery
     state: int
+    kind: Kind
     may_have_run: bool
     key: Key | None = None
     deadline: Deadline | None = None

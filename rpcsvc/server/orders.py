@@ -121,26 +121,21 @@ class Orders:
     def ack(self, message: Message, _: Any) -> None:
         carrier = message.carrier
         if message.earlier or carrier.draining:
-            self._settle(message, carrier.ack)
+            self._settle(message)
         else:
-            self._settle_one(carrier, message.consumer, message.delivery, carrier.ack)
+            self._settle_one(carrier, message.consumer, message.delivery)
 
-    def nack(self, message: Message, _: Any) -> None:
-        self._settle(message, message.carrier.nack)
-
-    def _settle(self, message: Message, how: Callable[[Any, Delivery], bool]) -> None:
+    def _settle(self, message: Message) -> None:
         carrier = message.carrier
         for consumer, delivery in ((message.consumer, message.delivery), *message.earlier):
             if carrier.draining and consumer.unacked == 1 and self.prefetch == 1:
                 # First the consumer, then the ack: in the other order the broker would deliver once more.
-                carrier.end_consumer(consumer, partial(self._settle_one, carrier, consumer, delivery, how))
+                carrier.end_consumer(consumer, partial(self._settle_one, carrier, consumer, delivery))
             else:
-                self._settle_one(carrier, consumer, delivery, how)
+                self._settle_one(carrier, consumer, delivery)
 
-    def _settle_one(
-        self, carrier: Carrier, consumer: Any, delivery: Delivery, how: Callable[[Any, Delivery], bool]
-    ) -> None:
-        self.counts.abandoned += not how(consumer, delivery)
+    def _settle_one(self, carrier: Carrier, consumer: Any, delivery: Delivery) -> None:
+        self.counts.abandoned += not carrier.ack(consumer, delivery)
         consumer.unacked -= 1
         carrier.unacked -= 1
         if carrier.draining and not carrier.unacked:

@@ -12,7 +12,7 @@ from itertools import count
 from math import inf
 
 from ..deadline import Clock, Deadline
-from .message import Message, Wake, kind_of
+from .message import Message, Wake
 from .register import Register
 
 LOOK_EVERY = 0.5
@@ -51,7 +51,7 @@ class Schedule:
 
     def split_later(self, message: Message) -> None:
         """Look in a while whether a message is slow, if its kind is to be split then."""
-        seconds = kind_of(message).split_after
+        seconds = message.kind.split_after
         if seconds is not None:
             at = self.clock() + seconds
             heappush(self._to_split, (at, next(self._numbers), message))

@@ -295,14 +295,6 @@ class Session:
             return consumer.channel is not self.consumers.channel
         return True
 
-    def nack(self, consumer: Consumer, delivery: Delivery) -> bool:
-        """Refuse a delivery; as `ack`."""
-        try:
-            consumer.channel.nack(delivery.delivery_tag, requeue=False)
-        except RpcError:
-            return consumer.channel is not self.consumers.channel
-        return True
-
     def drained(self) -> None:
         """While it is draining: nothing is unacked any more."""
         self._idle.set()

@@ -10,8 +10,8 @@ from rpcsvc.amqp.messages import Delivery
 from rpcsvc.deadline import Deadline
 from rpcsvc.server.asked import Asked
 from rpcsvc.server.counts import ServerCounts
-from rpcsvc.server.engine import Engine, State
-from rpcsvc.server.message import Message
+from rpcsvc.server.engine import Engine
+from rpcsvc.server.message import Message, State
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.control import Cancel
 from rpcsvc.wire.sizes import BodyLimit
@@ -110,11 +110,6 @@ class Session:
         assert isinstance(consumer, Consumer)
         self.log.append(("ack", delivery.delivery_tag))
         return not self.acks_fail
-
-    def nack(self, consumer: Any, delivery: Delivery) -> bool:
-        assert isinstance(consumer, Consumer)
-        self.log.append(("nack", delivery.delivery_tag))
-        return True
 
     def end_consumer(self, consumer: Any, then: Callable[[], None]) -> None:
         assert isinstance(consumer, Consumer)

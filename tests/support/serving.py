@@ -197,9 +197,6 @@ class MemorySession:
         self.server.broker.ack(self, request)
         return True
 
-    def nack(self, consumer: Any, delivery: Delivery) -> bool:
-        return self.ack(consumer, delivery)
-
     def end_consumer(self, _: Any, then: Callable[[], None]) -> None:
         then()
 

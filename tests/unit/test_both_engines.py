@@ -19,7 +19,8 @@ from support.serving import MemoryServer
 
 from rpcsvc.errors import RpcTimeout, WorkerLost
 from rpcsvc.server.asked import Asked
-from rpcsvc.server.engine import TABLE, Event, State
+from rpcsvc.server.engine import TABLE
+from rpcsvc.server.message import Event, State
 
 STEPS = st.one_of(
     st.tuples(st.just("call"), st.sampled_from(["echo", "once"]), st.integers(1, 20), st.floats(0.05, 8.0)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import rpcsvc
 from rpcsvc.client import messages
 from rpcsvc.client.engine import LIFE
-from rpcsvc.server import engine
+from rpcsvc.server import engine, message
 from rpcsvc.workers import supervisor
 
 PACKAGE = Path(rpcsvc.__file__).parent
@@ -16,8 +16,8 @@ PAGE = (PACKAGE.parent / "docs" / "walk-through.md").read_text("utf-8")
 KINDS = (
     messages.State,
     messages.Event,
-    engine.State,
-    engine.Event,
+    message.State,
+    message.Event,
     supervisor.State,
     supervisor.Event,
     supervisor.Order,

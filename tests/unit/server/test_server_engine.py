@@ -11,10 +11,9 @@ from support.served import ANSWER_LOST, DIED, Server, Session, replied, request
 
 from rpcsvc.amqp.messages import Delivery
 from rpcsvc.errors import InvalidRequest, OutcomeUnknown, WorkerLost
-from rpcsvc.server import message as kinds
 from rpcsvc.server.asked import Asked
-from rpcsvc.server.engine import TABLE, Event, State
-from rpcsvc.server.message import Kind
+from rpcsvc.server.engine import TABLE
+from rpcsvc.server.message import Event, State
 from rpcsvc.server.orders import Orders
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.names import MAP, SENT_AGAIN
@@ -29,7 +28,7 @@ PACKED = [jsonrpc.encode_request(call_id, "f", b"[%d]" % n) for n, call_id in en
 
 @pytest.mark.parametrize("state", set(State) - {State.OVER, State.CONFIRMING})
 def test_however_a_message_ends_there_is_a_row_for_it_in_each_state_where_it_may(state: State) -> None:
-    ends = {Event.REPLY, Event.LARGE_REPLY, Event.NO_REPLY, Event.NOT_RUN, Event.GIVEN_BACK}
+    ends = {Event.REPLY, Event.LARGE_REPLY, Event.NO_REPLY, Event.NOT_RUN}
     assert ends <= set(TABLE[state])
 
 
@@ -303,20 +302,6 @@ def test_a_body_is_parsed_once_however_often_its_worker_dies(monkeypatch: pytest
         server.workers.end(Answer(jsonrpc.encode_result("x", 1)), body)
     assert server.message_is_over("7")
     assert parsed == [PACK]
-
-
-def test_a_kind_without_callers_is_given_back_when_its_worker_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Casts are to come: another kind of message is a row in the table of kinds."""
-    monkeypatch.setitem(kinds.KINDS, "rpcsvc.cast", Kind(gives_back=True))
-    server = Server()
-    tag = server.deliver(kind="rpcsvc.cast")
-    server.workers.end(DIED)
-    assert server.log == [("nack", tag)]
-    tag = server.deliver(kind="rpcsvc.cast")
-    server.session.lose()
-    server.workers.end(DIED)
-    assert server.log == []
-    assert server.counts.abandoned == 1
 
 
 # ---- how many calls

@@ -20,7 +20,8 @@ from support.served import EXIT, Consumer, Server, Session
 
 from rpcsvc.amqp.messages import Delivery
 from rpcsvc.server.asked import Asked
-from rpcsvc.server.engine import TABLE, Event, State
+from rpcsvc.server.engine import TABLE
+from rpcsvc.server.message import Event, State
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.control import Cancel
 from rpcsvc.wire.names import MAP, SENT_AGAIN

@@ -62,7 +62,9 @@ class Watch:
         """Have a worker stop a message that it was given, or not begin it."""
         if message in worker.cancels:
             return
-        runs, was_taken = worker.row.slot_of(message) is not None, message <= worker.row.taken
+        # In this order: it may be taken between the two looks, and would be neither running nor still to come.
+        was_taken = message <= worker.row.taken
+        runs = worker.row.slot_of(message) is not None
         if runs:
             worker.given[message].stop()
         else:

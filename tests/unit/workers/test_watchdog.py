@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from rpcsvc.workers import watchdog
 from rpcsvc.workers.process import Worker
-from rpcsvc.workers.scoreboard import Scoreboard
+from rpcsvc.workers.scoreboard import Row, Scoreboard
 from rpcsvc.workers.supervisor import Cause, Event, Kill, Order, Supervisor
 from rpcsvc.workers.watchdog import Watch
 from rpcsvc.workers.work import Cancelled, Done, Lost, MemoryUse, Outcome, Work, WorkerExit
@@ -114,6 +115,25 @@ def test_a_message_that_is_not_taken_ends_at_once_and_its_worker_hears_of_it(sta
     assert (stage.told, stage.worker.row.cancelled, stage.interrupts) == ({5: Cancelled()}, {5}, 1)
     stage.now += 10 * GRACE
     assert stage.look() is None
+
+
+@pytest.mark.parametrize("look", ["slot_of", "taken"])
+def test_a_message_that_is_taken_while_it_is_cancelled_is_stopped(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    row = stage.worker.row
+    seen = getattr(Row, look)
+
+    def then_taken(*args: Any) -> Any:
+        found = seen.fget(*args) if isinstance(seen, property) else seen(*args)
+        row.slots[1].take(4)
+        return found
+
+    monkeypatch.setattr(Row, look, property(then_taken) if isinstance(seen, property) else then_taken)
+    stage.watch.cancel(stage.worker, 4)
+    stage.look()
+    stage.now += GRACE
+    assert stage.look() == Kill(Cause.CANCEL, 4)
 
 
 def test_a_message_whose_answer_is_on_its_way_ends_at_once_and_nobody_is_interrupted(stage: Stage) -> None:

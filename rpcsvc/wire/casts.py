@@ -90,8 +90,13 @@ def level_pattern(level: int, digit: int) -> str:
     return "*." * (LEVELS - 1 - level) + f"{digit}.#"
 
 
+def as_word(name: str) -> str:
+    """A name as one word of a routing key, in which neither dots nor wildcards are left."""
+    return quote(name, safe="").replace(".", "%2E")
+
+
 def _word(queue: str) -> str:
-    word = quote(queue, safe="").replace(".", "%2E")
+    word = as_word(queue)
     if len(word) > MOST_DESTINATION:
         raise ConfigurationError(
             f"nothing can wait for the queue {queue[:20]!r}…: its name takes {len(word)} bytes, and {MOST_DESTINATION} "

@@ -40,9 +40,12 @@ TOPICS = "rpcsvc.topics"
 CONTROL = "rpcsvc.control"
 """The fanout exchange by which every server is told something, whatever queue it serves."""
 EVENTS = "rpcsvc.events"
-"""The topic exchange on which servers say what clients should know. The routing key is the name of the queue."""
+"""The topic exchange on which servers tell of their own life. Only they may write to it."""
+LIFE = "rpcsvc."
+"""Topics that begin so are of that exchange."""
 QUEUE_DELETED = "rpcsvc.queue-deleted"
-"""The `type` of the event that says: the queue was deleted, and the calls that lay in it went with it."""
+"""The `type` of the event that says: the queue was deleted, and the calls that lay in it went with it. Its routing key
+is the name of the queue, or, from 0.3 on, a topic."""
 
 # ---- methods
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         RemoteError,
         RequestTooLarge,
         ResultNotEncodable,
+        RetryLater,
         RpcError,
         RpcTimeout,
         TimeLimitExceeded,
@@ -56,11 +57,16 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from .functions.registration import Registry
+    from .functions.retry import Retry
     from .server.server import RpcServer
+    from .workers.inside.context import CurrentCall, current_call
 
 _HOMES = {
     "AsyncRpcClient": "client.aio",
     "Registry": "functions.registration",
+    "Retry": "functions.retry",
+    "CurrentCall": "workers.inside.context",
+    "current_call": "workers.inside.context",
     "RpcClient": "client.sync",
     "RpcFuture": "client.futures",
     "RpcServer": "server.server",
@@ -78,6 +84,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailed",
     "ConnectionLost",
+    "CurrentCall",
     "DecodingError",
     "EncodingError",
     "FunctionRaised",
@@ -102,6 +109,8 @@ __all__ = [
     "RemoteError",
     "RequestTooLarge",
     "ResultNotEncodable",
+    "Retry",
+    "RetryLater",
     "RpcClient",
     "RpcError",
     "RpcFuture",
@@ -111,6 +120,7 @@ __all__ = [
     "TlsFailed",
     "WorkerLost",
     "__version__",
+    "current_call",
 ]
 
 

@@ -25,6 +25,7 @@ The tree:
     │   └── QueueLocked                       it is exclusive to another connection
     ├── ClientClosed                          the client was closed before or during the call
     ├── OutOfPlace (RuntimeError)             a client or a future is used where that cannot work
+    ├── RetryLater                            a function says: not now, again in so many seconds
     ├── NoServer                              no queue, or nobody consumes it
     ├── RpcTimeout (TimeoutError)             no reply before the deadline
     └── RemoteError                           a server answered with an error
@@ -62,6 +63,7 @@ from .broker import (
     QueueNotFound,
     TlsFailed,
 )
+from .later import RetryLater
 from .own import (
     ClientClosed,
     ConfigurationError,
@@ -125,6 +127,7 @@ __all__ = [
     "RemoteError",
     "RequestTooLarge",
     "ResultNotEncodable",
+    "RetryLater",
     "RpcError",
     "RpcTimeout",
     "TimeLimitExceeded",

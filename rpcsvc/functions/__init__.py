@@ -2,6 +2,7 @@
 
 - `registration`: `Registry` and what it knows of a function.
 - `annotations`: which of them a value that travels can pass; `checks`: the check of a value; `adapters`: pydantic.
+- `retry`: when casts and events are tried again.
 - `description`: a registry as an OpenRPC document.
 - `importing`: whether this process imports a registry for a server's workers.
 - `builtin`: what `rpcsvc serve` offers when it is given no registry; `rpcsvc.functions:registry` is its name.

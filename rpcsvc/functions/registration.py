@@ -16,6 +16,7 @@ from ..settings.limits import NO_LIMITS, Limits
 from ..wire.names import RESERVED_PREFIX
 from .annotations import misfit
 from .checks import Check, compile_check
+from .retry import Retry
 
 F = TypeVar("F", bound=Callable[..., Any])
 Init = TypeVar("Init", bound=Callable[[], object])
@@ -39,6 +40,7 @@ class Function:
         idempotent: whether running it twice for one call does no harm.
         limits: how long a call may take, and how much memory.
         max_attempts: how often a call is tried whose worker dies over it.
+        retry: how casts and events are tried again, if it says so.
     """
 
     name: str
@@ -50,12 +52,19 @@ class Function:
     _required: int
     limits: Limits = NO_LIMITS
     max_attempts: int = 1
+    retry: Retry | None = None
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int or not 1 <= self.max_attempts <= MAX_ATTEMPTS:
             raise ConfigurationError(f"{self.name}: max_attempts is 1 to {MAX_ATTEMPTS}, not {self.max_attempts!r}")
         if self.max_attempts > 1 and not self.idempotent:
             raise RegistrationError(f"{self.name}: what must not run twice has max_attempts=1")
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ConfigurationError(f"{self.name}: retry is a rpcsvc.Retry(…), not {self.retry!r}")
+        if self.retry is not None and not self.idempotent:
+            raise RegistrationError(
+                f"{self.name}: what must not run twice has no retry=; it may raise RetryLater where nothing was done"
+            )
 
     @property
     def summary(self) -> str:
@@ -162,6 +171,7 @@ class Registry:
         soft_time_limit: float | None = None,
         memory_limit: int | None = None,
         max_attempts: int = 1,
+        retry: Retry | None = None,
     ) -> Callable[[F], F]: ...
 
     def function(
@@ -176,6 +186,7 @@ class Registry:
         soft_time_limit: float | None = None,
         memory_limit: int | None = None,
         max_attempts: int = 1,
+        retry: Retry | None = None,
     ) -> F | Callable[[F], F]:
         """Register a function; the decorator gives it back unchanged.
 
@@ -188,17 +199,19 @@ class Registry:
             memory_limit: bytes; a worker that takes more in a call is killed; likewise.
             max_attempts: how often a call is tried whose worker dies over it, the first time included; above 1 for
                 idempotent functions only.
+            retry: how casts and events are tried again that raise; idempotent functions only. None tries those once.
 
         Raises:
-            ConfigurationError: a limit is no time or no size, the soft one not below the hard one, or max_attempts out
-                of range.
+            ConfigurationError: a limit is no time or no size, the soft one not below the hard one, max_attempts out of
+                range, or retry no Retry.
             RegistrationError: the name is taken, reserved or malformed, this is nothing that a worker can call, no
-                value that travels fits an annotation, or max_attempts is above 1 for what must not run twice.
+                value that travels fits an annotation, or what must not run twice has a retry, or max_attempts above 1.
         """
 
         def register(target: F) -> F:
             limits = Limits(soft_time_limit, time_limit, memory_limit)
-            self.add(target, name=name, idempotent=idempotent, check=check, limits=limits, max_attempts=max_attempts)
+            entry = _entry(target, name, idempotent, check)
+            self._insert(replace(entry, limits=limits, max_attempts=max_attempts, retry=retry))
             return target
 
         return register if function is None else register(function)
@@ -212,10 +225,11 @@ class Registry:
         check: bool = True,
         limits: Limits = NO_LIMITS,
         max_attempts: int = 1,
+        retry: Retry | None = None,
     ) -> Function:
         """Register a function without a decorator; see `function`."""
         entry = _entry(function, name, idempotent, check)
-        return self._insert(replace(entry, limits=limits, max_attempts=max_attempts))
+        return self._insert(replace(entry, limits=limits, max_attempts=max_attempts, retry=retry))
 
     def worker_init(self, function: Init, /) -> Init:
         """Have a function called in each worker before its first call; the decorator gives it back unchanged.

@@ -20,6 +20,7 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import RegistryFailed
+from ..functions.retry import Retry
 from ..host.signals import describe_exit
 from ..host.surroundings import Surroundings
 from .inside.dispatch import Rules
@@ -241,8 +242,11 @@ class ForkServer:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))
 
-    def _served(self, *, idempotent: bool, max_attempts: int, time_limit: float | None) -> Served:
-        return Served(idempotent, max_attempts, self._rules.time_limit if time_limit is None else time_limit)
+    def _served(
+        self, *, idempotent: bool, max_attempts: int, time_limit: float | None, retry: list[Any] | None
+    ) -> Served:
+        limit = self._rules.time_limit if time_limit is None else time_limit
+        return Served(idempotent, max_attempts, limit, None if retry is None else Retry(*retry))
 
     def _lost(self) -> None:
         is_loaded = self._loaded.done()

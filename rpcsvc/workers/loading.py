@@ -96,7 +96,12 @@ def try_to_load(target: str) -> tuple[Registry | None, dict[str, Any]]:
         return None, {"failed": f"{error}\n" if isinstance(error, WrongTarget) else traceback.format_exc()}
     leave_if_strayed()
     served = {
-        f.name: {"idempotent": f.idempotent, "max_attempts": f.max_attempts, "time_limit": f.limits.hard}
+        f.name: {
+            "idempotent": f.idempotent,
+            "max_attempts": f.max_attempts,
+            "time_limit": f.limits.hard,
+            "retry": None if f.retry is None else [f.retry.attempts, f.retry.back_off, f.retry.up_to],
+        }
         for f in registry
     }
     return registry, {"loaded": served}

@@ -16,6 +16,7 @@ import struct
 from ..wire.sizes import MAX_BODY
 
 HEADER = struct.Struct("!BQI")
+_LENGTH = struct.Struct("!I")
 
 CALL = 1
 """Server to worker: the body of a request."""
@@ -31,14 +32,34 @@ LACKS = 6
 """Likewise, for want of something that may be there later."""
 PARTIAL = 7
 """Worker to server: a part of the response, before RESULT or NO_RESPONSE."""
+JOB = 8
+"""Server to worker, in place of CALL: the length of a context (4 bytes), the context (`job`), and a body."""
 _MOST = 4 * MAX_BODY
 """Bytes. No message comes near it."""
-_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS, PARTIAL))
+_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS, PARTIAL, JOB))
 
 
 def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
     """The bytes of one frame about message `number`."""
     return HEADER.pack(kind, number, len(payload)) + payload
+
+
+def job_head(number: int, context: bytes, size: int) -> bytes:
+    """What stands before the body of a JOB, which has so many bytes."""
+    length = len(context)
+    return HEADER.pack(JOB, number, _LENGTH.size + length + size) + _LENGTH.pack(length) + context
+
+
+def read_job(payload: bytes) -> tuple[bytes, bytes]:
+    """The context and the body in the payload of a JOB.
+
+    Raises:
+        ValueError: it is none.
+    """
+    end = _LENGTH.size + int.from_bytes(payload[: _LENGTH.size], "big")
+    if not _LENGTH.size <= end <= len(payload):
+        raise ValueError("the payload of a job is shorter than its context")
+    return payload[_LENGTH.size : end], payload[end:]
 
 
 class FrameReader:

@@ -102,7 +102,16 @@ class WorkerPool:
             why = self._workers.shortage.why or "does its import wait for something?"
             raise PoolFailed(f"{what} after {seconds:g} s; {why}") from None
 
-    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None, *, part: Part = refuse_parts) -> Work:
+    def submit(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        part: Part = refuse_parts,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
         """Have a request computed; `done` is called once with what became of it.
 
         Args:
@@ -111,8 +120,10 @@ class WorkerPool:
             deadline: nobody waits for the result after it; None says nothing of that.
             part: who is told each partial result, before `done`. By default none is wanted: a worker that gives one is
                 broken.
+            context: what the worker is told besides (`job.Context`).
+            cast: whether it is work for which nobody waits: calls go first.
         """
-        work = Work(body, done, deadline, part)
+        work = Work(body, done, deadline, part, context, cast)
         self._waiting.append(work)
         self._assign()
         return work

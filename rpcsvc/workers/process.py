@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, cast
 
 from .generations import Desk
-from .pipe import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame
+from .pipe import CALL, FAILED, HEADER, JOB, LACKS, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame, job_head
 from .scoreboard import Row
 from .supervisor import Cause, Event, Kill, Life, State, Supervisor
 from .work import Lost, UnwantedPart, Work
@@ -23,6 +23,7 @@ from .work import Lost, UnwantedPart, Work
 log = logging.getLogger(__name__)
 
 _GIVEN, _BUSY = Event.GIVEN, State.BUSY  # looked up once: each message asks for them
+_FROM_SERVER = (CALL, JOB)
 _JOIN_BELOW = 64 * 1024
 """Bodies up to this many bytes are copied behind their header, to be sent by one system call."""
 
@@ -72,7 +73,9 @@ class Worker(Life, asyncio.Protocol):
         self._sent = number = self._sent + 1
         self.given[number] = work
         work.given()
-        if len(work.body) <= _JOIN_BELOW:
+        if work.context is not None:
+            self._transport.writelines((job_head(number, work.context, len(work.body)), work.body))
+        elif len(work.body) <= _JOIN_BELOW:
             self._transport.write(frame(CALL, number, work.body))
         else:
             self._transport.writelines((HEADER.pack(CALL, number, len(work.body)), work.body))
@@ -159,9 +162,11 @@ class Worker(Life, asyncio.Protocol):
         """Whether such a frame can come now."""
         if kind in (READY, FAILED, LACKS):
             return number == 0 and not self._has_begun
+        if kind in _FROM_SERVER:
+            return False
         if self._slots == 1:
-            return kind != CALL and number == next(iter(self.given), None)
-        return kind != CALL and number in islice(self.given, self._slots)
+            return number == next(iter(self.given), None)
+        return number in islice(self.given, self._slots)
 
     def _is_broken(self) -> None:
         """Hear no more of it, and have it killed.

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..deadline import Deadline
+from ..functions.retry import Retry
 from ..host.signals import describe_exit
 
 
@@ -30,11 +31,13 @@ class Served:
         idempotent: whether running it twice for one call does no harm.
         max_attempts: how often a call is tried whose worker dies over it.
         time_limit: after so many seconds its worker is killed; None is never.
+        retry: how casts of it are tried again, if it says so; the classes of exceptions are known to its workers alone.
     """
 
     idempotent: bool
     max_attempts: int = 1
     time_limit: float | None = None
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ class Work:
         done: who is told once what became of it.
         deadline: it is not to be started after that.
         part: who is told of partial results, before `done`.
+        context: what its worker is told besides, as `workers.job` writes it; None for nothing.
+        is_cast: whether it waits behind all calls, and is computed by some of the workers only.
         is_wanted: whether it may start; written by whoever has submitted it.
         state: where it is in its life; written by the methods below alone.
         was_taken_back: whether a worker was lost that had been sent it and had not taken it.
@@ -164,6 +169,8 @@ class Work:
     done: Done
     deadline: Deadline | None
     part: Part = refuse_parts
+    context: bytes | None = None
+    is_cast: bool = False
     is_wanted: bool = True
     state: WorkState = WorkState.WAITING
     was_taken_back: bool = False

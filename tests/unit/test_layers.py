@@ -25,9 +25,9 @@ FLOORS = {
     4: ["cli.*", "bench.*", "testing.*", "__main__", ""],
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
-PURE_BESIDES = ["host.logs", "host.stopping", "workers.pipe", "workers.work"]
+PURE_BESIDES = ["host.logs", "host.stopping", "workers.pipe", "workers.work", "workers.job"]
 PURE_BESIDES += ["workers.supervisor", "workers.generations", "workers.restarts"]
-PURE_BESIDES += [f"workers.inside.{name}" for name in ("dispatch", "exceptions", "many")]
+PURE_BESIDES += [f"workers.inside.{name}" for name in ("casts", "dispatch", "exceptions", "many")]
 PURE_BESIDES += ["client.pending", "client.sizing", "client.evidence", "client.given_up"]
 PURE_BESIDES += [f"server.{name}" for name in ("asked", "calls", "counts", "engine", "kinds", "message", "orders")]
 PURE_BESIDES += ["server.parts", "server.register", "server.remembered", "server.schedule"]

@@ -25,6 +25,7 @@ from ...wire.many.request import read
 from ...wire.names import DISCOVER, MAP, PING
 from ...wire.sizes import MAX_BODY
 from . import exceptions as raising
+from .context import Several, running
 from .exceptions import StopCall, Stray, function_raised, server_failed, stop_if_strayed
 from .many import Progress, compute
 
@@ -134,8 +135,12 @@ def _answer_map(
         asked = read(request.args, request.kwargs)
         function = registry.get(asked.method)
         if function is None:
-            raise _not_found(registry, asked.method)
-        outcome = compute(asked, function, progress, clock, send_tracebacks=rules.send_tracebacks)
+            raise not_found(registry, asked.method)
+        running.asked = Several(asked, request.id, progress)
+        try:
+            outcome = compute(asked, function, progress, clock, send_tracebacks=rules.send_tracebacks)
+        finally:
+            running.asked = None
         answer = encode_response(request.id, outcome, lambda index, told: tell_failed(asked.name(index), told))
         if len(answer) > rules.max_result and not function.idempotent:
             raise _too_large_together(len(answer), rules)
@@ -190,12 +195,15 @@ def _compute(registry: Registry, request: jsonrpc.Request, rules: Rules) -> Any:
         raise
     if raising.strayed:
         raise Stray
+    running.asked = request
     try:
         result = function.call(*request.args, **request.kwargs)
     except StopCall:
         raise
     except BaseException as error:
         raise function_raised(request.method, error, send_traceback=rules.send_tracebacks) from None
+    finally:
+        running.asked = None
     if raising.strayed:
         raise Stray
     return result
@@ -212,10 +220,11 @@ def _protocol_method(registry: Registry, request: jsonrpc.Request) -> Any:
         from ...functions.description import describe  # noqa: PLC0415 pydantic, where it is needed
 
         return describe(registry, __version__)
-    raise _not_found(registry, request.method)
+    raise not_found(registry, request.method)
 
 
-def _not_found(registry: Registry, method: str) -> MethodNotFound:
+def not_found(registry: Registry, method: str) -> MethodNotFound:
+    """The error for a method that is not served."""
     known = ", ".join(function.name for function in registry)
     sentence = f"there is no function {method[:100]!r} here; there are: {known[:1000]}"
     return MethodNotFound(sentence, data={"method": method[:100]})

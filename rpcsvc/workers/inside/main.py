@@ -22,10 +22,13 @@ from types import FrameType
 from ...functions.registration import Registry
 from ...host import logs
 from .. import output
+from ..job import Context
 from ..orphans import Zombies
-from ..pipe import CALL, FAILED, HEADER, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame
-from ..scoreboard import Row
+from ..pipe import CALL, FAILED, HEADER, JOB, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame, read_job
+from ..scoreboard import Row, Slot
 from ..shortage import is_passing
+from .casts import perform
+from .context import running
 from .dispatch import Rules, dispatch
 from .exceptions import StopCall, Stray
 from .interrupts import Interrupts
@@ -69,7 +72,12 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, ro
         response = None
         try:
             if not interrupts.cancelled or not interrupts.call_off():
-                response = dispatch(registry, call, rules, slot.item, time.perf_counter)
+                if calls.context is None:
+                    response = dispatch(registry, call, rules, slot.item, time.perf_counter)
+                else:
+                    response = _do(registry, call, calls.take_context(), rules, slot)
+            else:
+                calls.context = None
         except StopCall:
             pass
         except Stray as stray:
@@ -85,6 +93,17 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, ro
         if not calls.has_more() or calls.age() > _WAIT_FOR_MORE or size > _JOIN_BELOW:
             _send(channel, answers, size)
             answers, size = [], 0
+
+
+def _do(registry: Registry, body: bytes, context: Context, rules: Rules, slot: Slot) -> bytes | None:
+    """Do a message of which the server has told more than its body."""
+    if context.kind != "call":
+        return perform(registry, body, context, rules)
+    running.context = context
+    try:
+        return dispatch(registry, body, rules, slot.item, time.perf_counter)
+    finally:
+        running.context = None
 
 
 def _send(channel: socket.socket, answers: list[bytes], size: int) -> None:
@@ -137,7 +156,10 @@ class _Calls:
 
     Attributes:
         number: that of the call which was taken last; they are counted from 1.
+        context: what came with it besides its body, if anything, until it is taken.
     """
+
+    context: bytes | None = None
 
     def __init__(self, channel: socket.socket, zombies: Zombies) -> None:
         self.number = 0
@@ -166,9 +188,24 @@ class _Calls:
             self._received = self._began = time.perf_counter()
         kind, number, payload = self._here.popleft()
         if (kind, number) != (CALL, self.number + 1):
-            raise BrokenStream(f"frame {number} of kind {kind} came where call {self.number + 1} was next")
+            payload = self._job(kind, number, payload)
         self.number = number
         return payload
+
+    def _job(self, kind: int, number: int, payload: bytes) -> bytes:
+        if (kind, number) != (JOB, self.number + 1):
+            raise BrokenStream(f"frame {number} of kind {kind} came where call {self.number + 1} was next")
+        try:
+            self.context, body = read_job(payload)
+        except ValueError as error:
+            raise BrokenStream(str(error)) from None
+        return body
+
+    def take_context(self) -> Context:
+        """What the server has told of the message that was taken last; it is over with it then."""
+        assert self.context is not None
+        context, self.context = self.context, None
+        return Context.read(context)
 
     def has_more(self) -> bool:
         """Whether another call is here already."""

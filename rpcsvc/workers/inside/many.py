@@ -18,6 +18,8 @@ from .exceptions import StopCall, Stray, function_raised, server_failed, stop_if
 class Progress(Protocol):
     """Where the index of the running call is noted, at place 0: a list, or shared memory."""
 
+    def __getitem__(self, place: int, /) -> int: ...
+
     def __setitem__(self, place: int, index: int, /) -> None: ...
 
 

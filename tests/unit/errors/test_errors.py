@@ -25,6 +25,7 @@ from rpcsvc.errors import (
     RemoteError,
     RequestTooLarge,
     ResultNotEncodable,
+    RetryLater,
     RpcError,
     RpcTimeout,
     WorkerLost,
@@ -51,6 +52,7 @@ def _one_of_each() -> list[RpcError]:
             "price raised ValueError: no", data={"type": "ValueError", "message": "no", "traceback": TRACEBACK}
         ),
         WorkerLost: WorkerLost("the worker died", data={"exit_code": None, "signal": 9}),
+        RetryLater: RetryLater(2.5),
         RemoteError: RemoteError("something else", code=-32050, data={"retry": [1, 2]}),
     }
     return [special.get(cls) or cls("a sentence") for cls in _tree(RpcError) if cls.__module__ == errors.__name__]

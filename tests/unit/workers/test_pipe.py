@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.examples import examples
 
-from rpcsvc.workers.pipe import CALL, HEADER, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame
+from rpcsvc.workers.pipe import (
+    CALL,
+    HEADER,
+    JOB,
+    NO_RESPONSE,
+    PARTIAL,
+    READY,
+    RESULT,
+    FrameReader,
+    frame,
+    job_head,
+    read_job,
+)
 
 BOUNDED = examples(60)
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -55,6 +67,19 @@ def test_a_payload_is_not_changed_by_what_comes_after_it() -> None:
 def test_a_header_is_a_kind_an_id_and_a_length_in_network_order() -> None:
     assert frame(CALL, 258, b"ab") == b"\x01" + b"\x00\x00\x00\x00\x00\x00\x01\x02" + b"\x00\x00\x00\x02" + b"ab"
     assert frame(READY, 0) == b"\x02" + b"\x00" * 12
+
+
+@pytest.mark.parametrize(("context", "body"), [(b'{"kind":"cast"}', b"{}"), (b"", b""), (b"x" * 300, bytes(70_000))])
+def test_a_job_is_a_context_and_a_body(context: bytes, body: bytes) -> None:
+    ((kind, number, payload),) = FrameReader().feed(job_head(7, context, len(body)) + body)
+    assert (kind, number) == (JOB, 7)
+    assert read_job(payload) == (context, body)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\0\0\0", b"\0\0\0\1", b"\0\0\0\3ab", b"\xff\xff\xff\xff" + bytes(99)])
+def test_a_job_without_all_of_its_context_is_none(payload: bytes) -> None:
+    with pytest.raises(ValueError, match="shorter than its context"):
+        read_job(payload)
 
 
 def test_a_large_payload_may_come_in_pieces_of_any_size() -> None:

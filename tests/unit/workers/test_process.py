@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.workers.pipe import FAILED, NO_RESPONSE, PARTIAL, READY, RESULT, frame
+from rpcsvc.workers.pipe import FAILED, JOB, NO_RESPONSE, PARTIAL, READY, RESULT, frame
 from rpcsvc.workers.process import Worker
 from rpcsvc.workers.scoreboard import Scoreboard
 from rpcsvc.workers.supervisor import Cause, Event, Kill, Order, State, Supervisor
@@ -169,7 +169,14 @@ def test_a_partial_result_where_none_can_come_breaks_the_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [frame(PARTIAL, 2, b"a"), frame(PARTIAL, 0, b"a"), frame(READY, 0) * 2, b"Traceback (most recent"]
+    "data",
+    [
+        frame(PARTIAL, 2, b"a"),
+        frame(PARTIAL, 0, b"a"),
+        frame(READY, 0) * 2,
+        frame(JOB, 1, b"\0\0\0\0"),
+        b"Traceback (most recent",
+    ],
 )
 def test_what_cannot_come_now_breaks_the_worker(data: bytes) -> None:
     worker, _ = busy(1, given=2, part=lambda _: None)

@@ -30,8 +30,10 @@ class Terminal:
         url: str,
         cwd: Path | None = None,
         environ: Mapping[str, str] = MappingProxyType({}),
+        to: Path | None = None,
     ) -> None:
-        self._output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed by stop
+        # As a shell's > does. Closed by __exit__; what is in a file stays there.
+        self._output: IO[str] = tempfile.TemporaryFile("w+") if to is None else to.open("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=cwd,

@@ -65,9 +65,9 @@ def original(url: str, started: ExitStack) -> Start:
 def ours(url: str, started: ExitStack) -> Start:
     """Starts a program of ours: `ours("two/new_task.py", "First task.")`; `exchange` names one of the tutorials'."""
 
-    def start(path: str, *arguments: str, exchange: str | None = None) -> Terminal:
+    def start(path: str, *arguments: str, exchange: str | None = None, to: Path | None = None) -> Terminal:
         environ = {} if exchange is None else {"EXCHANGE": exchange}
-        return started.enter_context(Terminal(TUTORIALS / path, *arguments, url=url, environ=environ))
+        return started.enter_context(Terminal(TUTORIALS / path, *arguments, url=url, environ=environ, to=to))
 
     return start
 

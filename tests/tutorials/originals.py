@@ -197,9 +197,68 @@ def rpc_client(_: Arguments) -> None:
     print(f" [.] Got {int(responses[0])}")
 
 
+# ---- seven: publisher confirms; after the tutorials for Java, PHP and Ruby, for Python has none
+
+
+class Publishing:
+    """Publishes so many messages, and counts each when it is confirmed, by its tag.
+
+    `together` are published, then their confirms are awaited, then the next are.
+    """
+
+    def __init__(self, count: int, together: int) -> None:
+        self._left, self._together = count, together
+        self._tag = 0
+        self._outstanding: dict[int, str] = {}
+        self.seconds = 0.0
+        self._connection = pika.SelectConnection(pika.URLParameters(os.environ["RPCSVC_URL"]), self._opened)
+        self._connection.ioloop.start()
+
+    def _opened(self, connection: Any) -> None:
+        self._channel = connection.channel(on_open_callback=self._declare)
+
+    def _declare(self, channel: Any) -> None:
+        channel.queue_declare(queue="", exclusive=True, callback=self._begin)
+
+    def _begin(self, declared: Any) -> None:
+        self._queue = declared.method.queue
+        self._channel.confirm_delivery(self._confirmed, callback=self._publish)
+        self._began = time.perf_counter()
+
+    def _publish(self, _: Any = None) -> None:
+        for _ in range(min(self._left, self._together)):
+            self._tag += 1
+            self._left -= 1
+            self._outstanding[self._tag] = str(self._tag)
+            self._channel.basic_publish(exchange="", routing_key=self._queue, body=str(self._tag))
+
+    def _confirmed(self, frame: Any) -> None:
+        method = frame.method
+        tags = [method.delivery_tag]
+        if method.multiple:
+            tags = [tag for tag in self._outstanding if tag <= method.delivery_tag]
+        for tag in tags:
+            body = self._outstanding.pop(tag)
+            if isinstance(method, pika.spec.Basic.Nack):
+                print(f" [!] Message {body} was nacked")
+        if not self._outstanding and self._left:
+            self._publish()
+        elif not self._outstanding:
+            self.seconds = time.perf_counter() - self._began
+            self._connection.add_on_close_callback(lambda connection, _: connection.ioloop.stop())
+            self._connection.close()
+
+
+def publisher_confirms(arguments: Arguments) -> None:
+    count = int(arguments[0]) if arguments else 50_000
+    for how, together in (("individually", 1), ("in batch", 100), ("and handled confirms asynchronously", count)):
+        taken = Publishing(count, together).seconds
+        print(f" [x] Published {count:,} messages {how} in {taken * 1000:,.0f} ms")
+
+
 PROGRAMS: tuple[Callable[[Arguments], None], ...] = (
     *(send, receive, new_task, worker, emit_log, receive_logs, emit_log_direct, receive_logs_direct),
-    *(emit_log_topic, receive_logs_topic, rpc_server, rpc_client),
+    *(emit_log_topic, receive_logs_topic, rpc_server, rpc_client, publisher_confirms),
 )
 
 

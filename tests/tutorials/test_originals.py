@@ -32,3 +32,10 @@ def test_who_asks_for_nothing_is_told_what_to_ask_for(original: Start, program: 
     asker = original(program)
     assert asker.wait() == 1
     assert asker.lines[0].startswith(f"Usage: {program} ")
+
+
+def test_three_ways_to_await_confirms_publish_everything(original: Start) -> None:
+    publisher = original("publisher_confirms", "1000")
+    assert publisher.wait() == 0, publisher.output
+    for line, how in zip(publisher.lines, ("individually", "in batch", "and handled"), strict=True):
+        assert line.startswith(f"[x] Published 1,000 messages {how}")

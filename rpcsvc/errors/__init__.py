@@ -20,6 +20,8 @@ The tree:
     ├── ConnectionLost (ConnectionError)      an open connection or channel went away
     │   └── MessageTooLarge                   over a message that is larger than the broker takes
     ├── MessageRefused                        the broker could not put a message into its queue
+    │   └── CastRejected                      that message is a cast
+    ├── CastUnknown                           a cast was sent, and the broker did not say whether it has it
     ├── QueueNotFound                         the queue does not exist
     ├── QueueMismatch                         the queue exists, and cannot be used as it is
     │   └── QueueLocked                       it is exclusive to another connection
@@ -91,7 +93,7 @@ from .remote import (
     WorkerLost,
 )
 from .root import RpcError
-from .sending import NoServer, RpcTimeout
+from .sending import CastRejected, CastUnknown, NoServer, RpcTimeout
 
 __all__ = [
     "AccessRefused",
@@ -100,6 +102,8 @@ __all__ = [
     "BrokerNotInstalled",
     "BrokerStartFailed",
     "CallCancelled",
+    "CastRejected",
+    "CastUnknown",
     "ClientClosed",
     "ConfigurationError",
     "ConnectionFailed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .broker import MessageRefused
 from .root import RpcError
 
 
@@ -43,3 +44,47 @@ class RpcTimeout(RpcError, TimeoutError):
 
     def __str__(self) -> str:
         return f"no reply to {self.method!r} within {self.timeout:g} s (call {self.call_id})"
+
+
+class CastRejected(MessageRefused):
+    """The broker refused a cast (basic.nack): its queue is full, or failed. It does not run.
+
+    Attributes:
+        method: the method's name.
+        message_id: the cast's.
+        queue: the queue that did not take it.
+    """
+
+    def __init__(self, method: str, message_id: str, queue: str) -> None:
+        super().__init__(method, message_id, queue)
+        self.method = method
+        self.message_id = message_id
+        self.queue = queue
+
+    def __str__(self) -> str:
+        return (
+            f"the broker refused the cast of {self.method!r}: queue {self.queue!r} is full, or failed; cast it again "
+            f"when there is room (message_id {self.message_id})"
+        )
+
+
+class CastUnknown(RpcError):
+    """Nobody knows whether the broker has a cast: it was written, and its confirm did not come. It may run.
+
+    Attributes:
+        method: the method's name.
+        message_id: the cast's. Who casts again under the same one lets the function tell doubles.
+        reason: why the confirm did not come.
+    """
+
+    def __init__(self, method: str, message_id: str, reason: str) -> None:
+        super().__init__(method, message_id, reason)
+        self.method = method
+        self.message_id = message_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the cast of {self.method!r} was sent, and whether the broker has it is not known: {self.reason}; a "
+            f"second one with message_id={self.message_id!r} can be told from it"
+        )

@@ -264,17 +264,15 @@ class Channel:
     # ---- what becomes of messages
 
     async def confirm(self) -> None:
-        """Put the channel into confirm mode: from now on every message is published by one of the two that follow."""
+        """Put the channel into confirm mode.
+
+        From now on every message is published by `publish_told`, `publish_confirmed`, or `publish` and then `expect`.
+        """
         confirms = Confirms()
-
-        def settled(frame: Any) -> None:
-            method = frame.method
-            settle = confirms.confirmed if isinstance(method, pika.spec.Basic.Ack) else confirms.refused
-            settle(method.delivery_tag, multiple=method.multiple)
-
-        await self._operation(self._pika.confirm_delivery, settled)
+        await self._operation(self._pika.confirm_delivery, _never)  # the fast path takes the confirms
         self.on_return(confirms.returned)
-        self._confirms = confirms
+        self._confirms = self._stream.confirms[self._number] = confirms
+        self.expect = confirms.expect
         self.publish_told = confirms.told(self.publish)
         self.publish_confirmed = _confirmed(self.publish_told)
 
@@ -332,6 +330,8 @@ class Channel:
             if not answer.done():
                 answer.set_exception(reason)
         if self._confirms is not None:
+            if self._stream.confirms.get(self._number) is self._confirms:  # else the number is another channel's now
+                del self._stream.confirms[self._number]
             self._confirms.end(reason)
 
     def _consumer_ended(self, tag: str) -> None:
@@ -392,4 +392,4 @@ def _done(answer: asyncio.Future[Any], value: Any) -> None:
 
 
 def _never(*_: object) -> None:
-    raise AssertionError("a delivery went past the fast path")
+    raise AssertionError("a delivery or a confirm went past the fast path")

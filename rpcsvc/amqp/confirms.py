@@ -14,10 +14,7 @@ that of the first of them, since messages come back in the order in which they w
 from __future__ import annotations
 
 import copy
-import itertools
-from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeAlias, cast
 
 from ..errors import MessageRefused, RpcError
@@ -28,22 +25,20 @@ P = ParamSpec("P")
 Outcome: TypeAlias = Returned | RpcError | None
 """What became of a message: None where a queue has it."""
 _Name: TypeAlias = tuple[str | None, str | None]
-
-
-@dataclass(slots=True, eq=False)
-class _Published:
-    settled: Callable[[Outcome], None]
-    name: _Name | None
-    returned: Returned | None = None
+"""The message_id and correlation_id of a mandatory message."""
+_Expected: TypeAlias = tuple[Callable[[Outcome], None], _Name | None]
 
 
 class Confirms:
     """What was published on one channel and is not settled."""
 
     def __init__(self) -> None:
-        self._tags = itertools.count(1)
-        self._waiting: OrderedDict[int, _Published] = OrderedDict()
-        self._mandatory: dict[_Name, deque[_Published]] = {}  # those that may come back
+        # Tags from `_oldest` to before `_next` may be waiting. No ordered dictionary, whose entries cost more, and no
+        # look at the first key of a plain one, which walks over all that were taken out before it.
+        self._waiting: dict[int, _Expected] = {}
+        self._oldest = self._next = 1
+        self._came_back: dict[int, Returned] = {}
+        self._came_back_last = 0
 
     def told(self, publish: Callable[P, None]) -> Callable[Concatenate[Callable[[Outcome], None], P], None]:
         """A channel's `publish` with one argument before its own: called once, with what became of the message."""
@@ -51,51 +46,60 @@ class Confirms:
         def publish_told(settled: Callable[[Outcome], None], /, *args: P.args, **options: P.kwargs) -> None:
             publish(*args, **options)
             name = (options.get("message_id"), options.get("correlation_id")) if options.get("mandatory") else None
-            self._expect(_Published(settled, cast("_Name | None", name)))
+            self.expect(settled, cast("_Name | None", name))
 
         return publish_told
 
-    def _expect(self, published: _Published) -> None:
-        self._waiting[next(self._tags)] = published
-        if published.name is not None:
-            self._mandatory.setdefault(published.name, deque()).append(published)
+    def expect(self, settled: Callable[[Outcome], None], name: _Name | None) -> None:
+        """Count a message that was published just now.
+
+        Args:
+            settled: called once, with what became of it.
+            name: its message_id and correlation_id, if it is mandatory.
+        """
+        self._waiting[self._next] = (settled, name)
+        self._next += 1
 
     def returned(self, returned: Returned) -> None:
         """A message came back: no queue took it. Its ack comes too."""
-        for published in self._mandatory.get((returned.message_id, returned.correlation_id), ()):
-            if published.returned is None:
-                published.returned = returned
+        name = (returned.message_id, returned.correlation_id)
+        # They come back in the order in which they went: what is before the last one will mostly not come any more.
+        for tag in range(max(self._oldest, self._came_back_last + 1), self._next):
+            expected = self._waiting.get(tag)
+            if expected is not None and expected[1] == name:
+                self._came_back[tag] = returned
+                self._came_back_last = tag
                 return
 
     def confirmed(self, tag: int, *, multiple: bool) -> None:
         """The broker has dealt with a message, or with all up to it; 0 stands for all, as in the protocol."""
-        for published in self._settle(tag, multiple):
-            published.settled(published.returned)
+        if multiple:
+            for number, settled in self._up_to(tag):
+                settled(self._came_back.pop(number, None) if self._came_back else None)
+        elif tag in self._waiting:
+            settled, _ = self._waiting.pop(tag)
+            settled(self._came_back.pop(tag, None) if self._came_back else None)
 
     def refused(self, tag: int, *, multiple: bool) -> None:
         """The broker could not take a message, or all up to it."""
-        for published in self._settle(tag, multiple):
-            published.settled(MessageRefused("the broker refused the message: its queue is full, or failed"))
+        for _, settled in self._up_to(tag) if multiple else self._one(tag):
+            settled(MessageRefused("the broker refused the message: its queue is full, or failed"))
 
     def end(self, reason: RpcError) -> None:
         """The channel has ended: nobody will know of what is not settled."""
-        for published in self._settle(0, multiple=True):
-            published.settled(copy.copy(reason))
+        for _, settled in self._up_to(0):
+            settled(copy.copy(reason))
 
-    def _settle(self, tag: int, multiple: bool) -> list[_Published]:
-        waiting = self._waiting
-        if multiple:
-            settled = []
-            while waiting and (not tag or next(iter(waiting)) <= tag):
-                settled.append(waiting.popitem(last=False)[1])
-        else:
-            settled = [waiting.pop(tag)] if tag in waiting else []
-        for published in settled:
-            if published.name is not None:
-                named = self._mandatory[published.name]
-                named.remove(published)
-                if not named:
-                    del self._mandatory[published.name]
+    def _one(self, tag: int) -> list[tuple[int, Callable[[Outcome], None]]]:
+        return [(tag, self._waiting.pop(tag)[0])] if tag in self._waiting else []
+
+    def _up_to(self, tag: int) -> list[tuple[int, Callable[[Outcome], None]]]:
+        end = self._next if not tag or tag >= self._next else tag + 1
+        pop = self._waiting.pop
+        settled = [
+            (number, expected[0]) for number in range(self._oldest, end) if (expected := pop(number, None)) is not None
+        ]
+        self._oldest = max(self._oldest, end)
         return settled
 
     def __len__(self) -> int:

@@ -1,4 +1,5 @@
-"""The three hot shapes of AMQP 0-9-1, built and parsed directly: Basic.Publish and Basic.Ack out, Basic.Deliver in.
+"""The hot shapes of AMQP 0-9-1, built and parsed directly: Basic.Publish and Basic.Ack out; Basic.Deliver, and the
+confirms Basic.Ack and Basic.Nack, in.
 
 Everything else on the connection stays pika's, byte for byte. This module is pure: bytes in, bytes and `Delivery`s out.
 A property test holds it against pika's own codec.
@@ -44,8 +45,10 @@ _END = b"\xce"
 _END_BYTE = 0xCE
 _OVERHEAD = _FRAME.size + 1
 _BASIC = 60
-_PUBLISH, _DELIVER, _ACK_METHOD = 40, 60, 80
+_PUBLISH, _DELIVER, _ACK_METHOD, _NACK_METHOD = 40, 60, 80, 120
 _DELIVER_METHOD = _METHOD.pack(_BASIC, _DELIVER)
+_CONFIRMS = {_METHOD.pack(_BASIC, _ACK_METHOD): False, _METHOD.pack(_BASIC, _NACK_METHOD): True}
+"""Basic.Ack and Basic.Nack as a broker sends them, and whether they refuse."""
 _PUBLISH_METHOD = _METHOD.pack(_BASIC, _PUBLISH) + b"\0\0"
 
 _REMEMBERED_ROUTES = 1000
@@ -180,13 +183,21 @@ class FrameParser:
     A large body is copied once: its pieces stay views of what was received until it is complete.
 
     Args:
-        frame: called with each complete frame that is not part of a delivery, as it came.
+        frame: called with each complete frame that is not part of a delivery, nor taken by `confirm`, as it came.
         deliver: called with the channel's number, the consumer tag and the delivery, when its body is complete.
+        confirm: called with the channel's number, whether it refuses, the delivery tag, and whether all up to it are
+            meant, for each confirm; it returns whether that channel is in confirm mode.
     """
 
-    def __init__(self, frame: Callable[[bytes], None], deliver: Callable[[int, bytes, Delivery], None]) -> None:
+    def __init__(
+        self,
+        frame: Callable[[bytes], None],
+        deliver: Callable[[int, bytes, Delivery], None],
+        confirm: Callable[[int, bool, int, bool], bool] = lambda *_: False,
+    ) -> None:
         self._frame = frame
         self._deliver = deliver
+        self._confirm = confirm
         self._arriving: dict[int, _Arriving] = {}
         # A frame that is not all here: its beginning, and how many bytes more must come before it is looked at again.
         self._pieces: list[bytes] = []
@@ -271,6 +282,11 @@ class FrameParser:
             else:
                 # A channel that was closed in the middle of a delivery begins anew.
                 self._arriving.pop(channel, None)
+                refuses = _CONFIRMS.get(data[first : first + 4])
+                if refuses is not None:
+                    tag, bits = _DELIVERY_TAG.unpack_from(data, first + 4)
+                    if self._confirm(channel, refuses, tag, bool(bits & 1)):
+                        return
                 self._frame(data[start : end + 1])
             return
         arriving = self._arriving.get(channel)

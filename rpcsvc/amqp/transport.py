@@ -16,6 +16,7 @@ import pika
 import pika.connection
 import pika.exceptions
 
+from .confirms import Confirms
 from .fastpath import FrameParser
 from .heartbeats import HeartbeatChecker
 from .messages import Delivery
@@ -49,6 +50,7 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
 
     Attributes:
         consumers: who takes deliveries, by channel number and consumer tag.
+        confirms: what waits for confirms, by the number of its channel.
         is_full: whether more waits for the network than should; `flow_changed` is called when this changes.
         ended_by: what ended it, before pika draws its own conclusions; None while it has not ended.
 
@@ -72,8 +74,9 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
         self._outgoing: list[bytes] = []
         self._flow_changed = flow_changed
         self.is_full = False
-        self._parser = FrameParser(self._slow_frame, self._delivered)
+        self._parser = FrameParser(self._slow_frame, self._delivered, self._confirmed)
         self.consumers: dict[tuple[int, bytes], Callable[[Delivery], None]] = {}
+        self.confirms: dict[int, Confirms] = {}
         self.ended_by: BaseException | None = None
         super().__init__(
             parameters,
@@ -123,6 +126,16 @@ class StreamConnection(pika.connection.Connection, asyncio.Protocol):  # type: i
             consumer(delivery)
         except Exception:
             log.exception("a consumer failed on a delivery")  # a fault of ours; the stream is well
+
+    def _confirmed(self, channel: int, refuses: bool, tag: int, multiple: bool) -> bool:
+        confirms = self.confirms.get(channel)
+        if confirms is None:
+            return False
+        if refuses:
+            confirms.refused(tag, multiple=multiple)
+        else:
+            confirms.confirmed(tag, multiple=multiple)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

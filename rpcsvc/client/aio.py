@@ -7,14 +7,17 @@ import math
 import ssl
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
-from ..errors import OutOfPlace
+from ..errors import OutOfPlace, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
 from ..settings.client import DEFAULT_PATIENCE, ClientOptions
 from ..wire.sizes import AUTO, Setting
 from .calls import CallFactory
+from .casting import CastFactory, How, what_is_left
 from .link import CallLink
+from .outgoing import Outgoing
 
 
 class AsyncRpcClient:
@@ -53,6 +56,7 @@ class AsyncRpcClient:
             max_request=max_request,
         )
         self._calls = CallFactory(options)
+        self._casts = CastFactory(options, self._calls.limit)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._link = CallLink(urls, options, self._calls)
@@ -110,6 +114,36 @@ class AsyncRpcClient:
         self._link.send(call)
         return future
 
+    async def cast(
+        self,
+        method: str,
+        /,
+        *args: Any,
+        delay: float | None = None,
+        message_id: str | None = None,
+        priority: int | None = None,
+        expires: float | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Have a function run once somebody has time for it; see `RpcClient.cast`.
+
+        Who cancels this, or puts a time-out around it, does not know whether the broker has the cast, unless it was not
+        sent yet; the CancelledError has a note that says so, with the cast's message_id.
+        """
+        loop = self._on_its_loop()
+        how = How.checked(delay=delay, message_id=message_id, priority=priority, expires=expires, timeout=timeout)
+        outcome: asyncio.Future[None] = loop.create_future()
+        message = self._casts.make(method, args, kwargs, how, partial(_tell, outcome))
+        self._link.posting.post(message)
+        try:
+            await outcome
+        except asyncio.CancelledError as error:
+            error.add_note(what_is_left(message, is_sure=True))
+            self._link.posting.outbox.given_up(message)
+            raise
+        return message.message_id
+
     def _on_its_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop, which is this client's from now on."""
         try:
@@ -131,6 +165,15 @@ class AsyncRpcClient:
 
     def __repr__(self) -> str:
         return f"<AsyncRpcClient {self._link!r}>"
+
+
+def _tell(outcome: asyncio.Future[None], _: Outgoing, error: RpcError | None) -> None:
+    if outcome.done():
+        return  # who waited was cancelled
+    if error is None:
+        outcome.set_result(None)
+    else:
+        outcome.set_exception(error)
 
 
 _closings: set[asyncio.Task[None]] = set()

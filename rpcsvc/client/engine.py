@@ -224,6 +224,12 @@ class Engine:
             route.evidence.connected()
             route.pump()
 
+    def want_connection(self) -> None:
+        """Somebody beside the calls wants a connection, if there is none."""
+        if self.line.callback_queue is None and not self.line.is_opening:
+            self.line.is_opening = True
+            self._port.open()
+
     def unreachable(self, error: RpcError) -> None:
         """No connection is to be had: what waits for one ends."""
         self.line.is_opening = False

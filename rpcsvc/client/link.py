@@ -30,7 +30,9 @@ from .calls import CallFactory, now
 from .engine import Engine
 from .messages import Call, Message
 from .opening import Connector
+from .outgoing import Outgoing
 from .pending import ReplyCounts
+from .posting import Posting
 from .publishing import publish_in_turn, publish_on
 from .session import Session
 
@@ -51,6 +53,7 @@ class CallLink:
 
     Attributes:
         engine: what decides.
+        posting: what is done when the broker has confirmed it: casts and events.
     """
 
     def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
@@ -58,6 +61,7 @@ class CallLink:
         self._options = options
         self.engine = Engine(self, now, limit=calls.limit, number=calls.number, routes=[options])
         self._route = self.engine.route(options.queue)
+        self.posting = Posting(self.engine.want_connection, self._hold)
         self._connector = Connector(
             url,
             options,
@@ -115,6 +119,10 @@ class CallLink:
         if session is not None:
             session.connection.flush()
 
+    def post_all(self, messages: deque[Outgoing]) -> None:
+        """Begin to send all the messages of such a queue that are done when they are confirmed."""
+        self.posting.post_all(messages)
+
     def forget(self, call_id: str) -> None:
         """Somebody gave the call up: its reply, if one comes, is late, and the servers are told."""
         self.engine.given_up(call_id)
@@ -122,6 +130,7 @@ class CallLink:
     async def close(self) -> None:
         """End the connection, and every call that waits."""
         self.engine.close()
+        await self.posting.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -223,6 +232,7 @@ class CallLink:
                 if pause is None:
                     self._search = None
                     self.engine.unreachable(error)
+                    self.posting.unreachable(error)
                     return
                 await asyncio.sleep(pause)
             try:
@@ -279,6 +289,7 @@ class CallLink:
 
     def _opened(self, session: Session) -> None:
         self.engine.opened(session.callback_queue)
+        self.posting.connected(session)
         if not self._route.is_asked:
             self._search = None
 
@@ -289,16 +300,19 @@ class CallLink:
             self.engine.delivered(delivery.correlation_id, delivery.body)
 
     def _returned(self, returned: Returned) -> None:
-        self.engine.returned(returned.correlation_id, self._options.queue)
+        if returned.correlation_id is not None:  # else it is no call
+            self.engine.returned(returned.correlation_id, self._options.queue)
 
     def _lost(self, reason: RpcError) -> None:
         self._lost_by = reason
         self.engine.lost(reason)
+        self.posting.disconnected()
 
     def _hold(self, session: Session) -> None:
         """Messages had better wait in the client, as long as the connection takes none."""
         if not self.engine.line.is_blocked:
             self.engine.blocked()
+            self.posting.outbox.blocked()
             self._begin(self._until_free(session))
 
     async def _until_free(self, session: Session) -> None:
@@ -306,6 +320,7 @@ class CallLink:
             await session.connection.until_free()
         if session is self._connector.current:
             self.engine.free()
+            self.posting.outbox.free()
 
     def __repr__(self) -> str:
         return f"{self.engine!r}, to {self._options.queue!r} at {self._url}"

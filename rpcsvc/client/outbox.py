@@ -111,6 +111,8 @@ class Outbox:
 
     def submitted(self, message: Outgoing) -> None:
         """Begin to send a message."""
+        if message.state is State.DONE:
+            return  # it was given up before it came here
         if self._is_closed:
             message.state = State.DONE
             message.settled(message, ClientClosed("the client is closed"))
@@ -175,7 +177,7 @@ class Outbox:
 
     def lost(self) -> None:
         """The channel went. What waits for its confirm is sent again on the next one, before what was not sent yet."""
-        self._has_channel = self._is_blocked = False
+        self._has_channel = self._is_opening = False
         for message in list(self._live):
             self._step(message, Event.LOST)
         for lane in self._lanes.values():
@@ -325,6 +327,7 @@ class Outbox:
     def _pause(self, message: Outgoing, _: Any) -> None:
         message.may_be_taken, message.came_back = message.is_again, True
         lane = self._lanes[message.needs]
+        lane.is_ready = lane.needs is None  # it may have gone
         lane.paused_until = self._clock() + RETURNED_PAUSE
         self._hold(message, None)
         self._wake_at(lane.paused_until)
@@ -365,8 +368,8 @@ class Outbox:
         self._end(message, error)
 
     def _drop(self, message: Outgoing, _: Any) -> None:
-        del self._live[message]
-        self._lanes[message.needs].held.pop(message, None)
+        self._live.pop(message, None)  # it may not have come here yet
+        self._lane(message).held.pop(message, None)
 
     def __repr__(self) -> str:
         held = sum(len(lane.held) for lane in self._lanes.values())

@@ -30,6 +30,7 @@ from .calls import CallFactory
 from .futures import RpcFuture, Waiter
 from .link import CallLink
 from .messages import Call
+from .outgoing import Outgoing
 from .room import Room
 from .teller import Teller
 
@@ -50,6 +51,7 @@ class LinkThread:
         self._room = Room(options.max_in_flight)
         self._teller = Teller()
         self._inbox: deque[Call] = deque()
+        self._outgoing: deque[Outgoing] = deque()
         self._errands: deque[tuple[_Errand, Waiter]] = deque()
         self._under_way: dict[asyncio.Task[None], Waiter] = {}
         # A wake-up that was asked for in this round is still to come; so a round that was asked in needs no other.
@@ -125,7 +127,21 @@ class LinkThread:
         elif self._asked_in != self._round:
             self._wake()
 
-    # ---- what is not a call
+    # ---- what is done when it is confirmed
+
+    def post(self, message: Outgoing) -> None:
+        """Begin to send a message; what becomes of it is told to its `settled`, on the client's own thread."""
+        self._outgoing.append(message)
+        if self._is_over:
+            self._end_inbox(ClientClosed("the client is closed"))
+        elif self._asked_in != self._round:
+            self._wake()
+
+    def given_up(self, message: Outgoing) -> None:
+        """Nobody waits for a message any more."""
+        self._soon(self.link.posting.outbox.given_up, message)
+
+    # ---- what is neither
 
     def connect(self) -> None:
         """Open the connection now."""
@@ -211,6 +227,8 @@ class LinkThread:
             self._under_way[task] = answer
             task.add_done_callback(self._errand_ended)
         self.link.send_all(self._inbox)
+        if self._outgoing:
+            self.link.post_all(self._outgoing)
 
     def _errand_ended(self, task: asyncio.Task[None]) -> None:
         answer = self._under_way.pop(task)
@@ -224,6 +242,10 @@ class LinkThread:
         while self._inbox:
             with contextlib.suppress(IndexError):
                 self.link.fail(self._inbox.popleft(), error)
+        while self._outgoing:
+            with contextlib.suppress(IndexError):
+                message = self._outgoing.popleft()
+                message.settled(message, error)
         self._end_errands(error)
 
     def _end_errands(self, error: RpcError | None = None) -> None:

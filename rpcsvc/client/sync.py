@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, cast
 
-from ..errors import ClientClosed
+from ..errors import ClientClosed, RpcError
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
 from ..settings.client import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, ClientOptions
 from ..settings.options import SSL_CONTEXT, URL, documented, options_of
@@ -21,8 +21,10 @@ from ..wire.names import MAP
 from ..wire.sizes import AUTO, Setting
 from . import own_thread
 from .calls import CallFactory
+from .casting import CastFactory, How, what_is_left
 from .futures import RpcFuture, Waiter
 from .map import MapResults
+from .outgoing import Outgoing
 from .pending import ReplyCounts
 from .portal import LinkThread
 
@@ -77,6 +79,7 @@ class RpcClient:
             max_request=max_request,
         )
         self._calls = CallFactory(self._options)
+        self._casts = CastFactory(self._options, self._calls.limit)
         self._closed = False
         self._thread = LinkThread(self._urls, self._options, self._calls)
         key = id(self)
@@ -183,6 +186,62 @@ class RpcClient:
         results.begin()
         return results
 
+    def cast(
+        self,
+        method: str,
+        /,
+        *args: Any,
+        delay: float | None = None,
+        message_id: str | None = None,
+        priority: int | None = None,
+        expires: float | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Have a function run once somebody has time for it; return when the broker has that safe.
+
+        Nobody needs to serve the queue at the moment, but a pool must have served it once. It runs at least once, so
+        perhaps twice: `message_id` is how a function can tell (`current_call().message_id`).
+
+        Args:
+            method: the function's name.
+            args, kwargs: its arguments. Parameters that are named as one of those below are given by position.
+            delay: seconds before it may run, rounded up to whole ones, at most 1,048,575.
+            message_id: its id, up to 255 bytes; None makes a UUID.
+            priority: 0 to 255, where the queue knows priorities.
+            expires: seconds after which it is not run any more, if it waits in the queue until then.
+            timeout: seconds until which the broker must have it; None takes the client's, `math.inf` is none. It is
+                sent again meanwhile if the connection is lost.
+
+        Returns:
+            Its message_id.
+
+        Raises:
+            NoServer: there is no queue for casts: no pool ever served this one.
+            CastRejected: the broker refused it; its queue is full.
+            CastUnknown: it was sent, and no confirm came in time, or the client was closed: it may run.
+            ConnectionFailed: it was not sent in time.
+            EncodingError: an argument cannot be carried exactly, or is too large.
+            ConfigurationError: one of the options is wrong.
+            ClientClosed: the client is closed; it was not sent.
+            OutOfPlace: it would wait on a client's own thread, for instance in a done callback.
+        """
+        own_thread.refuse_to_wait("cast()")
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        how = How.checked(delay=delay, message_id=message_id, priority=priority, expires=expires, timeout=timeout)
+        answer = Waiter()
+        message = self._casts.make(method, args, kwargs, how, partial(_tell, answer))
+        try:
+            self._thread.post(message)
+            answer.wait()
+        except BaseException as error:
+            if not answer.done():  # Ctrl-C: nobody waits for it any more
+                error.add_note(what_is_left(message, is_sure=False))
+                self._thread.given_up(message)
+            raise
+        return message.message_id
+
     @property
     def proxy(self) -> Proxy:
         """Functions as attributes: `client.proxy.fib(30)` is `client.call("fib", 30)`."""
@@ -219,6 +278,13 @@ class RpcClient:
 
     def __repr__(self) -> str:
         return f"<RpcClient {self._thread!r}>"
+
+
+def _tell(answer: Waiter, message: Outgoing, error: RpcError | None) -> None:
+    if error is None:
+        answer.set_result(message.message_id)
+    else:
+        answer.set_exception(error)
 
 
 class Proxy:

@@ -110,11 +110,30 @@ def encode_request(call_id: str, method: str, params: Params) -> bytes:
     return params.joined(b'{"jsonrpc":"2.0","id":"' + call_id.encode() + _method_part(method), b"}")
 
 
+def encode_notification(method: str, params: Params) -> bytes:
+    """The body of a notification (section 4.1), around params that are encoded already.
+
+    Raises:
+        EncodingError: the method's name cannot be carried.
+    """
+    before = _notification_part(method)
+    return before + params + b"}" if isinstance(params, bytes) else params.joined(before, b"}")
+
+
+@lru_cache(maxsize=1024)
+def _notification_part(method: str) -> bytes:
+    return b'{"jsonrpc":"2.0","method":' + _name(method) + b',"params":'
+
+
 @lru_cache(maxsize=1024)
 def _method_part(method: str) -> bytes:
+    return b'","method":' + _name(method) + b',"raw":true,"params":'
+
+
+def _name(method: str) -> bytes:
     try:
         if isinstance(method, str):
-            return b'","method":' + orjson.dumps(method) + b',"raw":true,"params":'
+            return orjson.dumps(method)
     except TypeError:
         pass
     raise EncodingError(f"a method's name must be text that UTF-8 can hold, not {method!r}")

@@ -118,3 +118,32 @@ def test_a_message_that_could_not_be_published_is_not_counted() -> None:
     with pytest.raises(ConnectionLost):
         confirms.told(fails)(lambda _: None)
     assert repr(confirms) == "<Confirms: 0 messages are not settled>"
+
+
+def test_messages_come_back_in_the_order_in_which_they_went_and_any_of_them_may() -> None:
+    confirms, outcomes = Confirms(), ["", "", "", ""]
+    for number, name in enumerate(("a", "b", "a", "c")):
+
+        def settled(outcome: Outcome, number: int = number) -> None:
+            outcomes[number] = outcome.reply_text if isinstance(outcome, Returned) else "taken"
+
+        confirms.expect(settled, (name, None))
+
+    for name, text in (("b", "second"), ("a", "third"), ("a", "nobody"), ("x", "nobody")):
+        confirms.returned(Returned(None, text, name))
+    confirms.confirmed(2, multiple=True)
+    confirms.confirmed(3, multiple=False)
+    confirms.confirmed(9, multiple=True)
+
+    assert outcomes == ["taken", "second", "third", "taken"]
+    assert repr(confirms) == "<Confirms: 0 messages are not settled>"
+
+
+def test_what_was_published_after_all_were_settled_is_counted_on() -> None:
+    confirms, settled = Confirms(), []
+    for number in range(1, 7):
+        confirms.expect(lambda _, number=number: settled.append(number), None)  # type: ignore[misc]
+        if number % 2:
+            confirms.confirmed(number, multiple=number != 3)
+    confirms.confirmed(0, multiple=True)
+    assert settled == [1, 3, 2, 4, 5, 6]

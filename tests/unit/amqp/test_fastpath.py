@@ -383,3 +383,47 @@ def test_any_bytes_are_frames_or_malformed(chunks: list[bytes]) -> None:
             collected.parser.feed(chunk)
     except MalformedFrame:
         pass
+
+
+# ---- confirms ---------------------------------------------------------------------------------------------------
+
+
+@given(
+    channel=channels,
+    tag=st.integers(0, 2**64 - 1),
+    multiple=st.booleans(),
+    requeue=st.booleans(),
+    refuses=st.booleans(),
+    cut=st.integers(0, 30),
+)
+def test_a_confirm_is_read_as_pika_writes_it(
+    channel: int, tag: int, multiple: bool, requeue: bool, refuses: bool, cut: int
+) -> None:
+    confirms: list[Any] = []
+    frames: list[bytes] = []
+
+    def confirm(*said: Any) -> bool:
+        confirms.append(said)
+        return True
+
+    method = pika.spec.Basic.Nack(tag, multiple, requeue) if refuses else pika.spec.Basic.Ack(tag, multiple)
+    frame = pika.frame.Method(channel, method).marshal()
+    parser = FrameParser(frames.append, lambda *_: None, confirm)
+    parser.feed(frame[:cut])
+    parser.feed(frame[cut:])
+
+    assert confirms == [(channel, refuses, tag, multiple)]
+    assert frames == []
+
+
+def test_a_confirm_of_a_channel_that_is_not_in_confirm_mode_is_left_to_pika() -> None:
+    frames: list[bytes] = []
+    frame = pika.frame.Method(3, pika.spec.Basic.Ack(7, multiple=True)).marshal()
+    FrameParser(frames.append, lambda *_: None).feed(frame)
+    assert frames == [frame]
+
+
+def test_a_confirm_that_is_cut_short_is_malformed() -> None:
+    frame = b"\x01\x00\x01\x00\x00\x00\x06" + b"\x00\x3c\x00\x50\x00\x00" + b"\xce"
+    with pytest.raises(MalformedFrame):
+        FrameParser(lambda _: None, lambda *_: None).feed(frame)

@@ -739,3 +739,13 @@ def test_errors_are_those_of_this_library(monkeypatch: pytest.MonkeyPatch) -> No
     call = world.submit("f", 1)
     world.engine.delivered(call.call_id, b"no response at all")
     assert isinstance(world.port.errors[call.call_id], RpcError)
+
+
+def test_others_who_want_a_connection_have_one_opened_if_there_is_none() -> None:
+    world = EngineWorld()
+    world.engine.want_connection()
+    world.engine.want_connection()
+    assert world.port.opens == 1
+    world.connect()
+    world.engine.want_connection()
+    assert world.port.opens == 1

@@ -10,6 +10,8 @@ import pytest
 
 from rpcsvc import errors
 from rpcsvc.errors import (
+    CastRejected,
+    CastUnknown,
     ConfigurationError,
     ConnectionLost,
     EncodingError,
@@ -46,6 +48,8 @@ def _one_of_each() -> list[RpcError]:
         RegistryFailed: RegistryFailed("shop:registry", "ModuleNotFoundError: shop\n"),
         NoServer: NoServer("rpc_queue", "the queue does not exist"),
         RpcTimeout: RpcTimeout("fib", 2.5, "17"),
+        CastRejected: CastRejected("fib", "a1", "rpc_queue.casts"),
+        CastUnknown: CastUnknown("fib", "a1", "no confirm came within 5 s"),
         RequestTooLarge: RequestTooLarge(17_000_000, 16_711_680),
         MessageTooLarge: MessageTooLarge(17_000_000, 16_777_216),
         FunctionRaised: FunctionRaised(

@@ -450,3 +450,21 @@ def test_a_body_that_clients_of_amqp_1_0_send_by_mistake_is_told_what_to_send(bo
 @pytest.mark.parametrize("body", [b"\0Sx", b"\0", b"{", b"Sw"])
 def test_any_other_is_told_nothing_of_that(body: bytes) -> None:
     assert "AMQP 1.0" not in str(_malformed(body).error)
+
+
+def test_a_notification_has_no_id() -> None:
+    params = jsonrpc.encode_params([1], {"b": 2})
+    body = jsonrpc.encode_notification("f", params)
+    assert body == b'{"jsonrpc":"2.0","method":"f","params":{"*":[1],"b":2}}'
+    assert jsonrpc.parse(body) == jsonrpc.Request("f", [1], {"b": 2}, None, is_notification=True)
+
+
+def test_a_notification_may_have_a_raw_section() -> None:
+    data = b"0123456789abcdef" * 4096
+    parsed = jsonrpc.parse(jsonrpc.encode_notification("f", jsonrpc.encode_params([data], {})))
+    assert parsed == jsonrpc.Request("f", [data], {}, None, is_notification=True)
+
+
+def test_a_notification_of_a_name_that_cannot_travel_is_refused() -> None:
+    with pytest.raises(EncodingError):
+        jsonrpc.encode_notification("\ud800", b"[]")

@@ -6,6 +6,8 @@ import enum
 
 from ..errors import (
     BrokerError,
+    CastRejected,
+    CastUnknown,
     ConfigurationError,
     ConnectionFailed,
     ConnectionLost,
@@ -41,11 +43,13 @@ class ExitCode(enum.IntEnum):
     NO_SERVER = 7
     """Nobody serves the queue."""
     TIMED_OUT = 8
-    """No reply came in time."""
+    """No reply, or no confirm, came in time."""
     WORKER_LOST = 9
     """The worker died during the call."""
     NOT_PRINTED = 10
     """All was done, but standard output could not be written, or lacks the letters for the result."""
+    REFUSED = 11
+    """The broker refused the message: its queue is full."""
     INTERRUPTED = 130
     """Ended by a second signal, or by Ctrl-C, before it was done."""
 
@@ -63,6 +67,8 @@ _BY_ERROR: tuple[tuple[type[RpcError], ExitCode], ...] = (
     (BrokerError, ExitCode.NO_BROKER),
     (NoServer, ExitCode.NO_SERVER),
     (RpcTimeout, ExitCode.TIMED_OUT),
+    (CastUnknown, ExitCode.TIMED_OUT),
+    (CastRejected, ExitCode.REFUSED),
     (WorkerLost, ExitCode.WORKER_LOST),
 )
 

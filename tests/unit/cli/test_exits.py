@@ -19,6 +19,10 @@ def _made(cls: type[RpcError]) -> RpcError:
             return cls("shop", "why")
         case "RpcTimeout":
             return cls("fib", 2.0, "7")
+        case "RetryLater":
+            return cls(60.0)
+        case "CastRejected" | "CastUnknown":
+            return cls("fib", "a1", "why")
         case "RequestTooLarge" | "MessageTooLarge":
             return cls(17, 16)
         case _:
@@ -47,6 +51,8 @@ NUMBERS = {
     "NoServer": 7,
     "RpcTimeout": 8,
     "WorkerLost": 9,
+    "CastUnknown": 8,
+    "CastRejected": 11,
 }
 
 
@@ -68,6 +74,7 @@ def test_numbers_do_not_change() -> None:
         "TIMED_OUT": 8,
         "WORKER_LOST": 9,
         "NOT_PRINTED": 10,
+        "REFUSED": 11,
         "INTERRUPTED": 130,
     }
 

@@ -67,6 +67,7 @@ class RpcServer:
         queue: str = DEFAULT_QUEUE,
         queue_type: str = DEFAULT_QUEUE_TYPE,
         workers: int | None = None,
+        cast_workers: int | None = None,
         prefetch: int = 1,
         callback_queues: Iterable[str] = (),
         max_request: Setting = AUTO,
@@ -92,6 +93,7 @@ class RpcServer:
             queue=queue,
             queue_type=queue_type,
             workers=workers,
+            cast_workers=cast_workers,
             prefetch=prefetch,
             callback_queues=callback_queues,
             max_request=max_request,
@@ -361,4 +363,5 @@ def _care(options: ServerOptions) -> Care:
         max_calls=options.max_calls_per_worker,
         max_restarts=options.max_restarts,
         restart_window=options.restart_window,
+        cast_workers=options.cast_workers,
     )

@@ -44,6 +44,12 @@ class ServerOptions:
     workers: int | None = option(
         None, Whole(most=10_000), "worker processes", otherwise="the CPUs this process may use"
     )
+    cast_workers: int | None = option(
+        None,
+        Whole(most=10_000),
+        "how many of the workers may run casts and events at a time; calls go first",
+        otherwise="all but one, and one at least",
+    )
     prefetch: int = option(1, Whole(most=65_535), "deliveries that each worker's consumer may hold")
     callback_queues: Iterable[str] = option(
         (),

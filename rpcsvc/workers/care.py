@@ -18,6 +18,7 @@ class Care:
         max_calls: how many calls a worker makes before it is replaced; None is any number.
         max_restarts, restart_window: more workers than that may not end within so many seconds, unless more messages
             are answered; None is 100, or 20 for each worker if that is more.
+        cast_workers: how many workers may have casts at a time; None is all but one, and one at least.
     """
 
     start_timeout: float = DEFAULT_START_TIMEOUT
@@ -25,6 +26,7 @@ class Care:
     max_calls: int | None = None
     max_restarts: int | None = None
     restart_window: float = DEFAULT_RESTART_WINDOW
+    cast_workers: int | None = None
 
     @property
     def load_timeout(self) -> float:

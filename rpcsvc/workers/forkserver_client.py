@@ -242,11 +242,9 @@ class ForkServer:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))
 
-    def _served(
-        self, *, idempotent: bool, max_attempts: int, time_limit: float | None, retry: list[Any] | None
-    ) -> Served:
+    def _served(self, *, time_limit: float | None, retry: list[Any] | None, **facts: Any) -> Served:
         limit = self._rules.time_limit if time_limit is None else time_limit
-        return Served(idempotent, max_attempts, limit, None if retry is None else Retry(*retry))
+        return Served(time_limit=limit, retry=None if retry is None else Retry(*retry), **facts)
 
     def _lost(self) -> None:
         is_loaded = self._loaded.done()

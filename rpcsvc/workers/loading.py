@@ -100,6 +100,7 @@ def try_to_load(target: str) -> tuple[Registry | None, dict[str, Any]]:
             "idempotent": f.idempotent,
             "max_attempts": f.max_attempts,
             "time_limit": f.limits.hard,
+            "is_default": f.name == registry.default,
             "retry": None if f.retry is None else [f.retry.attempts, f.retry.back_off, f.retry.up_to],
         }
         for f in registry

@@ -5,8 +5,11 @@ idle. Nothing in here blocks, whatever a worker does: what it does not read stay
 bounded by what is given to a worker ahead.
 
 A worker is given one message at a time. While messages are found to be quick and more of them wait (which takes a
-prefetch count above 1), it is given a few ahead, up to some milliseconds of work: the next one is there when it has
-finished one, and several share a wake-up.
+prefetch count above 1), it is given a few ahead, up to some milliseconds of work (`pace`).
+
+There are two lines. Calls go first: casts, for which nobody waits, are given out while no call waits, and only so many
+workers have casts at a time. A worker has calls or casts, never both, so that no call lies behind a cast that may take
+long.
 
 A worker that has gone leaves its number to its replacement.
 """
@@ -18,7 +21,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..deadline import Deadline
 from ..errors import PoolFailed
@@ -26,6 +29,7 @@ from ..host.surroundings import Surroundings
 from .care import Care
 from .fleet import Fleet
 from .inside.dispatch import Rules
+from .pace import Pace
 from .process import Worker
 from .supervisor import Event, State
 from .watchdog import Watch
@@ -33,9 +37,7 @@ from .work import Answer, Cancelled, Done, Expired, Part, Served, Work, WorkStat
 
 log = logging.getLogger(__name__)
 
-_ANSWERED = Event.ANSWERED  # looked up once: each message asks for it
-_MOST_AHEAD, _WORK_AHEAD = 16, 0.002
-"""Messages, and seconds of work, that a worker may be given ahead."""
+_ANSWERED, _BUSY = Event.ANSWERED, State.BUSY  # looked up once: each message asks for them
 _STUCK = 0.01
 """Seconds over one message after which a worker is given no more ahead: it turned out to be a long one."""
 
@@ -78,8 +80,11 @@ class WorkerPool:
         self._watch = Watch(self._workers, self._supervisor, self._fleet.interrupt, care.cancel_grace)
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
-        self._seconds = 1.0
-        self._ahead = 1
+        self._pace = Pace()
+        self._casts: deque[Work] = deque()
+        self._pace_of_casts = Pace()
+        self._casting: set[Worker] = set()  # those that have casts
+        self._most_casting = max(1, size - 1) if care.cast_workers is None else min(size, care.cast_workers)
 
     # ---- for the server
 
@@ -124,7 +129,7 @@ class WorkerPool:
             cast: whether it is work for which nobody waits: calls go first.
         """
         work = Work(body, done, deadline, part, context, cast)
-        self._waiting.append(work)
+        (self._casts if cast else self._waiting).append(work)
         self._assign()
         return work
 
@@ -141,7 +146,7 @@ class WorkerPool:
                 self._watch.cancel(worker, message)
                 return
         with contextlib.suppress(ValueError):
-            self._waiting.remove(work)
+            (self._casts if work.is_cast else self._waiting).remove(work)
         work.end(Cancelled())
 
     def reload(self) -> None:
@@ -161,6 +166,7 @@ class WorkerPool:
         """End every worker: those that are idle at once, those that are busy after `grace` seconds. Work is dropped."""
         self._watch.stop()
         self._waiting.clear()
+        self._casts.clear()
         await self._fleet.stop(grace)
 
     @property
@@ -180,8 +186,8 @@ class WorkerPool:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a worker."""
-        return len(self._waiting)
+        """How many messages wait for a worker."""
+        return len(self._waiting) + len(self._casts)
 
     @property
     def lost(self) -> int:
@@ -196,19 +202,22 @@ class WorkerPool:
     # ---- messages for workers
 
     def _assign(self) -> None:
-        while self._waiting:
-            worker = self._next_worker(self._waiting[0])
+        while line := self._waiting or self._casts:
+            work = line[0]
+            worker = self._next_for_cast(work) if work.is_cast else self._next_worker(work)
             if worker is None:
                 return
             if worker.is_cut:
                 self._supervisor.happened(worker, Event.DISCONNECTED)
                 continue
-            work = self._waiting.popleft()
+            line.popleft()
             if not work.may_start:
                 work.end(Expired())
                 continue
             if not worker.given:
                 self._idle.remove(worker)
+            if work.is_cast:
+                self._casting.add(worker)
             worker.give(work)
             if self._watch.timer is None:
                 self._watch.begin()
@@ -221,16 +230,16 @@ class WorkerPool:
         """
         if self._idle:
             return self._idle[-1 if work.was_taken_back else 0]
-        if self._ahead <= 1 or self._workers.current is None:
+        if self._pace.ahead <= 1 or self._workers.current is None:
             return None
-        since = time.monotonic() - _STUCK
-        busy = [
-            worker
-            for worker in self._workers.current.workers.values()
-            if worker.state is State.BUSY and worker.last_event > since and not worker.is_cut
-        ]
-        worker = min(busy, key=lambda each: len(each.given), default=None)
-        return worker if worker is not None and len(worker.given) < self._ahead else None
+        every, casting = self._workers.current.workers.values(), self._casting
+        return _least_busy([each for each in every if each not in casting] if casting else every, self._pace)
+
+    def _next_for_cast(self, cast: Work) -> Worker | None:
+        """Likewise, among the workers that may have casts."""
+        if self._idle and len(self._casting) < self._most_casting:
+            return self._idle[-1 if cast.was_taken_back else 0]
+        return _least_busy(self._casting, self._pace_of_casts) if self._pace_of_casts.ahead > 1 else None
 
     def offer(self, worker: Worker) -> None:
         """Give a worker a message when there is one: it has nothing to do."""
@@ -244,37 +253,33 @@ class WorkerPool:
     def answered(self, worker: Worker, number: int, body: bytes | None) -> None:
         """Take the answer to a message that a worker was given."""
         now = time.monotonic()
-        self._learn(now - worker.last_event)
+        work = worker.given.pop(number)
+        (self._pace_of_casts if work.is_cast else self._pace).learn(now - worker.last_event)
         worker.last_event = now
         worker.answered += 1
-        work = worker.given.pop(number)
         if self._max_calls is not None:
             worker.calls += worker.calls_in(number) or 1  # if it is over the next message already, nobody knows
             if worker.calls >= self._max_calls and not worker.worn:
                 self._workers.is_worn(worker)
         answer = Answer(body)
         if not worker.given:
+            if work.is_cast:
+                self._casting.discard(worker)
             answer.calls = worker.calls_in(number)
             self._supervisor.happened(worker, _ANSWERED)
         work.end(answer)
 
-    def _learn(self, seconds: float) -> None:
-        """A message took so long; how many may be given ahead follows from that."""
-        if seconds > self._seconds:
-            self._seconds = seconds  # slow ones are believed at once
-        else:
-            self._seconds += (seconds - self._seconds) / 16
-        self._ahead = min(_MOST_AHEAD, int(_WORK_AHEAD / max(self._seconds, 1e-6)))
-
     def end_work_of(self, workers: list[Worker], *, asked: bool) -> None:
         """What a worker was given that is gone is lost with it, but for what it had not taken: that goes next."""
         for worker in workers:
+            self._casting.discard(worker)
             back = worker.take_back()
             self._log_end(worker, asked=asked, during_a_call=any(lost for _, lost in back))
             untaken = [work for work, lost in back if lost is None and not work.is_over]
             for work in untaken:
                 work.taken_back()
-            self._waiting.extendleft(reversed(untaken))
+            if untaken:
+                (self._casts if untaken[0].is_cast else self._waiting).extendleft(reversed(untaken))
             for work, lost in back:
                 if lost is not None:
                     work.end(lost)
@@ -293,3 +298,11 @@ class WorkerPool:
         return (
             f"<WorkerPool of {self._target}: {self.ready}/{self._size} ready, {self.busy} busy, {self.waiting} waiting>"
         )
+
+
+def _least_busy(workers: Iterable[Worker], pace: Pace) -> Worker | None:
+    """The one that was given least and may be given more ahead."""
+    since = time.monotonic() - _STUCK
+    busy = [each for each in workers if each.state is _BUSY and each.last_event > since and not each.is_cut]
+    worker = min(busy, key=lambda each: len(each.given), default=None)
+    return worker if worker is not None and len(worker.given) < pace.ahead else None

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from .generations import Desk
 from .pipe import CALL, FAILED, HEADER, JOB, LACKS, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame, job_head
-from .scoreboard import Row
+from .scoreboard import MAX_GIVEN, Row
 from .supervisor import Cause, Event, Kill, Life, State, Supervisor
 from .work import Lost, UnwantedPart, Work
 
@@ -51,7 +51,7 @@ class Worker(Life, asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._sent, self._slots = 0, len(row.slots)
         self._has_begun = False
-        self.row = row
+        self.row, self._ends = row, row.ends
         self.given: dict[int, Work] = {}
         self.last_event = 0.0
         self.calls = 0
@@ -73,6 +73,7 @@ class Worker(Life, asyncio.Protocol):
         self._sent = number = self._sent + 1
         self.given[number] = work
         work.given()
+        self._ends[number % MAX_GIVEN] = 0.0 if work.deadline is None else work.deadline.at
         if work.context is not None:
             self._transport.writelines((job_head(number, work.context, len(work.body)), work.body))
         elif len(work.body) <= _JOIN_BELOW:

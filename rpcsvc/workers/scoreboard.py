@@ -1,12 +1,12 @@
 """Numbers for each worker in memory that the server and the workers share: what runs, and what is called off.
 
-    one row a worker:   memory at start │ cancelled messages │ slot 0: message, item, deadline, memory limit │ slot 1 …
+    one row a worker:   memory at start │ cancelled messages │ ends │ slot 0: message, item, time, memory │ slot 1 …
 
 When a worker is lost, its row tells a message that was running, which ends with the worker, from one that still lay in
 the socket of a worker already dead, which has not run and can go to another. For a message of many calls it tells which
 of them was running. While a function runs that has limits, it tells when its time is up and how much memory it may
 take, so that the server can kill a worker that holds on, whatever it does. The server in turn notes which messages are
-cancelled.
+cancelled, and until when somebody waits for each: for a function that asks, which few do.
 
 Each number has one writer. Messages are taken in the order in which they were given, from number 1, each by a slot that
 is free: a slot computes one at a time. Workers have one slot, as long as they compute in one thread.
@@ -25,8 +25,11 @@ from ..errors import PoolFailed
 
 MAX_CANCELLED = 16
 """How many messages of one worker may be cancelled at one time: no fewer than it may be given."""
+MAX_GIVEN = 16
+"""How many messages a worker may be given that it has not answered."""
 _AT_START, _CANCELLED = 0, 1
-_SLOTS = _CANCELLED + MAX_CANCELLED
+_ENDS = _CANCELLED + MAX_CANCELLED
+_SLOTS = _ENDS + MAX_GIVEN
 _MESSAGE, _ITEM, _DEADLINE, _MEMORY, _SLOT_NUMBERS = range(5)
 _NUMBER_BYTES = 8
 
@@ -136,10 +139,13 @@ class Row:
 
     Attributes:
         slots: those of its threads that compute.
+        ends: until when somebody waits for each message that it was given, in seconds on the machine's monotonic clock,
+            at the message's number modulo MAX_GIVEN; 0 is no end.
     """
 
     def __init__(self, numbers: memoryview[int]) -> None:
         self._numbers = numbers
+        self.ends = _ends_of(numbers)
         places = range(_SLOTS, len(numbers), _SLOT_NUMBERS)
         self.slots = tuple(Slot(numbers[place : place + _SLOT_NUMBERS]) for place in places)
 
@@ -164,7 +170,7 @@ class Row:
     @property
     def cancelled(self) -> frozenset[int]:
         """The messages that are cancelled, by number; they may be over."""
-        return frozenset(self._numbers[_CANCELLED:_SLOTS]) - {0}
+        return frozenset(self._numbers[_CANCELLED:_ENDS]) - {0}
 
     def cancel(self, message: int, *, over: int) -> None:
         """Note that a message is cancelled.
@@ -173,12 +179,13 @@ class Row:
             message: its number.
             over: up to this number messages are answered, and their notes of no use any more.
         """
-        noted = self._numbers[_CANCELLED:_SLOTS]
+        noted = self._numbers[_CANCELLED:_ENDS]
         noted[next(place for place, number in enumerate(noted) if number <= over)] = message
 
     def detach(self) -> None:
         """Write where nobody reads from now on: this process is not the worker any more, but a child of it."""
         self._numbers = memoryview(bytearray(self._numbers)).cast("Q")
+        self.ends = _ends_of(self._numbers)
         for place, slot in zip(range(_SLOTS, len(self._numbers), _SLOT_NUMBERS), self.slots, strict=True):
             slot.use(self._numbers[place : place + _SLOT_NUMBERS])
 
@@ -186,3 +193,8 @@ class Row:
         """A new worker takes over the row."""
         for place in range(len(self._numbers)):
             self._numbers[place] = 0
+
+
+def _ends_of(numbers: memoryview[int]) -> memoryview[float]:
+    """The part of a row that is in seconds, which are no whole numbers."""
+    return numbers[_ENDS:_SLOTS].cast("B").cast("d")

@@ -31,6 +31,7 @@ class Served:
         idempotent: whether running it twice for one call does no harm.
         max_attempts: how often a call is tried whose worker dies over it.
         time_limit: after so many seconds its worker is killed; None is never.
+        is_default: whether it is the registry's default function, which bare bodies call.
         retry: how casts of it are tried again, if it says so; the classes of exceptions are known to its workers alone.
     """
 
@@ -38,6 +39,7 @@ class Served:
     max_attempts: int = 1
     time_limit: float | None = None
     retry: Retry | None = None
+    is_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,9 @@ class WorkState(enum.Enum):
     """What became of it has been told."""
 
 
+_GIVEN, _STOPPING, _OVER = WorkState.GIVEN, WorkState.STOPPING, WorkState.OVER  # looked up once: each message asks
+
+
 @dataclass(slots=True, eq=False)  # not frozen, which would triple what making one costs
 class Work:
     """One message for a worker.
@@ -183,21 +188,21 @@ class Work:
     @property
     def is_over(self) -> bool:
         """Whether what became of it has been told."""
-        return self.state is WorkState.OVER
+        return self.state is _OVER
 
     def given(self) -> None:
         """A worker has been sent it."""
-        self.state = WorkState.GIVEN
+        self.state = _GIVEN
 
     def taken_back(self) -> None:
         """The worker was lost and had not taken it: it waits again, unless it is over."""
-        if self.state is WorkState.GIVEN:
+        if self.state is _GIVEN:
             self.state, self.was_taken_back = WorkState.WAITING, True
 
     def stop(self) -> None:
         """It was cancelled while it ran: whatever becomes of it is told as cancelled."""
-        if self.state is WorkState.GIVEN:
-            self.state = WorkState.STOPPING
+        if self.state is _GIVEN:
+            self.state = _STOPPING
 
     def give_part(self, payload: bytes) -> None:
         """Tell a partial result, unless nobody waits for it any more.
@@ -205,15 +210,15 @@ class Work:
         Raises:
             UnwantedPart: there can be none.
         """
-        if self.state is WorkState.GIVEN:
+        if self.state is _GIVEN:
             self.part(payload)
 
     def end(self, outcome: Outcome) -> None:
         """Tell what became of it, once; what becomes of it later is told to nobody."""
-        was, self.state = self.state, WorkState.OVER
+        was, self.state = self.state, _OVER
         # Who is told mostly knows the work too: a cycle would be left to the collector, for every call.
         done, self.done = self.done, _told_already
-        done(Cancelled() if was is WorkState.STOPPING else outcome)
+        done(Cancelled() if was is _STOPPING else outcome)
 
 
 def _told_already(_: Outcome) -> None:

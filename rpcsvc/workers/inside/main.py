@@ -25,7 +25,7 @@ from .. import output
 from ..job import Context
 from ..orphans import Zombies
 from ..pipe import CALL, FAILED, HEADER, JOB, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame, read_job
-from ..scoreboard import Row, Slot
+from ..scoreboard import MAX_GIVEN, Row, Slot
 from ..shortage import is_passing
 from .casts import perform
 from .context import running
@@ -65,6 +65,7 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, ro
     channel.sendall(frame(READY, 0))
     calls, slot = _Calls(channel, zombies), row.slots[0]
     logs.use_seconds(calls.seconds)
+    running.ends = lambda: row.ends[calls.number % MAX_GIVEN] or None
     answers: list[bytes] = []
     size = 0
     while (call := calls.next()) is not None:

@@ -2,94 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
-from typing import Any
-
 import pytest
+from staged import Stage
 
 from rpcsvc.deadline import Deadline
-from rpcsvc.workers.generations import Generation
-from rpcsvc.workers.pipe import CALL, RESULT, FrameReader, frame
-from rpcsvc.workers.pool import WorkerPool
-from rpcsvc.workers.process import Worker
-from rpcsvc.workers.restarts import Restarts
-from rpcsvc.workers.scoreboard import Scoreboard
-from rpcsvc.workers.supervisor import Cause, Event, Kill, State
-from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost, Outcome, Work, WorkerExit
-
-
-class Transport:
-    """What a worker is sent."""
-
-    def __init__(self) -> None:
-        self.frames: list[tuple[int, int, bytes]] = []
-        self._reader = FrameReader()
-        self.closing = False
-
-    def write(self, data: bytes) -> None:
-        self.frames += self._reader.feed(data)
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def abort(self) -> None:
-        self.closing = True
-
-
-class Stage:
-    """A pool of workers that do what a test says."""
-
-    def __init__(self, size: int) -> None:
-        self.told: dict[bytes, Outcome] = {}
-        self.pool = WorkerPool("nobody:registry", size, gave_up=self.fail)
-        self.pool._watch.timer = object()  # type: ignore[assignment]  # looks by itself, in an event loop
-        self.supervisor = self.pool._supervisor
-        generation = Generation[Worker](2 * size, Restarts(time.monotonic, max_restarts=100))
-        self.pool._workers.current = generation
-        self.pool._workers.is_over = True  # none is replaced
-        self.scoreboard, fd = Scoreboard.create(size)
-        os.close(fd)
-        self.workers = [self._worker(generation, number) for number in range(size)]
-        for worker in self.workers:
-            for event in (Event.MADE, Event.READY):
-                self.supervisor.happened(worker, event)
-
-    def fail(self, reason: str) -> None:
-        raise AssertionError(reason)
-
-    def _worker(self, generation: Any, number: int) -> Worker:
-        worker = Worker(self.pool, self.supervisor, generation, number, self.scoreboard.row(number))
-        worker.connection_made(Transport())  # type: ignore[arg-type]
-        worker.expect = lambda _: None  # type: ignore[method-assign]
-        worker.pid = 1000 + number
-        generation.workers[number] = worker
-        return worker
-
-    def submit(self, body: bytes, deadline: Deadline | None = None) -> Work:
-        return self.pool.submit(body, lambda outcome: self.told.update({body: outcome}), deadline)
-
-    def sent(self, number: int) -> list[bytes]:
-        """What a worker was sent, all of it calls that are numbered from 1."""
-        frames = self.workers[number]._transport.frames  # type: ignore[union-attr]
-        assert [(kind, index) for kind, index, _ in frames] == [(CALL, index + 1) for index in range(len(frames))]
-        return [body for _, _, body in frames]
-
-    def answer(self, number: int, body: bytes) -> None:
-        """Have a worker take and answer the first of what it has not answered."""
-        worker = self.workers[number]
-        worker.row.slots[0].take(worker.answered + 1)
-        worker.data_received(frame(RESULT, worker.answered + 1, body))
-
-    def end(self, number: int, kill: Kill | None = None) -> None:
-        """Have a worker end."""
-        worker = self.workers[number]
-        if kill is not None:
-            self.supervisor.kill(worker, kill)
-        worker.connection_lost(None)
-        worker.exit = WorkerExit(1000 + number, None, 9)
-        self.supervisor.happened(worker, Event.EXITED)
-        assert worker.state is State.GONE
+from rpcsvc.workers.pipe import RESULT, frame
+from rpcsvc.workers.supervisor import Cause, Kill, State
+from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost, WorkerExit
 
 
 def test_the_worker_that_is_idle_for_longest_is_given_the_next_message() -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rpcsvc.workers.scoreboard import MAX_CANCELLED, Scoreboard
+from rpcsvc.workers.scoreboard import MAX_CANCELLED, MAX_GIVEN, Scoreboard
 
 
 @pytest.fixture(params=[1, 3], ids=["one slot", "three slots"])
@@ -150,3 +150,18 @@ def test_limits_of_the_running_call_are_seen_and_forgotten_with_the_worker(
         0,
         frozenset(),
     )
+
+
+def test_the_server_notes_until_when_somebody_waits_and_a_child_of_the_worker_has_its_own_copy(
+    both_sides: tuple[Scoreboard, Scoreboard],
+) -> None:
+    servers, own = (side.row(1) for side in both_sides)
+    servers.ends[MAX_GIVEN - 1] = 1234.5
+    servers.ends[0] = 2.25
+    assert (own.ends[MAX_GIVEN - 1], own.ends[0], own.ends[1]) == (1234.5, 2.25, 0.0)
+    assert (own.taken, own.cancelled) == (0, frozenset())
+
+    own.detach()
+    servers.ends[0] = 3.0
+
+    assert (own.ends[0], both_sides[1].row(1).ends[0], both_sides[1].row(0).ends[0]) == (2.25, 3.0, 0.0)

@@ -1,0 +1,34 @@
+"""How quick messages are, and how many may be given to a worker ahead. Pure.
+
+A worker that is given a few ahead has the next one there when it has finished one, and several share a wake-up. What is
+given ahead waits for what is before it, so it is as much as takes some milliseconds.
+"""
+
+from __future__ import annotations
+
+from .scoreboard import MAX_GIVEN
+
+_WORK_AHEAD = 0.002
+"""Seconds of work that a worker may be given ahead."""
+
+
+class Pace:
+    """What was learnt of one line of messages.
+
+    Attributes:
+        ahead: how many of them a worker may be given.
+    """
+
+    __slots__ = ("_seconds", "ahead")
+
+    def __init__(self) -> None:
+        self.ahead = 1
+        self._seconds = 1.0
+
+    def learn(self, seconds: float) -> None:
+        """A message took so long; how many may be given ahead follows from that."""
+        if seconds > self._seconds:
+            self._seconds = seconds  # slow ones are believed at once
+        else:
+            self._seconds += (seconds - self._seconds) / 16
+        self.ahead = min(MAX_GIVEN, int(_WORK_AHEAD / max(self._seconds, 1e-6)))

@@ -88,29 +88,8 @@ class RpcServer:
     ) -> None:
         self.url = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
-        self._options = ServerOptions(
-            registry=registry,
-            queue=queue,
-            queue_type=queue_type,
-            workers=workers,
-            cast_workers=cast_workers,
-            prefetch=prefetch,
-            callback_queues=callback_queues,
-            max_request=max_request,
-            max_result=max_result,
-            send_tracebacks=send_tracebacks,
-            time_limit=time_limit,
-            soft_time_limit=soft_time_limit,
-            memory_limit=memory_limit,
-            cancel_grace=cancel_grace,
-            start_timeout=start_timeout,
-            preload=preload,
-            blas_threads=blas_threads,
-            max_calls_per_worker=max_calls_per_worker,
-            max_restarts=max_restarts,
-            restart_window=restart_window,
-            connect_timeout=connect_timeout,
-        )
+        given = locals()
+        self._options = ServerOptions(**{each.name: given[each.name] for each in options_of(ServerOptions)})
         check_is_importable(registry)
         self.registry, self.queue, self.workers = registry, queue, self._options.processes
         self._rules, self._care = _rules(self._options), _care(self._options)

@@ -23,13 +23,23 @@ from rpcsvc.host.keeper import keep_all_processes
 from .earlier import Earlier
 from .everyone import PEERS
 from .modes import MODES, Mode
-from .ours import Ours
 from .peer import Peer
 from .processes import end_all
-from .runner import Options, Runner
+from .runner import Options, Runner, has_row
 from .table import Run, rows_of, table_of
 
-VERSIONS = ("rpcsvc", "pika", "aio-pika", "celery", "kombu", "nameko", "faststream", "oslo.messaging", "uvloop")
+VERSIONS = (
+    "rpcsvc",
+    "pika",
+    "aio-pika",
+    "celery",
+    "kombu",
+    "dramatiq",
+    "nameko",
+    "faststream",
+    "oslo.messaging",
+    "uvloop",
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,11 +71,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench peers",
         description="The same work through this library, its peers and the limit, on one private RabbitMQ.",
-        epilog="peers: " + ", ".join(PEERS) + ". modes: " + "; ".join(f"{m.key} {m.title}" for m in MODES.values()),
+        epilog="peers: " + ", ".join(_names()) + ". modes: " + "; ".join(f"{m.key} {m.title}" for m in MODES.values()),
     )
-    parser.add_argument(
-        "--only", type=_peers, default=list(PEERS.values()), metavar="PEER,...", help="parts of their names"
-    )
+    parser.add_argument("--only", type=_peers, default=PEERS, metavar="PEER,...", help="parts of their names")
     parser.add_argument("--mode", type=_modes, default=list(MODES.values()), metavar="a,b,...", help="see below")
     parser.add_argument("--earlier", metavar="REVISION", help="beside each of ours, the same at that revision")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each, interleaved (%(default)s)")
@@ -80,22 +88,26 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _peers(text: str) -> list[Peer]:
     """Peers by the beginnings of their names, without regard to case: `ours,limit,celery`."""
-    chosen: dict[str, Peer] = {}
+    chosen: set[str] = set()
     for word in text.split(","):
         wanted = word.strip().lower()
-        found = {name: peer for name, peer in PEERS.items() if wanted in name.lower()}
-        exact = {name: peer for name, peer in found.items() if name.lower() == wanted}
+        found = {name for name in _names() if wanted in name.lower()}
+        exact = {name for name in found if name.lower() == wanted}
         if not wanted or not found:
-            raise argparse.ArgumentTypeError(f"no peer is named {word!r}; there are: {', '.join(PEERS)}")
+            raise argparse.ArgumentTypeError(f"no peer is named {word!r}; there are: {', '.join(_names())}")
         chosen |= exact or found
-    return [peer for name, peer in PEERS.items() if name in chosen]
+    return [peer for peer in PEERS if peer.name in chosen]
+
+
+def _names() -> list[str]:
+    return list(dict.fromkeys(peer.name for peer in PEERS))
 
 
 def _with_earlier(peers: Sequence[Peer], revision: str, folder: Path) -> list[Peer]:
     """Each of ours, and behind it the same as it was."""
     chosen: list[Peer] = []
     for peer in peers:
-        chosen += [peer, Earlier(peer, revision, folder)] if isinstance(peer, Ours) else [peer]
+        chosen += [peer, Earlier(peer, revision, folder)] if peer.kind == "ours" else [peer]
     return chosen
 
 
@@ -128,14 +140,14 @@ class _Progress:
     """A line on standard error for each run; for what a peer cannot do at all, one line in all."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        pairs = [(peer, mode) for mode in options.mode for peer in options.only if not peer.skips(mode)]
+        pairs = [(peer, mode) for mode in options.mode for peer in options.only if has_row(peer, mode)]
         self._never = {(peer.name, mode.key): False for peer, mode in pairs if peer.unable(mode) is not None}
         self._total = (len(pairs) - len(self._never)) * options.rounds
         self._done = 0
 
     def __call__(self, run: Run) -> None:
         what = (run.peer, run.mode)
-        outcome = f"{run.rate:12,.1f} calls/s" if run.failure is None else f"not measured: {run.failure}"
+        outcome = f"{run.rate:12,.1f} a second" if run.failure is None else f"not measured: {run.failure}"
         if self._never.get(what):
             return
         if what in self._never:
@@ -169,7 +181,7 @@ def _report(options: argparse.Namespace, runs: Sequence[Run]) -> str:
     amounts = f"{options.rounds} interleaved rounds of {options.seconds} s (a map: {options.calls:,} calls)"
     parts = [
         f"{amounts}; {machine['cpus']} CPUs, Python {machine['python']}; {versions}.",
-        "Medians; client, server and broker are CPU in µs per call; ratios are of the same round, with their spread.",
+        "Medians; client, server and broker are CPU in µs for each; ratios are of the same round, with their spread.",
         "",
     ]
     parts += [table_of(mode, rows_of(mode, runs)) for mode in options.mode]

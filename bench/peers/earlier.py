@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from .modes import Mode
-from .ours import Ours
-from .peer import Client, Peer, Setup, Unavailable
+from .peer import AsyncClient, Peer, Setup, Unavailable
 from .processes import ROOT
 
 
@@ -27,9 +27,10 @@ class Earlier(Peer):
 
     kind = "earlier"
 
-    def __init__(self, peer: Ours, revision: str, folder: Path) -> None:
+    def __init__(self, peer: Peer, revision: str, folder: Path) -> None:
         self.name = f"{peer.name} at {revision}"
         self.today = peer.name
+        self.one_way = peer.one_way
         self.folder = folder
         self._peer = peer
         self._revision = revision
@@ -53,8 +54,14 @@ class Earlier(Peer):
     def servers(self, setup: Setup) -> list[list[str]]:
         return self._peer.servers(setup)
 
+    def consumers(self, setup: Setup) -> tuple[str, int] | None:
+        return self._peer.consumers(setup)
+
+    def queues(self, setup: Setup) -> list[str]:
+        return self._peer.queues(setup)
+
     def client(self, setup: Setup) -> list[str]:
         return self._peer.client(setup)
 
-    def connect(self, setup: Setup) -> AbstractContextManager[Client]:
+    def connect(self, setup: Setup) -> AbstractContextManager[Any] | AbstractAsyncContextManager[AsyncClient]:
         return self._peer.connect(setup)

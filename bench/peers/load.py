@@ -24,7 +24,7 @@ from typing import Any
 import uvloop
 
 from . import work
-from .everyone import PEERS
+from .everyone import peer_of
 from .peer import AsyncClient, Client, Peer, Setup
 
 WARM_UP = 0.3
@@ -161,4 +161,4 @@ def drive(peer: Peer, setup: Setup) -> None:
 
 
 if __name__ == "__main__":
-    drive(PEERS[sys.argv[1]], Setup.from_json(sys.argv[2]))
+    drive(peer_of(sys.argv[1], one_way=False), Setup.from_json(sys.argv[2]))

@@ -34,11 +34,14 @@ class Setup:
     """
 
     mode: str
+    kind: str
     function: str
     workers: int
     prefetch: int
     in_flight: int
     maps: bool
+    queue_type: str
+    subscribers: int
     queue: str
     seconds: float
     calls: int
@@ -82,6 +85,8 @@ class Peer:
     (C), "work" (the function alone)."""
     note = ""
     """What a reader of the table should know."""
+    one_way = False
+    """Whether it stands for the peer's casts and events, or for its calls."""
     today = "ours"
     """The peer of ours that it is compared with."""
     folder = ROOT
@@ -100,11 +105,19 @@ class Peer:
 
     def servers(self, setup: Setup) -> list[list[str]]:
         """The commands of the server processes."""
-        return [[sys.executable, "-m", "bench.peers.serve", self.name, setup.to_json()]] * setup.workers
+        return [self.server(setup)] * setup.workers
+
+    def server(self, setup: Setup) -> list[str]:
+        """The command of one that runs `serve`."""
+        return [sys.executable, "-m", "bench.peers.serve", self.name, setup.to_json()]
 
     def consumers(self, setup: Setup) -> tuple[str, int] | None:
         """The queue that the servers consume, and how many consumers it has when all are ready; None without one."""
         return setup.queue, setup.workers
+
+    def queues(self, setup: Setup) -> list[str]:
+        """The queues that a run leaves behind."""
+        return []
 
     def client(self, setup: Setup) -> list[str]:
         """The command of the client process."""
@@ -114,8 +127,8 @@ class Peer:
         """Serve until SIGTERM; in a server process."""
         raise NotImplementedError
 
-    def connect(self, setup: Setup) -> AbstractContextManager[Client] | AbstractAsyncContextManager[AsyncClient]:
-        """A client; in the client process."""
+    def connect(self, setup: Setup) -> AbstractContextManager[Any] | AbstractAsyncContextManager[AsyncClient]:
+        """A Client, or of one-way work a Caster, or one that is awaited; in the client process."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

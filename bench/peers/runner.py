@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ import psutil
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
+from .counts import FOLDER
 from .modes import Mode
 from .peer import Peer, Setup, Unavailable
 from .processes import Child, cpu_of
@@ -36,6 +38,11 @@ class Options:
     rounds: int = 3
     seconds: float = 2.5
     calls: int = 100_000
+
+
+def has_row(peer: Peer, mode: Mode) -> bool:
+    """Whether a peer has a row in a mode's table."""
+    return peer.one_way == mode.one_way and not peer.skips(mode)
 
 
 @dataclass(slots=True)
@@ -65,7 +72,7 @@ class Runner:
         for round_ in range(1, self.options.rounds + 1):
             for mode in modes:
                 for peer in peers if round_ % 2 else reversed(peers):
-                    if not peer.skips(mode):
+                    if has_row(peer, mode):
                         runs.append(self.run(peer, mode, round_))
                         tell(runs[-1])
         return runs
@@ -90,11 +97,14 @@ class Runner:
     def _setup(self, mode: Mode) -> Setup:
         return Setup(
             mode=mode.key,
+            kind=mode.kind,
             function=mode.function,
             workers=mode.workers,
             prefetch=mode.prefetch,
             in_flight=mode.in_flight,
             maps=mode.maps,
+            queue_type=mode.queue_type,
+            subscribers=mode.subscribers,
             queue=f"bench_{os.getpid()}_{next(self._numbers)}",
             seconds=self.options.seconds,
             calls=self.options.calls,
@@ -102,15 +112,30 @@ class Runner:
 
     def _measure(self, peer: Peer, setup: Setup) -> dict[str, Any]:
         environ = {**os.environ, "RPCSVC_URL": self.url, "PYTHONWARNINGS": "ignore"}
+        servers: list[Child] = []
         with ExitStack() as stack:
-            servers = [
-                stack.enter_context(Child(command, environ, folder=peer.folder)) for command in peer.servers(setup)
-            ]
+            environ[FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="counts-"))
+            stack.callback(self._delete, peer.queues(setup))
+
+            def start() -> None:
+                children = (Child(command, environ, folder=peer.folder) for command in peer.servers(setup))
+                servers.extend(map(stack.enter_context, children))
+
+            if setup.kind != "executed":  # else what they execute is to be there first
+                start()
             consumers = peer.consumers(setup)
             if consumers is not None:
                 self._wait_for_consumers(*consumers, servers)
             client = stack.enter_context(Child(peer.client(setup), environ, folder=peer.folder, read=True))
-            return self._watch(client, servers)
+            return self._watch(client, servers, start)
+
+    def _delete(self, queues: Sequence[str]) -> None:
+        if not queues:
+            return
+        with contextlib.closing(pika.BlockingConnection(pika.URLParameters(self.url))) as connection:
+            channel = connection.channel()
+            for queue in queues:
+                channel.queue_delete(queue)
 
     def _wait_for_consumers(self, queue: str, consumers: int, servers: Sequence[Child]) -> None:
         deadline = time.monotonic() + READY_TIMEOUT
@@ -127,14 +152,17 @@ class Runner:
                     raise Unavailable(f"its servers were not ready in {READY_TIMEOUT:.0f} s: {servers[0].last_words()}")
                 time.sleep(0.05)
 
-    def _watch(self, client: Child, servers: Sequence[Child]) -> dict[str, Any]:
-        """Read the client's two lines, and take the others' CPU time at each of them."""
+    def _watch(self, client: Child, servers: Sequence[Child], start: Callable[[], None]) -> dict[str, Any]:
+        """Read the client's lines: start the servers, and take the others' CPU time, when it says so."""
         timer = threading.Timer(RUN_TIMEOUT, client.kill)
         timer.start()
         before = (0.0, 0.0)
         try:
             for line in client.lines():
-                if line.startswith("@bench begin"):
+                if line.startswith("@bench filled"):
+                    start()
+                    client.answer()
+                elif line.startswith("@bench begin"):
                     before = self._cpu(client, servers)
                     client.answer()
                 elif line.startswith("@bench end "):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from .everyone import PEERS
+from .everyone import peer_of
 from .peer import Setup
 
 
 def main(name: str, setup: str) -> None:
     """Serve."""
-    PEERS[name].serve(Setup.from_json(setup))
+    told = Setup.from_json(setup)
+    peer_of(name, one_way=told.kind != "call").serve(told)
 
 
 if __name__ == "__main__":

@@ -159,12 +159,13 @@ def _row(peer: str, runs: Sequence[Run], good: Mapping[tuple[str, int], Run], li
 
 # ---- text -------------------------------------------------------------------------------------------------------
 
-_HEADINGS = ("", "calls/s", "least - most", "µs/call", "client", "server", "broker", "ours / it", "it / limit")
+_HEADINGS = ("", "{}s/s", "least - most", "µs/{}", "client", "server", "broker", "ours / it", "it / limit")
 
 
 def table_of(mode: Mode, rows: Sequence[Row]) -> str:
     """The text of one mode's table."""
     headings = (*_HEADINGS[:4], "over the work", *_HEADINGS[4:]) if mode.seconds_of_work else _HEADINGS
+    headings = tuple(heading.format(mode.unit) for heading in headings)
     lines = [headings, *(_cells(mode, row) for row in rows if row.rate is not None)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     text = [f"{mode.key}: {mode.title}", ""]
@@ -204,9 +205,9 @@ def summary_of(mode: Mode, rows: Sequence[Row]) -> list[str]:
         rivals = [row for row in rows if row.kind == kind and row.rate is not None]
         best = max(rivals, key=lambda row: row.rate.median if row.rate else 0.0, default=None)
         if best is not None and best.ours is not None:
-            lines.append(f"ours: {_ratio(best.ours)} times {words}, {best.peer}")
+            lines.append(f"ours: {_ratio(best.ours)} times {words}, {best.peer}{_interval(best.ours)}")
     if ours.limit is not None:
-        lines.append(f"ours: {_ratio(ours.limit)} times the limit")
+        lines.append(f"ours: {_ratio(ours.limit)} times the limit{_interval(ours.limit)}")
     earlier = [row for row in rows if row.kind == "earlier" and row.ours is not None]
     lines += [f"{row.today}: {_ratio(row.ours)} times {row.peer}{_interval(row.ours)}" for row in earlier]
     return [*lines, ""] if lines else []

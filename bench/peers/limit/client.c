@@ -11,8 +11,6 @@
 
 #include "common.h"
 
-#include <sys/resource.h>
-
 #define MAX_TEXT 1024
 #define MAX_ID 24
 
@@ -25,14 +23,6 @@ struct load {
     amqp_bytes_t payload; /* what echo sends */
     long *calls;          /* the number of the call that waits in each place */
 };
-
-static double cpu(void) {
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
 
 static void send_call(struct load *load, long number) {
     amqp_basic_properties_t properties;
@@ -151,15 +141,6 @@ static long run_calls(struct load *load, long calls) {
         }
     }
     return calls;
-}
-
-static void wait_for_reader(void) {
-    char line[8];
-
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin) == NULL) {
-        return; /* nobody reads: run by hand */
-    }
 }
 
 static void measure(struct load *load, double warm_up, double seconds, long calls) {

@@ -1,4 +1,4 @@
-/* What the client and the server of the limit share: the connection, and how they end when something fails. */
+/* What the programs of the limit share: the connection, how they end when something fails, how clients are measured. */
 
 #ifndef BENCH_LIMIT_COMMON_H
 #define BENCH_LIMIT_COMMON_H
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define CHANNEL 1
@@ -72,6 +73,23 @@ static inline double now(void) { /* seconds, monotonic */
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static inline double cpu(void) { /* seconds of this process */
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static inline void wait_for_reader(void) {
+    char line[8];
+
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL) {
+        return; /* nobody reads: run by hand */
+    }
 }
 
 /* The value after "--NAME", or `otherwise`. */

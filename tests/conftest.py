@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,10 +16,16 @@ from rpcsvc.host.keeper import keep_all_processes
 from rpcsvc.settings import BrokerUrl
 from rpcsvc.wire.sizes import broker_default
 
-# A shell that starts the tests in its background has them ignore SIGINT, and with them every process that they start.
-# Some of them send it, as a terminal does; those about an ignored one say so.
+# A shell that starts the tests in its background has them ignore SIGINT, and with them every process that they start;
+# `nohup` has them ignore SIGHUP. Some of them send these, as a terminal does; those about an ignored one say so.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Hundreds of interpreters start in a run; without compiled modules each takes half a second more of a CPU.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

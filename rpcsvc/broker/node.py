@@ -89,6 +89,8 @@ class PrivateBroker:
     ) -> Iterator[PrivateBroker]:
         """A running node in a temporary folder, which goes with it, also if this process is killed. Main use: tests.
 
+        The end of the block kills it: nothing of it is to stay, and to end in order takes a second.
+
         Args:
             prefix: of the folder's name.
             port: the AMQP port. Default: a free one, and another one if somebody takes that meanwhile. Not 5672: a
@@ -117,7 +119,10 @@ class PrivateBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._block:
-            self.stop()
+            if self._is_temporary:
+                self.kill()
+            else:
+                self.stop()
 
     # ---- what it is
 

@@ -60,10 +60,9 @@ def test_a_channel_that_dies_in_the_broker_costs_its_client_no_call(
         first = client.callback_queue
         running = gate.submit(client, "a")
         wait_until(lambda: gate.begun == ["a"])
-        RabbitCtl(broker)(  # the client's channel has one consumer, the server's has two
-            "eval",
+        RabbitCtl(broker).erlang(  # the client's channel has one consumer, the server's has two
             "[exit(proplists:get_value(pid, C), kill) || C <- rabbit_channel:info_all([pid, consumer_count]),"
-            " proplists:get_value(consumer_count, C) =:= 1].",
+            " proplists:get_value(consumer_count, C) =:= 1]"
         )
         wait_until(lambda: client.callback_queue not in (None, first))
         gate.open()
@@ -150,7 +149,7 @@ def test_calls_go_on_while_their_queue_is_deleted_again_and_again(
         assert [future.result() for future in futures] == [*range(300)] * 4
         assert client.pending == 0
     # It is served as before: by each worker.
-    assert RabbitCtl(broker)("list_queues", "--no-table-headers", "name", "consumers").count(f"{queue}\t2") == 1
+    assert RabbitCtl(broker).queues("consumers")[queue] == 2
 
 
 def test_a_queue_that_is_deleted_while_no_server_is_there_ends_the_calls_in_it(
@@ -205,10 +204,10 @@ def test_connections_that_an_operator_closes_again_and_again_come_back_each_time
 def test_where_exchanges_are_forbidden_calls_are_made_all_the_same(
     broker: PrivateBroker, queue: str, gate: Gate
 ) -> None:
-    RabbitCtl(broker)("add_user", queue, "modest")
+    RabbitCtl(broker).add_user(queue, "modest")
     try:
         allowed = rf"^({queue}|amq\.gen-.*|amq\.default)$"
-        RabbitCtl(broker)("set_permissions", queue, allowed, allowed, allowed)
+        RabbitCtl(broker).permit(queue, allowed, allowed, allowed)
         url = f"amqp://{queue}:modest@127.0.0.1:{broker.port}/"
         with (
             ServerProcess(url, "--workers", "2", "--queue", queue) as server,
@@ -223,4 +222,4 @@ def test_where_exchanges_are_forbidden_calls_are_made_all_the_same(
             assert client.call("fib", 30) == 832040
             assert "reconnecting" not in server.output
     finally:
-        RabbitCtl(broker)("delete_user", queue)
+        RabbitCtl(broker).delete_user(queue)

@@ -26,10 +26,10 @@ def modest(broker: PrivateBroker, queue: str) -> Iterator[str]:
     """The URL of a caller without any right on the queue: RabbitMQ 4.2.6, 4.3 and later refuse it a look."""
     password = secrets.token_hex()
     ctl = RabbitCtl(broker)
-    ctl("add_user", queue, password)
-    ctl("set_permissions", queue, r"^amq\.gen-.*$", r"^(amq\.default|rpcsvc\.control|amq\.gen-.*)$", r"^amq\.gen-.*$")
+    ctl.add_user(queue, password)
+    ctl.permit(queue, r"^amq\.gen-.*$", r"^(amq\.default|rpcsvc\.control|amq\.gen-.*)$", r"^amq\.gen-.*$")
     yield replace(BrokerUrl.parse(broker.url), user=queue, password=password).reveal()
-    ctl("delete_user", queue)
+    ctl.delete_user(queue)
 
 
 def refuses_looks(url: str, queue: str) -> bool:
@@ -125,10 +125,9 @@ class Leader:
         wait = (
             f'fun Wait() -> case filelib:is_file("{self._go}") of true -> ok; false -> timer:sleep(5), Wait() end end'
         )
-        self._ctl(
-            "eval",
+        self._ctl.erlang(
             f"P = whereis({self._name}), sys:suspend(P), W = {wait},"
-            " spawn(fun() -> group_leader(whereis(init), self()), W(), sys:resume(P) end).",
+            " spawn(fun() -> group_leader(whereis(init), self()), W(), sys:resume(P) end)"
         )
 
     def resume(self) -> None:

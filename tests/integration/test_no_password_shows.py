@@ -60,8 +60,8 @@ def caged() -> Iterator[PrivateBroker]:
         write_credentials(layout, Credentials("rpcsvc", f"x-{CANARY}-x", random_free_port()))
         with PrivateBroker(layout.folder) as broker:
             assert CANARY in broker.url
-            RabbitCtl(broker)("add_user", "ann", PASSWORD)
-            RabbitCtl(broker)("set_permissions", "ann", ".*", ".*", ".*")
+            RabbitCtl(broker).add_user("ann", PASSWORD)
+            RabbitCtl(broker).permit("ann", ".*", ".*", ".*")
             yield broker
 
 
@@ -155,7 +155,7 @@ def test_a_server_says_nothing_of_it_in_all_its_life(caged: PrivateBroker, url: 
         assert client.call("fib", 30) == 832040
         with pytest.raises(RpcError):
             client.call("kill_myself", int(signal.SIGKILL))
-        RabbitCtl(caged)("close_all_connections", "to see what is said then")
+        RabbitCtl(caged).close_all_connections()
         wait_until(lambda: "reconnecting" in pool.output)
         assert client.call("fib", 30) == 832040
         no_canary(json.dumps(client.call("rpc.discover")))

@@ -58,19 +58,19 @@ class Users:
         self.permit("rpcsvc", ".*", ".*", ".*")
 
     def permit(self, user: str, configure: str, write: str, read: str) -> None:
-        RabbitCtl(self.broker)("set_permissions", "-p", VHOST, user, configure, write, read)
+        RabbitCtl(self.broker).permit(user, configure, write, read, vhost=VHOST)
 
     def restore(self, user: str) -> None:
         """What the page says, again."""
         for words in commands():
             if words[0] == "set_permissions" and user in words:
-                RabbitCtl(self.broker)(*words)
+                self.permit(user, *words[-3:])
 
     def remove(self) -> None:
-        RabbitCtl(self.broker)("delete_vhost", VHOST)
+        RabbitCtl(self.broker).delete_vhost(VHOST)
         for name in self.urls:
             if name != "admin":
-                RabbitCtl(self.broker)("delete_user", name)
+                RabbitCtl(self.broker).delete_user(name)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import socket
 import ssl
@@ -57,10 +58,10 @@ def strict(certificates: Certificates) -> Iterator[tuple[PrivateBroker, Url]]:
         "ssl_cert_login_from": "common_name",
     }
     for broker, url in a_broker(port, config):
-        RabbitCtl(broker)("enable", "rabbitmq_auth_mechanism_ssl", tool="rabbitmq-plugins")
-        RabbitCtl(broker)("add_user", "ann", "no password of hers")
-        RabbitCtl(broker)("clear_password", "ann")
-        RabbitCtl(broker)("set_permissions", "ann", ".*", ".*", ".*")
+        ctl = RabbitCtl(broker)
+        ctl.enable_plugin("rabbitmq_auth_mechanism_ssl")
+        ctl.add_user("ann", secrets.token_hex())
+        ctl.permit("ann", ".*", ".*", ".*")
         yield broker, url
 
 
@@ -136,7 +137,7 @@ def test_a_broker_that_comes_back_is_reached_through_tls_again(encrypted: tuple[
     with RpcClient(pool, timeout=30, wait_for_server=20) as client:
         slow = client.submit("sleep", 1.0)
         first = client.callback_queue
-        RabbitCtl(broker)("close_all_connections", "so that they come back")
+        RabbitCtl(broker).close_all_connections()
         assert slow.result() == 1.0
         assert client.call("fib", 30) == 832040
         assert client.callback_queue != first
@@ -279,7 +280,7 @@ def test_a_file_that_goes_away_while_a_server_runs_does_not_end_it(
     queue = "renewal"
     with ServerProcess(url(f"cacertfile={own}"), "--workers", "1", "--queue", queue) as server:
         own.unlink()
-        RabbitCtl(broker)("close_all_connections", "while the file is away")
+        RabbitCtl(broker).close_all_connections()
         wait_until(lambda: "cannot be read" in server.output)
         shutil.copy(certificates.ca, own)
         with RpcClient(url(f"cacertfile={certificates.ca}"), queue=queue, wait_for_server=30, timeout=30) as client:

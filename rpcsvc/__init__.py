@@ -14,6 +14,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .client.aio import AsyncRpcClient
     from .client.futures import RpcFuture
+    from .client.subscriptions import AsyncSubscription, Subscription
     from .client.sync import RpcClient
     from .errors import (
         AccessRefused,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         DecodingError,
         EncodingError,
+        ExchangeNotFound,
         FunctionRaised,
         InternalError,
         InvalidParams,
@@ -61,10 +63,13 @@ if TYPE_CHECKING:
     from .functions.registration import Registry
     from .functions.retry import Retry
     from .server.server import RpcServer
+    from .wire.events import Event
     from .workers.inside.context import CurrentCall, current_call
 
 _HOMES = {
     "AsyncRpcClient": "client.aio",
+    "AsyncSubscription": "client.subscriptions",
+    "Event": "wire.events",
     "Registry": "functions.registration",
     "Retry": "functions.retry",
     "CurrentCall": "workers.inside.context",
@@ -72,11 +77,13 @@ _HOMES = {
     "RpcClient": "client.sync",
     "RpcFuture": "client.futures",
     "RpcServer": "server.server",
+    "Subscription": "client.subscriptions",
 }
 
 __all__ = [
     "AccessRefused",
     "AsyncRpcClient",
+    "AsyncSubscription",
     "AuthenticationFailed",
     "BrokerError",
     "BrokerNotInstalled",
@@ -91,6 +98,8 @@ __all__ = [
     "CurrentCall",
     "DecodingError",
     "EncodingError",
+    "Event",
+    "ExchangeNotFound",
     "FunctionRaised",
     "InternalError",
     "InvalidParams",
@@ -120,6 +129,7 @@ __all__ = [
     "RpcFuture",
     "RpcServer",
     "RpcTimeout",
+    "Subscription",
     "TimeLimitExceeded",
     "TlsFailed",
     "WorkerLost",

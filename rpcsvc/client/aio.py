@@ -16,11 +16,12 @@ from ..settings.client import DEFAULT_PATIENCE, ClientOptions
 from ..wire.sizes import AUTO, Setting
 from .calls import CallFactory
 from .casting import CastFactory, How, what_is_left
+from .events import AsyncEvents
 from .link import CallLink
 from .outgoing import Outgoing
 
 
-class AsyncRpcClient:
+class AsyncRpcClient(AsyncEvents):
     """Calls functions on the servers of one queue, from an asyncio program.
 
         async with AsyncRpcClient() as client:

@@ -35,6 +35,7 @@ from .pending import ReplyCounts
 from .posting import Posting
 from .publishing import publish_in_turn, publish_on
 from .session import Session
+from .subscribing import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class CallLink:
     Attributes:
         engine: what decides.
         posting: what is done when the broker has confirmed it: casts and events.
+        subscriptions: to events.
     """
 
     def __init__(self, url: BrokerUrls, options: ClientOptions, calls: CallFactory) -> None:
@@ -71,6 +73,7 @@ class CallLink:
             returned=self._returned,
             lost=self._lost,
         )
+        self.subscriptions = Subscriptions(self._connector)
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -131,6 +134,7 @@ class CallLink:
         """End the connection, and every call that waits."""
         self.engine.close()
         await self.posting.close()
+        self.subscriptions.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

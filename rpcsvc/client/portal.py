@@ -92,7 +92,7 @@ class LinkThread:
             return answer.wait()
         except BaseException:
             if not answer.done():  # Ctrl-C: nobody waits for it any more
-                self._soon(self.link.forget, call.call_id)
+                self.soon(self.link.forget, call.call_id)
             raise
         finally:
             self._room.leave()
@@ -102,7 +102,7 @@ class LinkThread:
         self._room.leave()
         if future.cancelled():
             # Not here and now: a finalizer may have done it, in the middle of what the link does.
-            if not self._soon(self._given_up, future):
+            if not self.soon(self._given_up, future):
                 future.tell_the_standard_library()
         elif future.is_awaited_elsewhere:
             if own_thread.is_here():
@@ -139,14 +139,14 @@ class LinkThread:
 
     def given_up(self, message: Outgoing) -> None:
         """Nobody waits for a message any more."""
-        self._soon(self.link.posting.outbox.given_up, message)
+        self.soon(self.link.posting.outbox.given_up, message)
 
     # ---- what is neither
 
     def connect(self) -> None:
         """Open the connection now."""
         own_thread.refuse_to_wait("opening a client")
-        self._run(self.link.connect)
+        self.run(self.link.connect)
 
     def workers(self) -> int:
         """How many workers were seen behind the queue; at least 1."""
@@ -156,7 +156,7 @@ class LinkThread:
         """Look how many there are, if nobody looked yet; for at most so many seconds."""
         if not self.link.has_seen_workers and not own_thread.is_here():
             with contextlib.suppress(RpcError):
-                self._run(lambda: self.link.see_workers(timeout))
+                self.run(lambda: self.link.see_workers(timeout))
 
     def close(self) -> None:
         """End every call, the connection and the thread, and wait for that, except on a client's own thread."""
@@ -174,7 +174,7 @@ class LinkThread:
         if not self._lives:
             self._end_inbox(ClientClosed("the client is closed"))
             return None
-        self._soon(self._end_link)
+        self.soon(self._end_link)
         return self._lives[0][1]
 
     def _end_link(self) -> None:
@@ -188,7 +188,8 @@ class LinkThread:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _run(self, errand: _Errand) -> None:
+    def run(self, errand: _Errand) -> None:
+        """Have something done on the loop, and wait until it is."""
         answer = Waiter()
         self._errands.append((errand, answer))
         if self._is_over:
@@ -199,7 +200,7 @@ class LinkThread:
 
     # ---- between the threads
 
-    def _soon(self, do: Callable[..., object], *args: Any) -> bool:
+    def soon(self, do: Callable[..., object], *args: Any) -> bool:
         """Have something done on the loop; whether there is one."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             if self._lives:

@@ -22,6 +22,7 @@ from ..wire.sizes import AUTO, Setting
 from . import own_thread
 from .calls import CallFactory
 from .casting import CastFactory, How, what_is_left
+from .events import Events
 from .futures import RpcFuture, Waiter
 from .map import MapResults
 from .outgoing import Outgoing
@@ -30,7 +31,7 @@ from .portal import LinkThread
 
 
 @documented(URL, *options_of(ClientOptions), SSL_CONTEXT)
-class RpcClient:
+class RpcClient(Events):
     """Calls functions on the servers of one queue.
 
         with RpcClient() as client:

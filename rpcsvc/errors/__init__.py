@@ -23,6 +23,7 @@ The tree:
     │   └── CastRejected                      that message is a cast
     ├── CastUnknown                           a cast was sent, and the broker did not say whether it has it
     ├── QueueNotFound                         the queue does not exist
+    │   └── ExchangeNotFound                  nor does the exchange
     ├── QueueMismatch                         the queue exists, and cannot be used as it is
     │   └── QueueLocked                       it is exclusive to another connection
     ├── ClientClosed                          the client was closed before or during the call
@@ -58,6 +59,7 @@ from .broker import (
     BrokerStartFailed,
     ConnectionFailed,
     ConnectionLost,
+    ExchangeNotFound,
     MessageRefused,
     MessageTooLarge,
     QueueLocked,
@@ -110,6 +112,7 @@ __all__ = [
     "ConnectionLost",
     "DecodingError",
     "EncodingError",
+    "ExchangeNotFound",
     "FunctionRaised",
     "InternalError",
     "InvalidParams",

@@ -65,6 +65,24 @@ class QueueNotFound(RpcError):
     """The queue does not exist (AMQP 0-9-1 reply code 404). A call reports this as NoServer."""
 
 
+class ExchangeNotFound(QueueNotFound):
+    """There is no such exchange, whose events were to be heard, or where one was to be published.
+
+    Attributes:
+        exchange: its name.
+    """
+
+    def __init__(self, exchange: str) -> None:
+        super().__init__(exchange)
+        self.exchange = exchange
+
+    def __str__(self) -> str:
+        return (
+            f"there is no exchange {self.exchange!r}; whoever publishes there declares it first; without exchange=, "
+            "events need none to be declared"
+        )
+
+
 class QueueMismatch(RpcError):
     """The queue exists, and cannot be used as it is, or not be declared so (AMQP 0-9-1 reply code 406)."""
 

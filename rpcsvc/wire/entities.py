@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .casts import LEVELS, casts_queue, dead_queue, due_pattern, level_pattern
-from .names import DEAD, DELAY, DUE, LOST, TOPICS
+from .names import DEAD, DELAY, DUE, EVENTS, LOST, TOPICS
 
 DELIVERY_LIMIT = 20
 """How often a quorum queue gives out a cast again before it is a dead letter: RabbitMQ's own default since 4.0."""
@@ -136,6 +136,25 @@ def for_handler(queue: str, name: str, exchange: str, patterns: tuple[str, ...])
     )
 
 
+def for_subscription(
+    queue: str, *, max_length: int | None = None, expires: float | None = None, unlimited: bool = False
+) -> Queue:
+    """The queue of a durable subscription, shared by all who subscribe under its name.
+
+    Args:
+        queue: its name.
+        max_length: events that may wait; the oldest go first. None is any number.
+        expires: seconds without a subscriber after which it goes; None is never.
+        unlimited: as for `for_casts`. An event is not lost because its subscribers were killed over others.
+    """
+    arguments: dict[str, Any] = {**_QUORUM, **_unlimited(unlimited)}
+    if max_length is not None:
+        arguments |= {"x-max-length": max_length, "x-overflow": "drop-head"}
+    if expires is not None:
+        arguments["x-expires"] = round(expires * 1000)
+    return Queue(queue, arguments)
+
+
 def for_delays() -> Entities:
     """The levels in which messages wait."""
     levels: list[Entity] = [for_due()]
@@ -174,6 +193,11 @@ def for_lost(*, unlimited: bool = False) -> Entities:
 def for_topics() -> Entities:
     """The exchange of users' events."""
     return (Exchange(TOPICS, "topic"),)
+
+
+def for_life() -> Entities:
+    """The exchange of what servers tell of themselves."""
+    return (Exchange(EVENTS, "topic"),)
 
 
 def _unlimited(told: bool) -> dict[str, int]:

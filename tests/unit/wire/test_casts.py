@@ -153,11 +153,27 @@ def test_a_classic_queue_of_casts_rejects_what_it_cannot_take_if_it_is_bounded()
     assert Queue("q.casts", bounded) in entities.for_casts("q", queue_type="classic", max_length=1)
 
 
+def test_a_durable_subscription_drops_its_oldest_and_goes_when_it_is_told_to() -> None:
+    assert entities.for_subscription("s") == Queue("s", {"x-queue-type": "quorum"})
+    told = entities.for_subscription("s", max_length=5, expires=1.5, unlimited=True)
+    assert told.arguments == {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": -1,
+        "x-max-length": 5,
+        "x-overflow": "drop-head",
+        "x-expires": 1500,
+    }
+
+
 def test_what_is_bound_is_declared_before() -> None:
     for declared in (
         entities.for_casts("q"),
         (Queue("f"), *entities.for_foreign("f")),
-        (*entities.for_topics(), *entities.for_handler("q", "q.on.h", "rpcsvc.topics", ("a.*", "b"))),
+        (
+            *entities.for_life(),
+            *entities.for_topics(),
+            *entities.for_handler("q", "q.on.h", "rpcsvc.topics", ("a.*", "b")),
+        ),
         entities.for_delays(),
     ):
         there: set[str] = set()

@@ -21,10 +21,10 @@ This is the only package that knows pika. What leaves it are our own types and e
 from __future__ import annotations
 
 from .arguments import QueueArguments
-from .channel import Channel, QueueState
+from .channel import Channel
 from .connection import Connection
 from .expendable import Expendable
-from .messages import Delivery, Returned
+from .messages import Delivery, QueueState, Returned
 from .properties import Properties
 from .turns import Turns
 

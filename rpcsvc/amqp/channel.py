@@ -12,7 +12,6 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
 import pika.exceptions
@@ -24,19 +23,10 @@ from . import fastpath
 from .arguments import QueueArguments
 from .confirms import Confirms, Outcome
 from .faults import lost_error
-from .messages import Delivery, Returned
+from .messages import Delivery, QueueState, Returned
 from .transport import StreamConnection
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """What queue.declare-ok says: the queue's name, ready messages and consumers."""
-
-    name: str
-    messages: int
-    consumers: int
 
 
 class Channel:
@@ -115,7 +105,13 @@ class Channel:
         return QueueState(answer.method.queue, answer.method.message_count, answer.method.consumer_count)
 
     async def declare_exchange(
-        self, name: str, kind: str, *, durable: bool = False, arguments: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool = False,
+        passive: bool = False,
+        arguments: Mapping[str, Any] | None = None,
     ) -> None:
         """Declare an exchange of that kind ("direct", "fanout", "topic", "headers").
 
@@ -123,14 +119,21 @@ class Channel:
             name: the exchange's.
             kind: its type.
             durable: whether it outlives the broker's restart.
+            passive: only look whether there is one of that name, of whatever kind.
             arguments: RabbitMQ's, {"alternate-exchange": NAME} for instance.
 
         Raises:
+            QueueNotFound: passive, and there is none. The channel is lost, as AMQP has it.
             AccessRefused: the user may not. The channel is lost, as AMQP has it.
             QueueMismatch: it exists, declared otherwise. Likewise.
         """
         await self._operation(
-            self._pika.exchange_declare, name, exchange_type=kind, durable=durable, arguments=_table(arguments)
+            self._pika.exchange_declare,
+            name,
+            exchange_type=kind,
+            durable=durable,
+            passive=passive,
+            arguments=_table(arguments),
         )
 
     async def bind(

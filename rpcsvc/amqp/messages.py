@@ -1,4 +1,4 @@
-"""What is delivered and what is returned, with the properties that it came with."""
+"""What is delivered and what is returned, with the properties that it came with; and what is said of a queue."""
 
 from __future__ import annotations
 
@@ -98,3 +98,12 @@ class Returned:
     message_id: str | None = None
     exchange: str = ""
     routing_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """What queue.declare-ok says: the queue's name, ready messages and consumers."""
+
+    name: str
+    messages: int
+    consumers: int

@@ -12,6 +12,7 @@ from ..errors import (
     ConnectionFailed,
     ConnectionLost,
     EncodingError,
+    EventUnknown,
     InvalidParams,
     MethodNotFound,
     NoServer,
@@ -68,6 +69,7 @@ _BY_ERROR: tuple[tuple[type[RpcError], ExitCode], ...] = (
     (NoServer, ExitCode.NO_SERVER),
     (RpcTimeout, ExitCode.TIMED_OUT),
     (CastUnknown, ExitCode.TIMED_OUT),
+    (EventUnknown, ExitCode.TIMED_OUT),
     (CastRejected, ExitCode.REFUSED),
     (WorkerLost, ExitCode.WORKER_LOST),
 )

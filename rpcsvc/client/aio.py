@@ -19,6 +19,7 @@ from .casting import CastFactory, How, what_is_left
 from .events import AsyncEvents
 from .link import CallLink
 from .outgoing import Outgoing
+from .published import EventFactory
 
 
 class AsyncRpcClient(AsyncEvents):
@@ -58,6 +59,7 @@ class AsyncRpcClient(AsyncEvents):
         )
         self._calls = CallFactory(options)
         self._casts = CastFactory(options, self._calls.limit)
+        self._published = EventFactory(options, self._calls.limit)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._link = CallLink(urls, options, self._calls)

@@ -145,7 +145,7 @@ class How:
                     "current_call().first_published"
                 )
         if message_id is not None:
-            _check_id(message_id)
+            check_id(message_id)
         if priority is not None and (type(priority) is not int or not 0 <= priority <= 255):
             raise ConfigurationError(f"a priority is a whole number from 0 to 255, not {priority!r}")
         if timeout is not None:
@@ -153,7 +153,12 @@ class How:
         return cls(seconds, message_id, priority, expires, timeout)
 
 
-def _check_id(message_id: object) -> None:
+def check_id(message_id: object) -> None:
+    """The id that a user gives a message.
+
+    Raises:
+        ConfigurationError: it can be none.
+    """
     what = None
     if not isinstance(message_id, str):
         what = f"not {type(message_id).__name__}: {message_id!r}"

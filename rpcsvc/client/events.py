@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-from ..errors import ClientClosed
+from ..errors import ClientClosed, RpcError
 from ..wire.events import subscription_queue
 from . import own_thread
+from .futures import Waiter
 from .link import CallLink
+from .outgoing import Outgoing
 from .portal import LinkThread
+from .published import EventFactory, PublishedHow, what_is_left
 from .subscribing import Wanted
 from .subscriptions import AsyncSubscription, Subscription
 
@@ -18,6 +24,59 @@ class Events:
 
     _thread: LinkThread
     _closed: bool
+    _published: EventFactory
+
+    def publish(
+        self,
+        topic: str,
+        body: Any,
+        *,
+        exchange: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        message_id: str | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Publish an event: whoever has subscribed to its topic hears it. Return when the broker has it safe.
+
+        Safe is: in the queue of each durable subscription that was there, on disk. That nobody hears it is no error.
+
+        Args:
+            topic: words with dots between, up to 255 bytes. Those that begin with "rpcsvc." are the servers' own.
+            body: `str` is text and `bytes` are themselves; all else travels as JSON, as the arguments of calls do.
+            exchange: an exchange of others that it goes to, in place of ours; the topic is its routing key. It must
+                exist.
+            headers: text, bytes, numbers, bools, None, and lists and dictionaries of these, by name.
+            message_id: its id, up to 255 bytes, by which subscribers tell doubles; None makes a UUID.
+            timeout: seconds until which the broker must have it; None takes the client's, `math.inf` is none. It is
+                sent again meanwhile if the connection is lost.
+
+        Returns:
+            Its message_id.
+
+        Raises:
+            EventUnknown: it was sent, and no confirm came in time, or the client was closed: it may be heard.
+            MessageRefused: a queue that was to get it is full and refuses.
+            ExchangeNotFound: there is no such exchange.
+            AccessRefused: the user may not publish there.
+            ConnectionFailed: it was not sent in time.
+            EncodingError: the body cannot be carried exactly, or is too large.
+            ConfigurationError: the topic or an option is wrong.
+            ClientClosed: the client is closed; it was not sent.
+            OutOfPlace: it would wait on a client's own thread, for instance in a done callback.
+        """
+        self._check_may_wait("publish()")
+        how = PublishedHow.checked(exchange=exchange, headers=headers, message_id=message_id, timeout=timeout)
+        answer = Waiter()
+        message = self._published.make(topic, body, how, partial(_tell, answer))
+        try:
+            self._thread.post(message)
+            answer.wait()
+        except BaseException as error:
+            if not answer.done():  # Ctrl-C: nobody waits for it any more
+                error.add_note(what_is_left(message, is_sure=False))
+                self._thread.given_up(message)
+            raise
+        return message.message_id
 
     def subscribe(
         self,
@@ -74,9 +133,38 @@ class AsyncEvents:
     """The methods of `AsyncRpcClient`."""
 
     _link: CallLink
+    _published: EventFactory
 
     def _on_its_loop(self) -> asyncio.AbstractEventLoop:
         raise NotImplementedError
+
+    async def publish(
+        self,
+        topic: str,
+        body: Any,
+        *,
+        exchange: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        message_id: str | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Publish an event; see `RpcClient.publish`.
+
+        Who cancels this, or puts a time-out around it, does not know whether the broker has the event, unless it was
+        not sent yet; the CancelledError has a note that says so, with its message_id.
+        """
+        loop = self._on_its_loop()
+        how = PublishedHow.checked(exchange=exchange, headers=headers, message_id=message_id, timeout=timeout)
+        outcome: asyncio.Future[None] = loop.create_future()
+        message = self._published.make(topic, body, how, partial(_tell_unless_done, outcome))
+        self._link.posting.post(message)
+        try:
+            await outcome
+        except asyncio.CancelledError as error:
+            error.add_note(what_is_left(message, is_sure=True))
+            self._link.posting.outbox.given_up(message)
+            raise
+        return message.message_id
 
     def subscribe(
         self,
@@ -95,3 +183,15 @@ class AsyncEvents:
         """Delete a subscription with a name; see `RpcClient.unsubscribe`."""
         self._on_its_loop()
         await self._link.subscriptions.delete(subscription_queue(name))
+
+
+def _tell(answer: Waiter | asyncio.Future[None], _: Outgoing, error: RpcError | None) -> None:
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)
+
+
+def _tell_unless_done(outcome: asyncio.Future[None], message: Outgoing, error: RpcError | None) -> None:
+    if not outcome.done():  # else who waited was cancelled
+        _tell(outcome, message, error)

@@ -10,10 +10,10 @@ What leads from one state to another is the table in `outbox`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import RpcError
 
@@ -95,6 +95,7 @@ class Outgoing:
         content_type: the property of that name; None is that of requests.
         priority: the property of that name; None sets none.
         timestamp: the property of that name, in seconds since 1970.
+        headers: its own; None are none.
         expires_at: when it is not wanted any more where it waits for its reader, in seconds on the outbox's clock.
         is_mandatory: whether it comes back if no queue takes it.
         waits_until: until when its sender waits for a queue to take it, in seconds on the outbox's clock.
@@ -117,6 +118,7 @@ class Outgoing:
     content_type: str | None = None
     priority: int | None = None
     timestamp: int | None = None
+    headers: Mapping[str, Any] | None = None
     expires_at: float | None = None
     is_mandatory: bool = True
     waits_until: float = -math.inf

@@ -25,6 +25,7 @@ from ..errors import (
     AccessRefused,
     ConfigurationError,
     ConnectionLost,
+    ExchangeNotFound,
     MessageRefused,
     MessageTooLarge,
     QueueNotFound,
@@ -185,7 +186,7 @@ class Posting:
                 expiration=None if message.expires_at is None else expiration_ms(message.expires_at - now()),
                 message_id=message.message_id,
                 type=message.type,
-                properties=_properties(message.content_type, message.priority, message.timestamp, message.is_again),
+                properties=_properties_of(message),
             )
         except ValueError as error:
             raise ConfigurationError(f"the message cannot be sent: {error}") from None
@@ -248,6 +249,8 @@ class Posting:
             named = _EXCHANGE.search(str(reason))
             exchange = named[1] if named else ""
             exchange = "" if exchange == "amq.default" else exchange
+            if exchange and isinstance(reason, QueueNotFound):
+                reason = ExchangeNotFound(exchange)
             if exchange not in self._proved:
                 self.outbox.denied(exchange, reason)
         self.outbox.lost()
@@ -264,6 +267,13 @@ class Posting:
 
     def __repr__(self) -> str:
         return f"<Posting: {self.outbox!r}>"
+
+
+def _properties_of(message: Outgoing) -> Properties:
+    if message.headers is None:
+        return _properties(message.content_type, message.priority, message.timestamp, message.is_again)
+    headers = {**message.headers, AGAIN: True} if message.is_again else message.headers
+    return Properties(headers, True, message.priority, message.content_type, message.timestamp)
 
 
 @lru_cache(maxsize=64)

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
-from ..amqp import Channel, Connection, Delivery, Expendable, Returned
-from ..amqp.channel import QueueState
+from ..amqp import Channel, Connection, Delivery, Expendable, QueueState, Returned
 from ..deadline import Deadline
 from ..errors import ConnectionFailed, ConnectionLost, QueueNotFound, RpcError
 from ..settings import BrokerUrl

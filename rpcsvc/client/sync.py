@@ -28,6 +28,7 @@ from .map import MapResults
 from .outgoing import Outgoing
 from .pending import ReplyCounts
 from .portal import LinkThread
+from .published import EventFactory
 
 
 @documented(URL, *options_of(ClientOptions), SSL_CONTEXT)
@@ -81,6 +82,7 @@ class RpcClient(Events):
         )
         self._calls = CallFactory(self._options)
         self._casts = CastFactory(self._options, self._calls.limit)
+        self._published = EventFactory(self._options, self._calls.limit)
         self._closed = False
         self._thread = LinkThread(self._urls, self._options, self._calls)
         key = id(self)

@@ -22,6 +22,7 @@ The tree:
     ├── MessageRefused                        the broker could not put a message into its queue
     │   └── CastRejected                      that message is a cast
     ├── CastUnknown                           a cast was sent, and the broker did not say whether it has it
+    ├── EventUnknown                          likewise, an event
     ├── QueueNotFound                         the queue does not exist
     │   └── ExchangeNotFound                  nor does the exchange
     ├── QueueMismatch                         the queue exists, and cannot be used as it is
@@ -95,7 +96,7 @@ from .remote import (
     WorkerLost,
 )
 from .root import RpcError
-from .sending import CastRejected, CastUnknown, NoServer, RpcTimeout
+from .sending import CastRejected, CastUnknown, EventUnknown, NoServer, RpcTimeout
 
 __all__ = [
     "AccessRefused",
@@ -112,6 +113,7 @@ __all__ = [
     "ConnectionLost",
     "DecodingError",
     "EncodingError",
+    "EventUnknown",
     "ExchangeNotFound",
     "FunctionRaised",
     "InternalError",

@@ -68,6 +68,28 @@ class CastRejected(MessageRefused):
         )
 
 
+class EventUnknown(RpcError):
+    """Nobody knows whether the broker has an event: it was written, and its confirm did not come. It may be heard.
+
+    Attributes:
+        topic: the event's.
+        message_id: the event's. Who publishes it again under the same one lets subscribers tell doubles.
+        reason: why the confirm did not come.
+    """
+
+    def __init__(self, topic: str, message_id: str, reason: str) -> None:
+        super().__init__(topic, message_id, reason)
+        self.topic = topic
+        self.message_id = message_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the event {self.topic!r} was sent, and whether the broker has it is not known: {self.reason}; a second "
+            f"one with message_id={self.message_id!r} can be told from it"
+        )
+
+
 class CastUnknown(RpcError):
     """Nobody knows whether the broker has a cast: it was written, and its confirm did not come. It may run.
 

@@ -21,7 +21,7 @@ def _made(cls: type[RpcError]) -> RpcError:
             return cls("fib", 2.0, "7")
         case "RetryLater":
             return cls(60.0)
-        case "CastRejected" | "CastUnknown":
+        case "CastRejected" | "CastUnknown" | "EventUnknown":
             return cls("fib", "a1", "why")
         case "RequestTooLarge" | "MessageTooLarge":
             return cls(17, 16)
@@ -52,6 +52,7 @@ NUMBERS = {
     "RpcTimeout": 8,
     "WorkerLost": 9,
     "CastUnknown": 8,
+    "EventUnknown": 8,
     "CastRejected": 11,
 }
 

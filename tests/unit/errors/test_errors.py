@@ -15,6 +15,7 @@ from rpcsvc.errors import (
     ConfigurationError,
     ConnectionLost,
     EncodingError,
+    EventUnknown,
     FunctionRaised,
     InternalError,
     InvalidParams,
@@ -50,6 +51,7 @@ def _one_of_each() -> list[RpcError]:
         RpcTimeout: RpcTimeout("fib", 2.5, "17"),
         CastRejected: CastRejected("fib", "a1", "rpc_queue.casts"),
         CastUnknown: CastUnknown("fib", "a1", "no confirm came within 5 s"),
+        EventUnknown: EventUnknown("order.paid", "a1", "no confirm came within 5 s"),
         RequestTooLarge: RequestTooLarge(17_000_000, 16_711_680),
         MessageTooLarge: MessageTooLarge(17_000_000, 16_777_216),
         FunctionRaised: FunctionRaised(

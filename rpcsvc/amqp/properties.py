@@ -139,9 +139,18 @@ def table(encoded: bytes) -> dict[str, Any]:
         decoded, end = pika.data.decode_table(encoded, 0)
         if end != len(encoded):
             raise ValueError("a value runs over the end")
-        return dict(decoded)
+        return {name: _plain(value) for name, value in decoded.items()}
     except Exception as error:  # whatever a publisher has made up
         raise DecodingError(f"the headers of the message cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A value of a header table, with whole numbers as Python's own: pika has a type of its own for some."""
+    if isinstance(value, int) and type(value) is not bool:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 def _first_property(data: bytes, position: int, flags: int) -> int:

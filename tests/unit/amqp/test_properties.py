@@ -70,6 +70,16 @@ def test_headers_hold_what_a_broker_writes_into_them() -> None:
     assert said(headers={"x-death": [death], "raw": b"\xff\xfe"}).headers == {"x-death": [death], "raw": b"\xff\xfe"}
 
 
+def test_whole_numbers_in_headers_are_pythons_own_however_large() -> None:
+    """pika makes a type of its own of what takes 64 bits, and who looks for `int` would not find it."""
+    given = {"n": 2**40, "list": [2**40, [2**40]], "table": {"n": 2**40}, "small": 7, "flag": True}
+    headers = said(headers=given).headers
+    assert headers == given
+    assert type(headers["n"]) is type(headers["list"][0]) is type(headers["list"][1][0]) is int
+    assert type(headers["table"]["n"]) is type(headers["small"]) is int
+    assert headers["flag"] is True
+
+
 def test_a_delivery_that_nobody_has_parsed_says_nothing() -> None:
     delivery = Delivery(1, False, b"", None, None, None, None)
     assert (delivery.exchange, delivery.routing_key, delivery.headers, delivery.priority) == ("", "", {}, None)

@@ -89,13 +89,14 @@ def parse_arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
     for word in words:
         name, sign, value = word.partition("=")
         if sign and name.isidentifier():
-            kwargs[name] = _value(value)
+            kwargs[name] = value_of(value)
         else:
-            args.append(_value(word))
+            args.append(value_of(word))
     return args, kwargs
 
 
-def _value(word: str) -> Any:
+def value_of(word: str) -> Any:
+    """The value that a word of a command line stands for: that of its JSON, or the word itself."""
     try:
         return values.decode(word.encode("utf-8", "surrogateescape"))
     except DecodingError:

@@ -45,7 +45,7 @@ class Events:
             body: `str` is text and `bytes` are themselves; all else travels as JSON, as the arguments of calls do.
             exchange: an exchange of others that it goes to, in place of ours; the topic is its routing key. It must
                 exist.
-            headers: text, bytes, numbers, bools, None, and lists and dictionaries of these, by name.
+            headers: text, bytes, whole numbers, bools, None, and lists and dictionaries of these, by name.
             message_id: its id, up to 255 bytes, by which subscribers tell doubles; None makes a UUID.
             timeout: seconds until which the broker must have it; None takes the client's, `math.inf` is none. It is
                 sent again meanwhile if the connection is lost.

@@ -134,7 +134,7 @@ def _checked_headers(headers: object) -> Mapping[str, Any]:
         Properties(headers).encoded(b"")
     except ValueError as error:
         raise ConfigurationError(
-            f"headers are text, bytes, whole numbers, floats, bools, None, and lists and dictionaries of these: {error}"
+            f"headers are text, bytes, whole numbers, bools, None, and lists and dictionaries of these: {error}"
         ) from None
     return dict(headers)
 

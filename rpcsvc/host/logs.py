@@ -17,9 +17,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 """Seconds from one line about an outage that goes on to the next: each pause is twice the one before."""
 
 
-def one_line(text: str) -> str:
-    """Somebody else's text, so that it can neither begin a line of its own nor speak to a terminal."""
-    shown = text if len(text) <= _MOST else text[:_MOST] + "…"
+def one_line(text: str, most: int | None = _MOST) -> str:
+    """Somebody else's text, so that it can neither begin a line of its own nor speak to a terminal.
+
+    Args:
+        text: the text.
+        most: characters of it that are shown; None are all.
+    """
+    shown = text if most is None or len(text) <= most else text[:most] + "…"
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -241,3 +242,12 @@ def test_asyncio_publishes_too(broker: PrivateBroker, word: str) -> None:
             assert "message_id" in str(cancelled.value.__notes__)
 
     asyncio.run(publish())
+
+
+def test_an_event_says_when_it_was_published_to_the_millisecond(client: RpcClient, word: str) -> None:
+    with client.subscribe(word) as events:
+        before = time.time()
+        client.publish(word, "x")
+        time_of_event = events.get(timeout=WITHIN).time
+    assert time_of_event is not None
+    assert before - 0.001 <= time_of_event.timestamp() <= time.time()

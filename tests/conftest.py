@@ -44,7 +44,7 @@ def nothing_outlives_the_tests() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[PrivateBroker]:
-    """A running private broker for the whole session. Who needs to stop or kill one starts one of their own."""
+    """A running private broker for the whole session. Who stops or kills it starts it again."""
     with PrivateBroker.temporary(prefix="rpcsvc-test-") as broker:
         yield broker
 

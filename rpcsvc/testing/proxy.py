@@ -52,6 +52,7 @@ class FaultProxy:
 
     Attributes:
         port: where it listens on 127.0.0.1.
+        refused: how many connections it has refused.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -64,6 +65,7 @@ class FaultProxy:
         self._server: asyncio.Server | None = None
         self._refusing = False
         self.port = 0
+        self.refused = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -157,6 +159,7 @@ class FaultProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
+            self.refused += 1
             self._reset((writer, writer))
             return
         try:

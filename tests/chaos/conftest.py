@@ -1,10 +1,9 @@
-"""The chaos tests have brokers of their own where they break them."""
+"""What the chaos tests share. The session's broker is theirs to break: one test runs at a time in a process."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,31 +13,11 @@ from rpcsvc.broker import PrivateBroker
 from rpcsvc.testing import FaultProxy
 
 
-@contextmanager
-def another_broker() -> Iterator[PrivateBroker]:
-    with PrivateBroker.temporary(prefix="rpcsvc-chaos-") as broker:
-        yield broker
-
-
 @pytest.fixture
-def own_broker() -> Iterator[PrivateBroker]:
-    """A broker for one test alone, to be changed at will."""
-    with another_broker() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="session")
-def _spare_broker() -> Iterator[PrivateBroker]:
-    with another_broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def spare_broker(_spare_broker: PrivateBroker) -> PrivateBroker:
-    """A broker to be stopped, killed and started at will; what is set in it stays as it is."""
-    if not _spare_broker.status().running:
-        _spare_broker.start()
-    return _spare_broker
+def broken_broker(broker: PrivateBroker) -> Iterator[PrivateBroker]:
+    """The session's broker, to be stopped, killed and started at will: afterwards it runs. What is set in it stays."""
+    yield broker
+    broker.start()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.begun import Gate
 from support.ctl import RabbitCtl
 from support.processes import ServerProcess, wait_until
 from ticks import in_one_tick
@@ -140,23 +141,28 @@ def test_a_call_given_up_while_there_is_no_connection_is_not_computed_again(
 
 
 def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
-    own_broker: PrivateBroker, queue: str, path: Path
+    broker: PrivateBroker, queue: str, tmp_path: Path
 ) -> None:
     """RabbitMQ closes a channel that holds a delivery for longer than consumer_timeout, and delivers it again.
 
     From 4.3 on it does neither with classic queues.
     """
-    RabbitCtl(own_broker).set_consumer_timeout(1)
-    RabbitCtl(own_broker).set_channel_tick(0.5)
+    gate = Gate(tmp_path)
     with (
-        ServerProcess(own_broker.url, "--workers", "2", "--queue", queue) as server,
-        RpcClient(own_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
+        RabbitCtl(broker).consumer_timeout(1, looks_every=0.5),
+        ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,
+        RpcClient(broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
     ):
-        calls = [client.submit("write_once_then_sleep", str(path), text, 4.0) for text in "ab"]
+        calls = [gate.submit(client, text, once=True) for text in "ab"]
+        if RabbitCtl(broker).version < (4, 3):
+            wait_until(lambda: server.output.count("reconnecting") >= 2)
+        else:
+            with pytest.raises(TimeoutError):
+                calls[0].result(4.0)
+            assert "reconnecting" not in server.output
+        gate.open()
         assert [call.result() for call in calls] == ["a", "b"]
-        reconnected = server.output.count("reconnecting")
-        assert reconnected >= 2 if RabbitCtl(own_broker).version < (4, 3) else reconnected == 0
-    assert sorted(notes(path)) == ["a", "b"]
+    assert sorted(gate.begun) == ["a", "b"]
 
 
 def test_a_call_that_is_delivered_while_the_drain_begins_is_answered_and_the_drain_ends(

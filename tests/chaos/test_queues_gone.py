@@ -183,16 +183,16 @@ def test_a_patient_client_gets_its_calls_through_when_the_queue_comes_back(
 
 
 def test_connections_that_an_operator_closes_again_and_again_come_back_each_time(
-    spare_broker: PrivateBroker, queue: str
+    broker: PrivateBroker, queue: str
 ) -> None:
     with (
-        ServerProcess(spare_broker.url, "--workers", "2", "--queue", queue) as server,
-        RpcClient(spare_broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
+        ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,
+        RpcClient(broker.url, queue=queue, timeout=30, wait_for_server=10) as client,
     ):
         futures = []
         for _ in range(4):
             futures += [client.submit("echo", number) for number in range(200)]
-            RabbitCtl(spare_broker).close_all_connections()
+            RabbitCtl(broker).close_all_connections()
         closed = time.monotonic()
         assert client.call("fib", 30) == 832040
         assert time.monotonic() - closed < scaled(5)

@@ -115,30 +115,30 @@ def test_while_nothing_comes_through_calls_end_at_their_deadline_and_go_on_after
 
 
 def test_a_broker_that_is_killed_and_started_again_interrupts_nobody_for_long(
-    spare_broker: PrivateBroker, queue: str
+    broken_broker: PrivateBroker, queue: str
 ) -> None:
     with (
-        ServerProcess(spare_broker.url, "--workers", "2", "--queue", queue),
-        RpcClient(spare_broker.url, queue=queue, timeout=40, connect_timeout=30, wait_for_server=30) as client,
+        ServerProcess(broken_broker.url, "--workers", "2", "--queue", queue),
+        RpcClient(broken_broker.url, queue=queue, timeout=40, connect_timeout=30, wait_for_server=30) as client,
     ):
         assert client.call("fib", 30) == 832040
-        spare_broker.kill()
+        broken_broker.kill()
         waiting = [client.submit("fib", number) for number in range(50)]
-        spare_broker.start()
+        broken_broker.start()
         cured = time.monotonic()
         assert [future.result() for future in waiting][:6] == [0, 1, 1, 2, 3, 5]
         assert time.monotonic() - cured < scaled(5)
 
 
-def test_a_client_may_be_made_before_its_broker_is_up(spare_broker: PrivateBroker, queue: str) -> None:
-    spare_broker.stop()
-    starter = threading.Timer(0.5, spare_broker.start)
-    starter.start()
+def test_a_client_may_be_made_before_its_broker_is_up(broker: PrivateBroker, network: FaultProxy, queue: str) -> None:
+    network.refuse()
+    healer = threading.Timer(0.5, network.heal)
+    healer.start()
     try:
-        with RpcClient(spare_broker.url, queue=queue, connect_timeout=30) as client:
+        with RpcClient(network.url(broker.url), queue=queue, connect_timeout=30) as client:
             assert client.callback_queue is not None
     finally:
-        starter.join()
+        healer.join()
 
 
 def test_without_a_broker_a_client_gives_up_after_its_connect_timeout() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -67,13 +68,14 @@ class TestAtTheStart:
             assert server.wait(within=30) == NO_BROKER
             assert "said no more" in server.output or "in time" in server.output
 
-    def test_a_server_waits_for_a_broker_that_is_not_up_yet(self, spare_broker: PrivateBroker, queue: str) -> None:
-        spare_broker.stop()
-        with ServerProcess(
-            spare_broker.url, "--connect-timeout", "60", "--workers", "1", "--queue", queue, ready=False
-        ) as server:
+    def test_a_server_waits_for_a_broker_that_is_not_up_yet(
+        self, broker: PrivateBroker, queue: str, network: FaultProxy
+    ) -> None:
+        network.refuse()
+        options = ("--connect-timeout", "60", "--workers", "1", "--queue", queue)
+        with ServerProcess(network.url(broker.url), *options, ready=False) as server:
             wait_until(lambda: "no connection yet" in server.output, within=30)
-            spare_broker.start()
+            network.heal()
             wait_until(lambda: "ready:" in server.output, within=30)
 
     @pytest.mark.parametrize(
@@ -116,39 +118,43 @@ class TestAtTheStart:
 
 class TestLater:
     def test_a_changed_password_ends_the_server_and_fails_calls_with_its_sentence(
-        self, own_broker: PrivateBroker, queue: str, tmp_path: Path
+        self, broker: PrivateBroker, queue: str, tmp_path: Path
     ) -> None:
+        ctl = RabbitCtl(broker)
         with (
-            ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server,
-            RpcClient(own_broker.url, queue=queue, timeout=20) as client,
+            ctl.vhost(queue) as url,
+            ServerProcess(url, "--workers", "1", "--queue", queue) as server,
+            RpcClient(url, queue=queue, timeout=20) as client,
         ):
             running = begun(client, tmp_path, 60.0)
-            RabbitCtl(own_broker).change_password("another")
-            RabbitCtl(own_broker).close_all_connections()
+            ctl.change_password(queue, "another")
+            ctl.close_all_connections(queue)
             assert server.wait() == NO_BROKER
-            assert "refuses user 'rpcsvc' or the password" in server.output
-            with pytest.raises(ConnectionLost, match="refuses user 'rpcsvc'"):
+            assert f"refuses user '{queue}' or the password" in server.output
+            with pytest.raises(ConnectionLost, match=f"refuses user '{queue}'"):
                 running.result(timeout=5)  # it was sent: whether it has run nobody knows
             started = time.monotonic()
             with pytest.raises(AuthenticationFailed):
                 client.call("fib", 30)
             assert time.monotonic() - started < scaled(2)
-            # `rpcsvc` may come back as it was.
-            RabbitCtl(own_broker).change_password(own_broker.url.split(":")[2].split("@")[0])
-            with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue):
+            # The user may come back as it was.
+            ctl.change_password(queue, url.split(":")[2].split("@")[0])
+            with ServerProcess(url, "--workers", "1", "--queue", queue):
                 assert client.call("fib", 30) == 832040
 
     def test_a_broker_that_is_stopped_and_started_in_its_node_interrupts_nobody_for_long(
-        self, spare_broker: PrivateBroker, queue: str
+        self, broken_broker: PrivateBroker, queue: str
     ) -> None:
         with (
-            ServerProcess(spare_broker.url, "--workers", "2", "--queue", queue) as server,
-            RpcClient(spare_broker.url, queue=queue, timeout=60, connect_timeout=40, wait_for_server=30) as client,
+            ServerProcess(broken_broker.url, "--workers", "2", "--queue", queue) as server,
+            RpcClient(broken_broker.url, queue=queue, timeout=60, connect_timeout=40, wait_for_server=30) as client,
         ):
             assert client.call("fib", 30) == 832040
-            RabbitCtl(spare_broker).stop_app()
-            calls = [client.submit("echo", number) for number in range(100)]
-            RabbitCtl(spare_broker).start_app()
+            RabbitCtl(broken_broker).stop_app()
+            try:
+                calls = [client.submit("echo", number) for number in range(100)]
+            finally:
+                RabbitCtl(broken_broker).start_app()
             cured = time.monotonic()
             assert client.call("fib", 30) == 832040
             assert time.monotonic() - cured < scaled(6)
@@ -156,28 +162,29 @@ class TestLater:
             assert server.process.poll() is None
 
     def test_connections_that_are_closed_while_they_are_being_made_are_made_again(
-        self, spare_broker: PrivateBroker, queue: str
+        self, broker: PrivateBroker, queue: str
     ) -> None:
-        with ServerProcess(spare_broker.url, "--workers", "2", "--queue", queue) as server:
+        with ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server:
             stop = threading.Event()
+            closings: list[float] = []
 
             def close_again_and_again() -> None:
-                while not stop.is_set():
-                    RabbitCtl(spare_broker).close_all_connections()
+                while not stop.wait(random.uniform(0.1, 0.3)):
+                    RabbitCtl(broker).close_all_connections()
+                    closings.append(time.monotonic())
 
             closing = threading.Thread(target=close_again_and_again)
             closing.start()
             try:
-                end = time.monotonic() + 6
-                while time.monotonic() < end:
+                while len(closings) < 15:
                     with (
-                        RpcClient(spare_broker.url, queue=queue, connect_timeout=30, wait_for_server=20) as client,
+                        RpcClient(broker.url, queue=queue, connect_timeout=30, wait_for_server=20) as client,
                         contextlib.suppress(ConnectionLost),  # three times lost under one call
                     ):
                         assert client.call("echo", "x", timeout=20) == "x"
             finally:
                 stop.set()
                 closing.join()
-            with RpcClient(spare_broker.url, queue=queue, wait_for_server=10) as client:
+            with RpcClient(broker.url, queue=queue, wait_for_server=10) as client:
                 assert client.call("fib", 30) == 832040
             assert server.process.poll() is None

@@ -1,6 +1,6 @@
 """What the field found: inputs on which this or a like library failed once, each as a test on the real broker.
 
-A file is a kind of fault. Who breaks or reconfigures a broker takes `own_broker`.
+A file is a kind of fault.
 """
 
 from __future__ import annotations
@@ -19,13 +19,6 @@ from rpcsvc.broker import PrivateBroker
 def queue() -> str:
     """The name of a queue that no other test uses."""
     return f"field-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def own_broker() -> Iterator[PrivateBroker]:
-    """A broker for one test alone, to be changed at will."""
-    with PrivateBroker.temporary(prefix="rpcsvc-field-") as broker:
-        yield broker
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from support.processes import ServerProcess, wait_until
 
 from rpcsvc import FunctionRaised, ResultNotEncodable, RpcClient, TimeLimitExceeded, WorkerLost
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.testing import scaled
+from rpcsvc.testing import FaultProxy, scaled
 
 LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) rpcsvc: ")
 
@@ -84,22 +83,22 @@ def test_a_cancelled_call_is_named(broker: PrivateBroker, one: ServerProcess, tm
         assert "nobody waits for it any more" in _line(one, "of write_then_sleep was cancelled")
 
 
-def test_an_outage_is_said_when_it_begins_and_when_it_ends(own_broker: PrivateBroker, queue: str) -> None:
-    with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server:
-        own_broker.kill()
+def test_an_outage_is_said_when_it_begins_and_when_it_ends_and_pika_says_nothing_where_only_ours_was_asked_for(
+    broker: PrivateBroker, queue: str
+) -> None:
+    with (
+        FaultProxy("127.0.0.1", broker.port) as network,
+        ServerProcess(network.url(broker.url), "--workers", "1", "--queue", queue) as server,
+    ):
+        network.refuse()
         wait_until(lambda: "no connection yet" in server.output)
-        time.sleep(3)  # it tries all the while, and says nothing
-        own_broker.start()
+        refused = network.refused
+        wait_until(lambda: network.refused > refused + 3)  # it tries all the while, and says nothing
+        network.heal()
         line = _line(server, "connected after")
         assert re.search(r"connected after [\d.]+ s$", line)
         assert server.output.count("no connection yet") <= 3
         assert server.output.count("reconnecting:") == 1
-
-
-def test_pika_says_nothing_where_only_ours_was_asked_for(own_broker: PrivateBroker, queue: str) -> None:
-    with ServerProcess(own_broker.url, "--workers", "1", "--queue", queue) as server:
-        own_broker.kill()
-        wait_until(lambda: "no connection yet" in server.output)
         assert "pika" not in server.output
 
 

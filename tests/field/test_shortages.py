@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -289,44 +289,44 @@ print("again")
     assert done.stdout.endswith("again\n"), done.stderr
 
 
-class TestLimitsOfTheBroker:
-    def test_a_limit_of_connections_is_waited_for(self, own_broker: PrivateBroker, tmp_path: Path, queue: str) -> None:
-        ctl = RabbitCtl(own_broker)
-        write(tmp_path, "limits", "")
-        with serving(own_broker.url, queue, tmp_path, "limits", "--workers", "1") as server:
-            ctl("set_vhost_limits", "-p", "/", '{"max-connections": 0}')
-            with pytest.raises(ConnectionFailed, match="limit"):
-                RpcClient(own_broker.url, queue=queue, connect_timeout=0.5)
-            ctl.close_all_connections()
-            wait_until(lambda: "limit" in server.output)
-            ctl("clear_vhost_limits", "-p", "/")
-            with RpcClient(own_broker.url, queue=queue, timeout=20, wait_for_server=20) as client:
-                assert client.call("pid") > 0
-            assert server.process.poll() is None
+OnLimit = Callable[[RabbitCtl, str], None]
 
-    def test_so_is_one_of_channels(self, own_broker: PrivateBroker, tmp_path: Path, queue: str) -> None:
-        ctl = RabbitCtl(own_broker)
+
+class TestLimitsOfTheBroker:
+    @pytest.mark.parametrize(
+        ("forbid", "allow"),
+        [
+            pytest.param(RabbitCtl.forbid_connections, RabbitCtl.allow_connections, id="connections"),
+            pytest.param(RabbitCtl.forbid_channels, RabbitCtl.allow_channels, id="channels"),
+        ],
+    )
+    def test_a_limit_of_connections_or_channels_is_waited_for(
+        self, broker: PrivateBroker, tmp_path: Path, queue: str, forbid: OnLimit, allow: OnLimit
+    ) -> None:
+        ctl = RabbitCtl(broker)
         write(tmp_path, "limits", "")
-        with serving(own_broker.url, queue, tmp_path, "limits", "--workers", "1") as server:
-            ctl("set_user_limits", "rpcsvc", '{"max-channels": 0}')
+        with ctl.vhost(queue) as url, serving(url, queue, tmp_path, "limits", "--workers", "1") as server:
+            forbid(ctl, queue)
             with pytest.raises(ConnectionFailed, match="limit"):
-                RpcClient(own_broker.url, queue=queue, connect_timeout=0.5)
-            ctl.close_all_connections()
+                RpcClient(url, queue=queue, connect_timeout=0.5)
+            ctl.close_all_connections(queue)
             wait_until(lambda: "limit" in server.output)
-            ctl("clear_user_limits", "rpcsvc", "max-channels")
-            with RpcClient(own_broker.url, queue=queue, timeout=20, wait_for_server=20) as client:
+            allow(ctl, queue)
+            with RpcClient(url, queue=queue, timeout=20, wait_for_server=20) as client:
                 assert client.call("pid") > 0
             assert server.process.poll() is None
 
     def test_a_server_that_meets_one_at_its_start_ends_as_without_a_broker(
-        self, own_broker: PrivateBroker, tmp_path: Path, queue: str
+        self, broker: PrivateBroker, tmp_path: Path, queue: str
     ) -> None:
-        RabbitCtl(own_broker)("set_vhost_limits", "-p", "/", '{"max-connections": 0}')
+        ctl = RabbitCtl(broker)
         write(tmp_path, "limits", "")
         options = ("--workers", "1", "--connect-timeout", "1")
-        with serving(own_broker.url, queue, tmp_path, "limits", *options, ready=False) as server:
-            assert server.wait(30) == ExitCode.NO_BROKER
-            assert "limit" in server.output
+        with ctl.vhost(queue) as url:
+            ctl.forbid_connections(queue)
+            with serving(url, queue, tmp_path, "limits", *options, ready=False) as server:
+                assert server.wait(30) == ExitCode.NO_BROKER
+                assert "limit" in server.output
 
 
 def test_care_gives_a_slow_start_more_time_in_all() -> None:

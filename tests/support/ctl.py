@@ -143,17 +143,25 @@ class RabbitCtl:
         """Start it again."""
         self("start_app")
 
-    def set_consumer_timeout(self, seconds: int) -> None:
-        """Give deliveries on channels that are opened from now on so long to be acked; RabbitMQ looks once a second.
-
-        From 4.3 on classic queues know no such limit.
-        """
-        self.erlang(f"application:set_env(rabbit, consumer_timeout, {seconds * 1000})")
-        self.set_channel_tick(1.0)
-
     def set_channel_tick(self, seconds: float) -> None:
         """How often RabbitMQ looks for deliveries that are not acked, on channels that are opened from now on."""
         self.erlang(f"application:set_env(rabbit, channel_tick_interval, {round(seconds * 1000)})")
+
+    @contextmanager
+    def consumer_timeout(self, seconds: float, *, looks_every: float) -> Iterator[None]:
+        """Deliveries on channels that are opened while this lasts have so long to be acked, and are looked at so often.
+
+        From 4.3 on classic queues know no such limit.
+        """
+        values = {"consumer_timeout": seconds, "channel_tick_interval": looks_every}
+        before = {
+            name: self.erlang(f'io:format("~w", [application:get_env(rabbit, {name}, undefined)])') for name in values
+        }
+        self.erlang(",".join(f"application:set_env(rabbit, {k}, {round(v * 1000)})" for k, v in values.items()))
+        try:
+            yield
+        finally:
+            self.erlang(",".join(f"application:set_env(rabbit, {name}, {value})" for name, value in before.items()))
 
     # ---- users and virtual hosts
 

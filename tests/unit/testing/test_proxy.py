@@ -106,8 +106,10 @@ def test_who_is_refused_is_reset_until_it_is_healed(network: FaultProxy, line: s
     with pytest.raises(ConnectionResetError):
         says(line, b"gone")
     assert not takes_a_connection(network)
+    assert network.refused == 1
     network.heal()
     wait_until(lambda: takes_a_connection(network))
+    assert network.refused == 1
 
 
 def test_a_cut_comes_in_the_middle_of_what_is_sent_and_is_one_connections_alone(

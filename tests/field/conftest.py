@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.processes import ServerProcess
+from support.traces import Trace
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
@@ -19,6 +21,12 @@ from rpcsvc.broker import PrivateBroker
 def queue() -> str:
     """The name of a queue that no other test uses."""
     return f"field-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    """Which calls of `trace` and `trace_once` began."""
+    return Trace(tmp_path)
 
 
 @pytest.fixture(scope="module")

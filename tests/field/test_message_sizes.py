@@ -1,7 +1,7 @@
 """Messages that are larger than the broker takes: one call ends, with both sizes, and nothing else happens.
 
-RabbitMQ 4 takes 16 MiB unless told otherwise, and an operator may allow less: each broker here has a limit of its own,
-and the last tests are with whatever the broker of this run has by default.
+RabbitMQ 4 takes 16 MiB unless told otherwise, and an operator may allow less. What is so with whatever the broker of
+this run has by default is in test_default_sizes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pika
 import pytest
+from support.begun import Gate
+from support.ctl import RabbitCtl
 from support.processes import ServerProcess, wait_until
 from support.traces import Trace
 
@@ -21,7 +23,6 @@ from rpcsvc import (
     AsyncRpcClient,
     EncodingError,
     FunctionRaised,
-    MessageRefused,
     RequestTooLarge,
     ResultNotEncodable,
     RpcClient,
@@ -36,27 +37,28 @@ def limit(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def small_broker(limit: int) -> Iterator[PrivateBroker]:
-    """A broker with that limit."""
-    with PrivateBroker.temporary(prefix="rpcsvc-field-", config={"max_message_size": str(limit)}) as broker:
-        yield broker
+def small_broker(broker: PrivateBroker, limit: int) -> Iterator[str]:
+    """The URL of a broker with that limit: the session's, which has it meanwhile, and a virtual host there."""
+    ctl = RabbitCtl(broker)
+    with ctl.max_message_size(limit), ctl.vhost(f"field-{uuid.uuid4().hex[:12]}") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def small_server(small_broker: PrivateBroker) -> Iterator[ServerProcess]:
+def small_server(small_broker: str) -> Iterator[ServerProcess]:
     """A server on it; whatever is too large, its connection stays."""
     # The tests see what the broker refuses, not what is refused before that: the limits are those of RabbitMQ 3.
     options = ("--workers", "3", "--max-request", "64M", "--max-result", "64M")
-    with ServerProcess(small_broker.url, *options) as server:
+    with ServerProcess(small_broker, *options) as server:
         yield server
         print(server.output)  # pytest shows it beside a failure
         assert "reconnecting" not in server.output
 
 
 @pytest.fixture
-def small_client(small_broker: PrivateBroker, small_server: ServerProcess) -> Iterator[RpcClient]:
+def small_client(small_broker: str, small_server: ServerProcess) -> Iterator[RpcClient]:
     """A client on it, whose connection stays too."""
-    with RpcClient(small_broker.url, timeout=30, max_request=2**26) as client:
+    with RpcClient(small_broker, timeout=30, max_request=2**26) as client:
         before = client.callback_queue
         yield client
         assert client.pending == 0
@@ -64,20 +66,16 @@ def small_client(small_broker: PrivateBroker, small_server: ServerProcess) -> It
 
 
 @pytest.fixture
-def bystander(small_broker: PrivateBroker, tmp_path: Path, small_client: RpcClient) -> Iterator[None]:
+def bystander(small_broker: str, tmp_path: Path, small_client: RpcClient) -> Iterator[None]:
     """Another client's call that must not run twice; it is under way during the test, and then has its result."""
-    path = tmp_path / "bystander"
-    with RpcClient(small_broker.url, timeout=30) as client:
-        future = client.submit("write_once_then_sleep", str(path), "once", 1.5)
-        wait_until(path.exists)
+    gate = Gate(tmp_path)
+    with RpcClient(small_broker, timeout=30) as client:
+        future = gate.submit(client, "once", once=True)
+        wait_until(lambda: gate.begun)
         yield
+        gate.open()
         assert future.result() == "once"
-        assert path.read_text() == "once\n"
-
-
-@pytest.fixture
-def trace(tmp_path: Path) -> Trace:
-    return Trace(tmp_path)
+    assert gate.begun == ["once"]
 
 
 def ask(url: str, body: bytes, queue: str = "rpc_queue") -> bytes:
@@ -159,12 +157,12 @@ def test_results_of_a_map_that_must_not_run_twice_are_computed_once_though_too_l
 
 
 def test_a_batch_whose_answers_are_too_large_together_is_answered_and_computed_once(
-    small_broker: PrivateBroker, small_client: RpcClient, limit: int, trace: Trace
+    small_broker: str, small_client: RpcClient, limit: int, trace: Trace
 ) -> None:
     batch = [
         {"jsonrpc": "2.0", "id": n, "method": "trace_large", "params": [str(trace), n, limit // 2]} for n in range(3)
     ]
-    answers = json.loads(ask(small_broker.url, json.dumps(batch).encode()))
+    answers = json.loads(ask(small_broker, json.dumps(batch).encode()))
     assert [answer["error"]["code"] for answer in answers] == [-32001] * 3
     assert [answer["id"] for answer in answers] == [0, 1, 2]
     assert trace.starts() == {0: 1, 1: 1, 2: 1}
@@ -182,12 +180,12 @@ def test_calls_that_travel_together_with_results_too_large_together_have_each_th
 
 
 def test_calls_that_are_taken_out_of_a_message_are_told_each_under_its_own_id(
-    small_broker: PrivateBroker, small_client: RpcClient, limit: int
+    small_broker: str, small_client: RpcClient, limit: int
 ) -> None:
     rows = [[10, 1.5], [limit + 1, 0.0], [limit // 2, 0.0]]  # the first is slow, the others do not wait for it
     params = {"method": "large_or_slow", "rows": rows, "ids": ["slow", "large", "half"]}
     request = {"jsonrpc": "2.0", "id": "together", "method": "rpc.map", "params": params}
-    with pika.BlockingConnection(pika.URLParameters(small_broker.url)) as connection:
+    with pika.BlockingConnection(pika.URLParameters(small_broker)) as connection:
         channel = connection.channel()
         callback_queue = channel.queue_declare("", exclusive=True).method.queue
         replies: dict[str, bytes] = {}
@@ -257,29 +255,32 @@ def test_calls_that_were_small_so_far_and_are_larger_now_do_not_travel_in_one_me
     assert len({future.result() for future in futures}) == len(texts)
 
 
-def test_an_asyncio_client_that_is_not_connected_yet_says_the_same(small_broker: PrivateBroker, limit: int) -> None:
+def test_an_asyncio_client_that_is_not_connected_yet_says_the_same(small_broker: str, limit: int) -> None:
     async def main() -> None:
-        client = AsyncRpcClient(small_broker.url, max_request=2**26)
+        client = AsyncRpcClient(small_broker, max_request=2**26)
         try:
             with pytest.raises(RequestTooLarge):
                 await client.call("sha256", b"x" * (limit + 1))
         finally:
             await client.close()
 
-    with ServerProcess(small_broker.url, "--workers", "1"):
+    with ServerProcess(small_broker, "--workers", "1"):
         asyncio.run(main())
 
 
 # ---- a limit below everything -----------------------------------------------------------------------------------
 
 
-def test_with_a_limit_of_a_few_kilobytes_every_call_ends_all_the_same(trace: Trace) -> None:
+def test_with_a_limit_of_a_few_kilobytes_every_call_ends_all_the_same(
+    broker: PrivateBroker, queue: str, trace: Trace
+) -> None:
     """Even what is taken to be small may be refused then, on the channel with the consumers: once."""
-    config = {"max_message_size": "3000"}
+    ctl = RabbitCtl(broker)
     with (
-        PrivateBroker.temporary(prefix="rpcsvc-field-", config=config) as broker,
-        ServerProcess(broker.url, "--workers", "2") as server,
-        RpcClient(broker.url, timeout=20) as client,
+        ctl.max_message_size(3000),
+        ctl.vhost(queue) as url,
+        ServerProcess(url, "--workers", "2") as server,
+        RpcClient(url, timeout=20) as client,
     ):
         with pytest.raises(ResultNotEncodable):
             client.call("trace_large", str(trace), 1, 5000)
@@ -290,89 +291,6 @@ def test_with_a_limit_of_a_few_kilobytes_every_call_ends_all_the_same(trace: Tra
             with pytest.raises(ResultNotEncodable):
                 client.call("trace_large_once", str(trace), number, 5000)
             assert trace.starts()[number] == 1
-        assert json.loads(ask(broker.url, b"20578"))["error"]["code"] == -32001  # 4,301 digits, bare
+        assert json.loads(ask(url, b"20578"))["error"]["code"] == -32001  # 4,301 digits, bare
         assert client.call("fib", 30) == 832040
         assert server.output.count("reconnecting") == 1
-
-
-# ---- what brokers have by default -------------------------------------------------------------------------------
-
-
-def test_seventeen_megabytes_are_sent_or_refused_as_the_broker_has_it_by_default(
-    client: RpcClient, server: ServerProcess, message_limit: int, trace: Trace, tmp_path: Path, broker: PrivateBroker
-) -> None:
-    size = 17_000_000
-    before = client.callback_queue
-    with RpcClient(broker.url, queue=server.queue, timeout=30) as other:
-        path = tmp_path / "other"
-        unharmed = other.submit("write_once_then_sleep", str(path), "once", 2.0)
-        wait_until(path.exists)
-        if message_limit > size:
-            assert len(client.call("trace_large", str(trace), 1, size)) == size
-            assert len(client.call("echo", b"x" * size)) == size
-        else:
-            with pytest.raises(ResultNotEncodable) as caught:
-                client.call("trace_large", str(trace), 1, size)
-            assert caught.value.data["limit"] == message_limit
-            with pytest.raises(RequestTooLarge) as refused:
-                client.submit("echo", b"x" * size)
-            assert refused.value.limit == message_limit
-        assert unharmed.result() == "once"
-        assert path.read_text() == "once\n"
-    assert trace.starts() == {1: 1}
-    assert client.callback_queue == before
-    assert "reconnecting" not in server.output
-
-
-def test_direct_reply_to_gets_large_replies_too(broker: PrivateBroker, server: ServerProcess, trace: Trace) -> None:
-    size = 9 * 2**20
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "trace_large", "params": [str(trace), 1, size]}).encode()
-    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
-        channel = connection.channel()
-        replies: list[bytes] = []
-        pseudo = "amq.rabbitmq.reply-to"
-        channel.basic_consume(pseudo, lambda _c, _m, _p, reply: replies.append(reply), auto_ack=True)
-        properties = pika.BasicProperties(reply_to=pseudo, correlation_id=uuid.uuid4().hex)
-        channel.basic_publish("", server.queue, body, properties)
-        connection.process_data_events(time_limit=20)
-        assert len(json.loads(replies[0])["result"]) == size
-    assert trace.starts() == {1: 1}
-
-
-# ---- what the broker refuses for another reason -----------------------------------------------------------------
-
-FULL = {"x-max-length": 1, "x-overflow": "reject-publish"}
-
-
-def test_a_large_request_for_a_queue_that_is_full_is_refused_at_once(broker: PrivateBroker, queue: str) -> None:
-    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
-        channel = connection.channel()
-        channel.queue_declare(queue, arguments=FULL)
-        channel.basic_qos(prefetch_count=1)
-        channel.basic_consume(queue, lambda *_: None)  # it takes one and never acks it
-        for _ in range(3):
-            channel.basic_publish("", queue, b"in the way")
-        connection.process_data_events(time_limit=0.5)
-        with RpcClient(broker.url, queue=queue, timeout=20) as client, pytest.raises(MessageRefused, match="full"):
-            client.call("sha256", b"x" * 9 * 2**20)
-
-
-def test_a_large_reply_that_its_callback_queue_does_not_take_is_dropped_once(
-    broker: PrivateBroker, server: ServerProcess, client: RpcClient, trace: Trace
-) -> None:
-    def request(number: int) -> bytes:
-        params = [str(trace), number, 9 * 2**20]
-        return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "trace_large_once", "params": params}).encode()
-
-    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
-        channel = connection.channel()
-        callback_queue = channel.queue_declare("", exclusive=True, arguments=FULL).method.queue
-        for number in range(3):
-            properties = pika.BasicProperties(reply_to=callback_queue, correlation_id=str(number))
-            channel.basic_publish("", server.queue, request(number), properties)
-        wait_until(lambda: server.output.count("could not be sent") >= 1, within=20)
-        assert client.call("fib", 30) == 832040
-        wait_until(lambda: channel.queue_declare(server.queue, passive=True).method.message_count == 0)
-        wait_until(lambda: len(trace.starts()) == 3)  # the last one may have been delivered just now
-    assert trace.starts() == {0: 1, 1: 1, 2: 1}
-    assert "reconnecting" not in server.output

@@ -123,7 +123,8 @@ class RabbitCtl:
     def enable_plugin(self, name: str) -> None:
         """Enable a plugin, and start it."""
         self._layout.plugins_file.write_text(f"[{name}].\n")
-        self.erlang(f'{{ok, _, _}} = rabbit_plugins:ensure("{self._layout.plugins_file}")')
+        # A node takes connections a moment before it is all there.
+        self.erlang(f'rabbit:await_startup(), {{ok, _, _}} = rabbit_plugins:ensure("{self._layout.plugins_file}")')
 
     # ---- connections
 
@@ -153,15 +154,30 @@ class RabbitCtl:
 
         From 4.3 on classic queues know no such limit.
         """
-        values = {"consumer_timeout": seconds, "channel_tick_interval": looks_every}
-        before = {
-            name: self.erlang(f'io:format("~w", [application:get_env(rabbit, {name}, undefined)])') for name in values
-        }
-        self.erlang(",".join(f"application:set_env(rabbit, {k}, {round(v * 1000)})" for k, v in values.items()))
+        timeout, tick = round(seconds * 1000), round(looks_every * 1000)
+        with self._set("consumer_timeout", timeout), self._set("channel_tick_interval", tick):
+            yield
+
+    @contextmanager
+    def max_message_size(self, size: int) -> Iterator[None]:
+        """Channels that are opened while this lasts take no message of more bytes."""
+        with self._set("max_message_size", size):
+            yield
+
+    @contextmanager
+    def _set(self, name: str, value: int) -> Iterator[None]:
+        """Give one of RabbitMQ's settings a value while this lasts; some releases keep a copy of some."""
+        before = self.erlang(f'io:format("~w", [application:get_env(rabbit, {name}, undefined)])')
+        has_copy = self.erlang(f'io:format("~w", [persistent_term:get({name}, no) =/= no])') == "true"
+        self._set_now(name, str(value), has_copy=has_copy)
         try:
             yield
         finally:
-            self.erlang(",".join(f"application:set_env(rabbit, {name}, {value})" for name, value in before.items()))
+            self._set_now(name, before, has_copy=has_copy)
+
+    def _set_now(self, name: str, value: str, *, has_copy: bool) -> None:
+        copy = f", persistent_term:put({name}, {value})" if has_copy else ""
+        self.erlang(f"application:set_env(rabbit, {name}, {value}){copy}")
 
     # ---- users and virtual hosts
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pika
@@ -18,29 +17,16 @@ from support.ctl import RabbitCtl
 from support.terminal import Start, Terminal
 
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.settings import BrokerUrl
 
 TUTORIALS = Path(__file__).parents[2] / "clients" / "tutorials"
 ORIGINALS = Path(__file__).with_name("originals.py")
 
 
-def add_virtual_host(broker: PrivateBroker, name: str) -> str:
-    """Its URL, for the broker's user, who may do anything there."""
-    whole = '<<".*">>'
-    RabbitCtl(broker)(
-        "eval",
-        f'rabbit_vhost:add(<<"{name}">>, <<"test">>), rabbit_auth_backend_internal:set_permissions('
-        f'<<"rpcsvc">>, <<"{name}">>, {whole}, {whole}, {whole}, <<"test">>).',
-    )
-    return replace(BrokerUrl.parse(broker.url), vhost=name).reveal()
-
-
 @pytest.fixture
 def url(broker: PrivateBroker) -> Iterator[str]:
     """The URL of a virtual host that is this test's own."""
-    name = f"tutorial-{uuid.uuid4().hex[:8]}"
-    yield add_virtual_host(broker, name)
-    RabbitCtl(broker)("delete_vhost", name)
+    with RabbitCtl(broker).vhost(f"tutorial-{uuid.uuid4().hex[:8]}") as url:
+        yield url
 
 
 @pytest.fixture

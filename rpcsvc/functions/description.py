@@ -9,7 +9,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from .adapters import ANY, core
-from .registration import Function, Registry
+from .function import Function
+from .registration import Registry
 
 OPENRPC_VERSION = "1.3.2"
 _Schema = dict[str, Any]

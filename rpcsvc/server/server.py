@@ -204,7 +204,7 @@ class RpcServer:
         calls, and the old ones finish theirs. If the import fails, the old ones go on, and the log says why. While the
         server starts or drains this does nothing.
         """
-        if self._pool is None or self._stop is None or self._stop.is_set() or not self._pool.functions:
+        if self._pool is None or self._stop is None or self._stop.is_set() or not self._pool.is_loaded:
             log.info("the registry is not reloaded while the server starts or stops")
             return
         self._pool.reload()

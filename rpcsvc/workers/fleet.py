@@ -21,7 +21,7 @@ from .process import Worker
 from .restarts import Restarts, default_max_restarts
 from .shortage import is_passing
 from .spawner import Spawner
-from .work import Served
+from .work import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Fleet:
 
     Attributes:
         generations: decides how many workers there are.
-        functions: what is served, by name; empty before the registry is loaded.
+        loaded: what is served; empty before the registry is loaded.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Fleet:
         self._desk = desk
         self._gave_up = gave_up
         self.generations = Generations[Worker](size, desk, self, clock=time.monotonic, start_timeout=care.start_timeout)
-        self.functions: dict[str, Served] = {}
+        self.loaded = Loaded()
         self._tasks: set[asyncio.Task[None]] = set()
         self._full = asyncio.Event()
         self._taking_over: asyncio.Future[None] | None = None
@@ -91,7 +91,7 @@ class Fleet:
 
     def reload(self) -> None:
         """Import the registry anew, and have new workers take over; the old ones go on if that fails."""
-        if self.generations.is_over or not self.functions:
+        if self.generations.is_over or not self.loaded:
             return
         if self._taking_over is not None:
             self._reload_again = True
@@ -109,7 +109,7 @@ class Fleet:
         async with asyncio.timeout(self._care.load_timeout):
             spawner = self.generations.current = await self._spawner()
             await spawner.load()
-        self.functions = spawner.functions
+        self.loaded = spawner.loaded
         self.generations.fill(spawner)
 
     async def _spawner(self) -> Spawner:
@@ -199,9 +199,9 @@ class Fleet:
         if generation is not self.generations.to_come:
             self._full.set()
             return
-        self.functions = _spawner(generation).functions
+        self.loaded = _spawner(generation).loaded
         self.generations.take_over()
-        log.info("the registry is reloaded: %s", ", ".join(self.functions))
+        log.info("the registry is reloaded: %s", ", ".join((*self.loaded.functions, *self.loaded.handlers)))
         if self._taking_over is not None and not self._taking_over.done():
             self._taking_over.set_result(None)
 

@@ -26,7 +26,7 @@ from ..host.surroundings import Surroundings
 from .inside.dispatch import Rules
 from .orphans import MARK
 from .output import LogSettings
-from .work import Served, WorkerExit
+from .work import Handled, Loaded, Served, WorkerExit
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class ForkServer:
         self._surroundings = surroundings
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._loaded: asyncio.Future[dict[str, Served]] = self._loop.create_future()
+        self._loaded: asyncio.Future[Loaded] = self._loop.create_future()
         self._received = b""
         self._mark = secrets.token_hex(8)
         self._stopping = self._destroyed = False
@@ -127,8 +127,8 @@ class ForkServer:
         """The fork server's process id."""
         return self._process.pid
 
-    async def load(self, workers: int, scoreboard_fd: int) -> dict[str, Served]:
-        """Have the registry imported; its functions by name.
+    async def load(self, workers: int, scoreboard_fd: int) -> Loaded:
+        """Have the registry imported; what is in it.
 
         Args:
             workers: how many numbers there will be.
@@ -235,12 +235,21 @@ class ForkServer:
                 log.warning("%s", text)
             case {"exited": int(pid), "code": int(code)}:
                 self._events.exited(WorkerExit.from_wait_status(pid, code))
-            case {"loaded": dict(functions)}:
+            case {"loaded": dict(functions), "handlers": dict(handlers)}:
                 if not self._loaded.done():
-                    self._loaded.set_result({name: self._served(**facts) for name, facts in functions.items()})
+                    self._loaded.set_result(self._told(functions, handlers))
             case {"failed": str(text)}:
                 if not self._loaded.done():
                     self._loaded.set_exception(RegistryFailed(self._target, text))
+
+    def _told(self, functions: dict[str, Any], handlers: dict[str, Any]) -> Loaded:
+        return Loaded(
+            {name: self._served(**facts) for name, facts in functions.items()},
+            {
+                name: Handled(name, tuple(told["patterns"]), told["exchange"], self._served(**told["served"]))
+                for name, told in handlers.items()
+            },
+        )
 
     def _served(self, *, time_limit: float | None, retry: list[Any] | None, **facts: Any) -> Served:
         limit = self._rules.time_limit if time_limit is None else time_limit

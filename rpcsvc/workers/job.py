@@ -29,7 +29,7 @@ class Context:
         handler: of an event: the name of the function.
         topic: of an event: its routing key.
         content_type: of an event: what its body is.
-        timestamp: of an event: when it was published, in seconds since 1970, as its publisher says.
+        redelivered: of an event: whether it may have been handled before.
     """
 
     kind: Kind
@@ -41,7 +41,7 @@ class Context:
     handler: str = ""
     topic: str = ""
     content_type: str | None = None
-    timestamp: int | None = None
+    redelivered: bool = False
 
     def encode(self) -> bytes:
         """As it travels to a worker. What JSON has no word for in the headers is written as text."""
@@ -63,7 +63,7 @@ _LEFT_OUT: dict[str, Any] = {
     "handler": "",
     "topic": "",
     "content_type": None,
-    "timestamp": None,
+    "redelivered": False,
 }
 
 

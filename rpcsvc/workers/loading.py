@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..functions.function import Function
 from ..functions.importing import importing
 from ..functions.registration import Registry
 from ..settings.names import check_registry
@@ -59,7 +60,7 @@ def load_registry(target: str) -> Registry:
         found = getattr(found, part)
     if not isinstance(found, Registry):
         raise WrongTarget(f"{target!r} is a {type(found).__name__}, not a rpcsvc.Registry")
-    if not len(found):
+    if not len(found) and not found.handlers:
         raise WrongTarget(f"{target!r} holds no functions")
     found.prepare()
     return found
@@ -95,17 +96,24 @@ def try_to_load(target: str) -> tuple[Registry | None, dict[str, Any]]:
         leave_if_strayed(error)
         return None, {"failed": f"{error}\n" if isinstance(error, WrongTarget) else traceback.format_exc()}
     leave_if_strayed()
-    served = {
-        f.name: {
-            "idempotent": f.idempotent,
-            "max_attempts": f.max_attempts,
-            "time_limit": f.limits.hard,
-            "is_default": f.name == registry.default,
-            "retry": None if f.retry is None else [f.retry.attempts, f.retry.back_off, f.retry.up_to],
-        }
-        for f in registry
+    served = {each.name: _facts(registry, each) for each in registry}
+    handled = {
+        name: {"patterns": each.patterns, "exchange": each.exchange, "served": _facts(registry, each.function)}
+        for name, each in registry.handlers.items()
     }
-    return registry, {"loaded": served}
+    return registry, {"loaded": served, "handlers": handled}
+
+
+def _facts(registry: Registry, function: Function) -> dict[str, Any]:
+    """What a server is told of a function."""
+    retry = function.retry
+    return {
+        "idempotent": function.idempotent,
+        "max_attempts": function.max_attempts,
+        "time_limit": function.limits.hard,
+        "is_default": function.name == registry.default,
+        "retry": None if retry is None else [retry.attempts, retry.back_off, retry.up_to],
+    }
 
 
 class SignalState:

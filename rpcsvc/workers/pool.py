@@ -33,7 +33,7 @@ from .pace import Pace
 from .process import Worker
 from .supervisor import Event, State
 from .watchdog import Watch
-from .work import Answer, Cancelled, Done, Expired, Part, Served, Work, WorkState, refuse_parts
+from .work import Answer, Cancelled, Done, Expired, Handled, Part, Served, Work, WorkState, refuse_parts
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class WorkerPool:
             async with asyncio.timeout(seconds):
                 await self._fleet.start()
         except TimeoutError:
-            what = "workers are not ready" if self.functions else f"the registry {self._target!r} is not imported"
+            what = "workers are not ready" if self.is_loaded else f"the registry {self._target!r} is not imported"
             why = self._workers.shortage.why or "does its import wait for something?"
             raise PoolFailed(f"{what} after {seconds:g} s; {why}") from None
 
@@ -172,7 +172,17 @@ class WorkerPool:
     @property
     def functions(self) -> dict[str, Served]:
         """What is served, by name; empty before the registry is loaded."""
-        return self._fleet.functions
+        return self._fleet.loaded.functions
+
+    @property
+    def handlers(self) -> dict[str, Handled]:
+        """What is called with events, likewise."""
+        return self._fleet.loaded.handlers
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the registry was imported."""
+        return bool(self._fleet.loaded)
 
     @property
     def ready(self) -> int:

@@ -21,7 +21,7 @@ from .restarts import Restarts
 from .scoreboard import Scoreboard
 from .shortage import is_passing
 from .supervisor import Cause, Event, State
-from .work import Served, WorkerExit
+from .work import Loaded, WorkerExit
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Spawner(Generation[Worker]):
         OSError: the fork server cannot be started, perhaps for a shortage that passes.
 
     Attributes:
-        functions: what they serve; empty before it is loaded.
+        loaded: what they serve; empty before that.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Spawner(Generation[Worker]):
         run: Callable[[Coroutine[None, None, None]], None],
     ) -> None:
         super().__init__(2 * size, restarts)
-        self.functions: dict[str, Served] = {}
+        self.loaded = Loaded()
         self._generations = generations
         self._supervisor = generations.supervisor
         self._desk = desk
@@ -90,7 +90,7 @@ class Spawner(Generation[Worker]):
         Raises:
             RegistryFailed: it cannot be imported.
         """
-        self.functions = await self._fork_server.load(self.places, self._scoreboard_fd)
+        self.loaded = await self._fork_server.load(self.places, self._scoreboard_fd)
 
     async def stop(self, grace: float) -> None:
         """End every worker: those that are idle at once, those that are busy after `grace` seconds."""

@@ -43,6 +43,34 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Handled:
+    """What the server knows of a function that its workers call with events.
+
+    Attributes:
+        name: the handler's.
+        patterns: of the topics.
+        exchange: of others; None is ours.
+        served: what holds for the function.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    exchange: str | None
+    served: Served
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the server knows of a registry: functions and handlers, by name."""
+
+    functions: dict[str, Served] = field(default_factory=dict)
+    handlers: dict[str, Handled] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.functions or self.handlers)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerExit:
     """How a worker process ended: an exit code, or the signal that killed it, or neither where that is not known."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from types import CodeType
 from typing import Any
 
-from ...errors import DecodingError, InvalidParams, InvalidRequest, RemoteError, RetryLater
-from ...functions.registration import Function, Registry
+from ...errors import DecodingError, InvalidParams, InvalidRequest, MethodNotFound, RemoteError, RetryLater
+from ...functions.function import Function
+from ...functions.registration import Registry
 from ...functions.retry import after_later, after_loss, after_raise
 from ...host.logs import tell_failed
 from ...wire import jsonrpc, values
+from ...wire.events import Event, decode_body, moment
 from ...wire.names import DISCOVER, MAP, PING
 from ..job import Context, Report
 from . import exceptions as raising
@@ -50,6 +52,8 @@ def perform(registry: Registry, body: bytes, context: Context, rules: Rules) -> 
 
 
 def _perform(registry: Registry, body: bytes, context: Context, rules: Rules) -> Report:
+    if context.kind == "event":
+        return _handle(registry, body, context, rules)
     try:
         request = _asked(registry, body, bare=context.bare)
         if request.method in (PING, DISCOVER):
@@ -66,6 +70,23 @@ def _perform(registry: Registry, body: bytes, context: Context, rules: Rules) ->
         return _failed(context, function.name, error)
     stop_if_strayed()
     return run(function, request, context, rules)
+
+
+def _handle(registry: Registry, body: bytes, context: Context, rules: Rules) -> Report:
+    """Call the handler of an event."""
+    handler = registry.handlers.get(context.handler)
+    if handler is None:
+        error = MethodNotFound(f"no handler {context.handler!r} in this registry (any more)")
+        return _failed(context, "", error)
+    event = Event(
+        context.topic,
+        moment(context.first_published),
+        decode_body(body, context.content_type),
+        headers=context.headers,
+        redelivered=context.redelivered,
+        message_id=context.message_id,
+    )
+    return run(handler.function, jsonrpc.Request(handler.name, (event,), {}, None, True), context, rules)
 
 
 def run(function: Function, request: jsonrpc.Request, context: Context, rules: Rules) -> Report:

@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ...functions.registration import Function, Registry
+from ...functions.function import Function
+from ...functions.registration import Registry
 from ...settings.limits import Limits
 from ..memory import Ceiling, private_bytes
 from ..scoreboard import Row, Slot
@@ -29,7 +30,8 @@ from .interrupts import Interrupts, call_function
 def enforce(registry: Registry, rules: Rules, row: Row, interrupts: Interrupts) -> Registry:
     """The registry with every function that has limits held to them."""
     defaults = Limits(rules.soft_time_limit, rules.time_limit, rules.memory_limit)
-    every = [function.limits.or_else(defaults) for function in registry]
+    functions = (*registry, *(handler.function for handler in registry.handlers.values()))
+    every = [function.limits.or_else(defaults) for function in functions]
     if any(limits.soft is not None for limits in every):
         interrupts.use_alarm()
     ceiling = Ceiling() if any(limits.memory is not None for limits in every) else None

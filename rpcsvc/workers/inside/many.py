@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from ...deadline import Clock
 from ...errors import InvalidParams, RemoteError
-from ...functions.registration import Function
+from ...functions.function import Function
 from ...host.logs import tell_failed
 from ...wire import jsonrpc
 from ...wire.many.answer import ErrorObject, MapResult

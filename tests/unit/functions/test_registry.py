@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rpcsvc.errors import ConfigurationError, InvalidParams, RegistrationError
-from rpcsvc.functions.registration import MAX_ATTEMPTS, MAX_NAME_BYTES, Function, Registry
+from rpcsvc.functions.function import MAX_ATTEMPTS, MAX_NAME_BYTES, Function
+from rpcsvc.functions.registration import Registry
 
 if TYPE_CHECKING:
     from nowhere import OnlyForTheTypeChecker

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from rpcsvc.errors import InvalidParams
-from rpcsvc.functions.registration import Function, Registry
+from rpcsvc.functions.function import Function
+from rpcsvc.functions.registration import Registry
 
 BOUNDED = examples(60)
 

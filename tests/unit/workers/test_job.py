@@ -15,7 +15,7 @@ from rpcsvc.workers.job import Context, Report
     [
         Context(kind="call"),
         Context(kind="cast", message_id="m", attempt=3, first_published=17, headers={"a": {"b": [1, None]}}, bare=True),
-        Context(kind="event", handler="paid", topic="order.7.paid", content_type="text/plain", timestamp=1_700_000_000),
+        Context(kind="event", handler="paid", topic="order.7.paid", content_type="text/plain", redelivered=True),
     ],
 )
 def test_a_context_arrives_as_it_was_told(context: Context) -> None:

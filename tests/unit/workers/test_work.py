@@ -9,7 +9,19 @@ from collections.abc import Callable
 import pytest
 
 from rpcsvc.deadline import Deadline
-from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost, Outcome, Work, WorkerExit, WorkState
+from rpcsvc.workers.work import (
+    Answer,
+    Cancelled,
+    Expired,
+    Handled,
+    Loaded,
+    Lost,
+    Outcome,
+    Served,
+    Work,
+    WorkerExit,
+    WorkState,
+)
 
 KILLED = WorkerExit(4711, None, 9)
 LOST = Lost(KILLED, True, 0)
@@ -116,3 +128,9 @@ def test_work_that_is_over_is_freed_at_once_and_not_by_the_collector(end: Callab
         assert freed() is None
     finally:
         gc.enable()
+
+
+def test_a_registry_is_loaded_that_has_functions_or_handlers() -> None:
+    assert not Loaded()
+    assert Loaded({"fib": Served(True)})
+    assert Loaded(handlers={"paid": Handled("paid", ("order.paid",), None, Served(True))})

@@ -146,7 +146,7 @@ def test_a_call_that_is_over_is_not_cancelled_any_more_and_the_next_one_is_left_
 
 async def quick(pool: Pool) -> None:
     """Let the pool find that messages are quick, so that it gives them ahead."""
-    while pool._ahead < 8:
+    while pool._pace.ahead < 8:
         for call in [pool.call("echo", 0) for _ in range(100)]:
             await call.result()
 

@@ -13,7 +13,9 @@ from rpcsvc.functions.registration import Registry
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.wire.many.request import params
 from rpcsvc.wire.names import MAP
-from rpcsvc.workers.inside.dispatch import dispatch
+from rpcsvc.workers.inside.casts import perform
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
+from rpcsvc.workers.job import Context, Report
 
 IDS = [str(number) for number in range(100)]
 
@@ -53,6 +55,16 @@ def test_fib_of_30(benchmark: BenchmarkFixture) -> None:
 def test_a_call_that_raises(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "one call"
     assert b"-32000" in benchmark(dispatch, built_in, call("fib", -1))
+
+
+def test_a_cast_that_does_nothing(benchmark: BenchmarkFixture) -> None:
+    benchmark.group = "one call"
+    body = b'{"jsonrpc":"2.0","method":"nothing","params":[1]}'
+    told = Context(
+        kind="cast", message_id="0f0e0d0c-0b0a-0908-0706-050403020100", first_published=1_700_000_000
+    ).encode()
+    report = benchmark(lambda: perform(registry, body, Context.read(told), Rules()))
+    assert Report.read(report) == Report()
 
 
 @pytest.mark.parametrize("way", ["a batch", "rows", "columns"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -13,7 +14,10 @@ from typing import Any
 
 import pytest
 from support.pools import Call, Pool, lines, pool_of, until
+from support.processes import ServerProcess
 
+from rpcsvc import RpcClient
+from rpcsvc.broker import PrivateBroker
 from rpcsvc.deadline import Deadline
 from rpcsvc.functions.retry import Retry
 from rpcsvc.testing import scaled
@@ -283,6 +287,22 @@ def test_a_call_is_told_its_deadline_and_its_headers_where_it_has_such() -> None
             assert (plain["headers"], plain["attempt"], plain["remaining"]) == ({}, 1, None)
 
     run(main)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_calls_of_a_client_are_told_their_ids_and_their_deadlines(
+    broker: PrivateBroker, queue: str, pack: bool
+) -> None:
+    with (
+        ServerProcess(broker.url, "--workers", "1", "--queue", queue, registry=REGISTRY),
+        RpcClient(broker.url, queue=queue, pack=pack) as client,
+    ):
+        futures = [client.submit("told", timeout=50.0) for _ in range(200)]
+        told = [future.result() for future in futures]
+        assert [each["id"] for each in told] == [future.call_id for future in futures]
+        assert all(20 < each["remaining"] <= 50 for each in told)
+        assert {each["kind"] for each in told} == {"call"}
+        assert client.call("told", timeout=math.inf)["deadline"] is None
 
 
 def test_each_call_is_told_its_own_deadline_also_where_several_are_given_ahead() -> None:

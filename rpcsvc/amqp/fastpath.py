@@ -113,7 +113,7 @@ class Publisher:
         if properties is None:
             flags, content, timestamp = CONTENT_TYPE, self._content_type, b""
         else:
-            flags, content, timestamp = properties.encoded(self._content_type)
+            flags, content, timestamp = properties.encoded(self._content_type, self._most)
         if correlation_id is not None:
             flags |= CORRELATION_ID
             content += short_string(correlation_id)

@@ -46,6 +46,11 @@ class Delivery:
         return self._route(1 + self.route_bytes[0])
 
     @property
+    def has_headers(self) -> bool:
+        """Whether it came with headers; cheap."""
+        return bool(self.content_bytes[0] & (properties.HEADERS >> 8))
+
+    @property
     def headers(self) -> dict[str, Any]:
         """Its headers, decoded now; none are an empty table.
 

@@ -27,6 +27,8 @@ PERSISTENT = 2
 
 TEXT = "surrogateescape"
 """How bytes that are not UTF-8 pass through a property: a correlation_id goes back as it came."""
+_OTHERS = 2048
+"""Bytes that the properties of calls take at most, with what frames a content header."""
 _SHORT, _LONG, _LONG_LONG = struct.Struct("!H"), struct.Struct("!I"), struct.Struct("!Q")
 _CONTENT = struct.Struct("!HHQH")
 _FLAGS_AT = _CONTENT.size - _SHORT.size
@@ -65,14 +67,15 @@ class Properties:
     content_type: str | None = None
     timestamp: int | None = None
 
-    def encoded(self, content_type: bytes) -> tuple[int, bytes, bytes]:
+    def encoded(self, content_type: bytes, most: int = 2**32 - 1) -> tuple[int, bytes, bytes]:
         """As they are sent: their flags, what comes before the correlation_id, and the timestamp.
 
         Args:
             content_type: the channel's, encoded.
+            most: bytes that fit into a frame, as all properties of a message must (section 4.2.6.1).
 
         Raises:
-            ValueError: one of them cannot be sent.
+            ValueError: one of them cannot be sent, or they are too long.
         """
         flags = CONTENT_TYPE
         pieces = [content_type if self.content_type is None else short_string(self.content_type)]
@@ -92,7 +95,10 @@ class Properties:
                 timestamp = _LONG_LONG.pack(self.timestamp)
         except (pika.exceptions.AMQPError, ValueError, struct.error) as error:
             raise ValueError(f"a property of the message cannot be sent: {error!r}") from None
-        return flags, b"".join(pieces), timestamp
+        encoded = b"".join(pieces)
+        if len(encoded) > most - _OTHERS:
+            raise ValueError(f"the headers take {len(encoded)} bytes, more than fit into a frame of {most}")
+        return flags, encoded, timestamp
 
 
 # ---- in ---------------------------------------------------------------------------------------------------------

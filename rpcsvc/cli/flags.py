@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..settings.kinds import Choice, Kind, Patterns, Truth
+from ..settings.kinds import Choice, Kind, Patterns, QueueNames, Truth
 from ..settings.options import Option, options_of
 
 
@@ -35,7 +35,7 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         parser.add_argument(
             option.kind.off, action="store_false", dest=option.name, help=f"without this, {option.help}"
         )
-    elif isinstance(option.kind, Patterns):
+    elif isinstance(option.kind, Patterns | QueueNames):
         parser.add_argument(
             option.flag,
             action="extend",

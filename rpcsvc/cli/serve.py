@@ -84,7 +84,8 @@ def _serve(options: argparse.Namespace) -> int:
 def _say_ready(server: RpcServer) -> None:
     names = ", ".join(server.function_names)
     workers = "1 worker serves" if server.workers == 1 else f"{server.workers} workers serve"
-    _say(f"ready: {workers} {names} on {server.queue!r} ({server.queue_found}) at {server.url}")
+    casts = f", casts from {server.casts_found}" if server.casts_found else ""
+    _say(f"ready: {workers} {names} on {server.queue!r} ({server.queue_found}) at {server.url}{casts}")
 
 
 def _say(text: str) -> None:

@@ -5,12 +5,13 @@
 - `consumers`, `queue`: the queue that is served, and who consumes it.
 - `engine`: what becomes of a delivery, until it is acked, as a table; it outlives connections. Pure, as are the next.
 - `message`: messages, their states, events and calls, and whom the engine talks to.
-- `kinds`, `calls`: what decides about messages of one kind.
+- `kinds`, `calls`, `casts`: what decides about messages of one kind.
 - `orders`, `schedule`: how what the table orders is done, and when messages are looked at again.
 - `asked`, `parts`: what a message asks for, where a server has to answer or to compute its calls one by one.
 - `register`: all calls, by what their callers know them by.
 - `callback_queues`, `direct_reply`: where replies may go.
 - `large_replies`: what the broker might refuse.
+- `cast_session`, `sending`: the queues that casts come from; what is published in their place.
 - `control`: what clients say to all servers.
 - `service`: what is served; `counts`: what happened so far.
 - `remembered`: a table whose entries pass.

@@ -44,6 +44,7 @@ class Asked:
         count: how many calls it is.
         comes_apart: whether they can be computed one by one.
         ids: the id of each of its calls, where those have callers of their own and only travel together; else empty.
+        methods: what it calls; None is the default function.
     """
 
     name: str
@@ -52,30 +53,35 @@ class Asked:
     count: int
     comes_apart: bool
     ids: Sequence[str]
+    methods: Sequence[str] | None
     _bones: jsonrpc.Message
     _several: MapRequest | None
     _requests: list[bytes] | None = None
 
     @classmethod
-    def read(cls, body: bytes, functions: Mapping[str, Served]) -> Asked:
+    def read(cls, body: bytes, functions: Mapping[str, Served], *, bare: bool = False) -> Asked:
         """Parse a body. Never raises: what is no request has an error for its answer.
 
         Args:
             body: the message's.
             functions: what is served.
+            bare: whether what is no request calls the default function.
         """
         message = jsonrpc.parse(body)
         several = read_message(message)
         count = several.count if several else len(message.members) if isinstance(message, jsonrpc.Batch) else 1
         ids = several.ids if several else ()
-        served = _served(jsonrpc.methods(message), functions)
+        methods = jsonrpc.methods(message)
+        if bare and not isinstance(message, jsonrpc.Request):
+            methods = None
         return cls(
             name=_name(message, several),
-            served=served,
+            served=_served(methods, functions),
             method=several.method if several else "",
             count=count,
             comes_apart=several is not None and count > 1,
             ids=ids,
+            methods=methods,
             _bones=jsonrpc.without_arguments(message),
             _several=several,
         )
@@ -174,13 +180,16 @@ def _name(message: jsonrpc.Message, several: MapRequest | None) -> str:
 
 
 def _served(called: Sequence[str] | None, functions: Mapping[str, Served]) -> Served:
-    # A bare value calls the default function, whichever that is.
-    facts = [functions.get(method, _UNKNOWN) for method in (functions if called is None else called)]
+    if called is None:
+        facts = [served for served in functions.values() if served.is_default]
+    else:
+        facts = [functions.get(method, _UNKNOWN) for method in called]
     time_limits = {fact.time_limit for fact in facts if fact.time_limit is not None}
     return Served(
         idempotent=all(fact.idempotent for fact in facts),
         max_attempts=min((fact.max_attempts for fact in facts), default=1),
         time_limit=time_limits.pop() if len(time_limits) == 1 else None,
+        retry=facts[0].retry if len(facts) == 1 else None,
     )
 
 

@@ -17,7 +17,7 @@ from ..wire.names import MAP, SENT_AGAIN
 from ..workers.work import Answer, Lost
 from .asked import called, outcome_unknown, too_large
 from .kinds import Desk
-from .message import Carrier, Event, Key, Message, State, look_into
+from .message import CallCarrier, Event, Key, Message, State, look_into
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Calls:
 
     # ---- may it be computed?
 
-    def delivered(self, carrier: Carrier, consumer: Any, delivery: Delivery) -> None:
+    def delivered(self, carrier: CallCarrier, consumer: Any, delivery: Delivery) -> None:
         """A delivery was received."""
         may_have_run = delivery.redelivered or delivery.message_id == SENT_AGAIN
         message = Message(carrier, consumer, delivery, State.NEW, self, may_have_run)

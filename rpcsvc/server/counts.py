@@ -18,6 +18,9 @@ class ServerCounts:
         unknown: they may have run before and must not run twice; the caller was told.
         abandoned: the connection was lost before they could be acked; the broker delivers them again.
         joined: they were delivered again, and took the outcome of what had been computed all the while.
+        done: casts that were done.
+        again: casts that were published again, to be tried later.
+        dead: casts that are dead letters.
         malformed: messages of the control exchange that were none.
     """
 
@@ -29,4 +32,7 @@ class ServerCounts:
     unknown: int = 0
     abandoned: int = 0
     joined: int = 0
+    done: int = 0
+    again: int = 0
+    dead: int = 0
     malformed: int = 0

@@ -24,7 +24,7 @@ from ..wire.sizes import BodyLimit
 from ..workers.work import Answer, Cancelled, Expired, Lost, Outcome
 from .calls import Calls
 from .counts import ServerCounts
-from .message import Carrier, Event, Message, State, Wake, Workers
+from .message import CallCarrier, Carrier, Event, Message, State, Wake, Workers
 from .orders import Order, Orders
 from .register import Register
 from .schedule import Schedule
@@ -42,6 +42,12 @@ _ENDS_AS_ORPHAN = {
     Event.REPLY: (State.OVER, ("forget", "keep")),
     Event.LARGE_REPLY: (State.OVER, ("forget", "keep")),
 }
+_CAST_ENDS = {
+    Event.DONE: (State.OVER, ("forget", "ack")),
+    Event.AGAIN: (State.COPYING, ("send",)),
+    Event.DEAD: (State.COPYING, ("send",)),
+}
+_CAST_ENDS_AS_ORPHAN = dict.fromkeys(_CAST_ENDS, (State.OVER, ("forget", "keep_report")))
 SPLIT_AFTER = 0.02
 """Seconds of running after which the calls of one message are computed beside each other. Those that travel together
 were each expected to be quick, 2 ms in all."""
@@ -52,6 +58,10 @@ TABLE: dict[State, dict[Event, Row]] = {
         Event.ACCEPTED: (State.WORKING, ("register", "submit")),
         **_ENDS,
         Event.LARGE_REPLY: (State.CONFIRMING, ("register", "confirm")),
+        Event.CAST_ACCEPTED: (State.WORKING, ("register", "perform")),
+        Event.DONE: (State.OVER, ("ack",)),
+        Event.AGAIN: (State.COPYING, ("register", "send")),
+        Event.DEAD: (State.COPYING, ("register", "send")),
     },
     State.ASKING: {
         Event.ACCEPTED: (State.WORKING, ("register", "submit")),
@@ -68,6 +78,7 @@ TABLE: dict[State, dict[Event, Row]] = {
         Event.LOST: (State.ORPHAN, ("hold",)),
         Event.REDELIVERED: (State.WORKING, ("join",)),
         **_ENDS,
+        **_CAST_ENDS,
     },
     State.APART: {
         Event.GIVEN_UP: (State.STOPPING, ("cancel",)),
@@ -87,6 +98,11 @@ TABLE: dict[State, dict[Event, Row]] = {
         Event.LOST: (State.OVER, ("forget", "keep")),
         Event.REDELIVERED: (State.CONFIRMING, ("join",)),
     },
+    State.COPYING: {
+        Event.CONFIRMED: (State.OVER, ("forget", "sent", "ack")),
+        Event.LOST: (State.OVER, ("forget", "sent", "keep_report")),
+        Event.REDELIVERED: (State.COPYING, ("join",)),
+    },
     State.ORPHAN: {
         Event.WORKER_DIED: (State.OVER, ("forget", "abandon")),
         Event.CALL_DIED: (State.ORPHAN_APART, ("take_apart",)),
@@ -94,6 +110,7 @@ TABLE: dict[State, dict[Event, Row]] = {
         Event.LATE: (State.ORPHAN_STOPPING, ("cancel",)),
         Event.REDELIVERED: (State.WORKING, ("join", "release")),
         **_ENDS_AS_ORPHAN,
+        **_CAST_ENDS_AS_ORPHAN,
     },
     State.ORPHAN_APART: {
         Event.GIVEN_UP: (State.ORPHAN_STOPPING, ("cancel",)),
@@ -153,8 +170,8 @@ class Engine:
 
     # ---- in: what sessions tell
 
-    def delivered(self, carrier: Carrier, consumer: Any, delivery: Delivery) -> None:
-        """A delivery was received; it is acked when its message is over."""
+    def delivered(self, carrier: CallCarrier, consumer: Any, delivery: Delivery) -> None:
+        """A delivery of calls was received; it is acked when its message is over. (Of casts: `Casts.delivered`.)"""
         carrier.unacked += 1
         consumer.unacked += 1
         kind = self._calls if delivery.type is None else self.kinds.get(delivery.type, self._calls)

@@ -12,8 +12,9 @@ from ..deadline import Deadline
 from ..workers.work import Answer, Done, Lost, Served, Work
 from .asked import Asked
 
-Key: TypeAlias = tuple[str, str]
-"""The callback queue and the correlation_id: the first is one client's own, the second is its name for the call."""
+Key: TypeAlias = tuple[str, ...]
+"""Of a call: the callback queue, which is one client's own, and the correlation_id, its name for the call. Of a cast:
+its queue, message_id and number of attempts, three, so that no client can mean one by what it says of its calls."""
 
 
 # ---- states, events and kinds
@@ -28,6 +29,7 @@ class State(enum.IntEnum):
     APART = enum.auto()  # its worker died, and its calls are computed one by one
     STOPPING = enum.auto()  # nobody waits for it, and its worker is told to stop
     CONFIRMING = enum.auto()  # its reply waits until the broker has it
+    COPYING = enum.auto()  # of a cast: a copy that waits, or a letter, is on its way to the broker
     ORPHAN = enum.auto()  # WORKING, without a session
     ORPHAN_APART = enum.auto()
     ORPHAN_STOPPING = enum.auto()
@@ -51,7 +53,12 @@ class Event(enum.IntEnum):
     LATE = enum.auto()  # its caller's time has passed
     LOST = enum.auto()  # the session that holds its delivery
     REDELIVERED = enum.auto()
-    CONFIRMED = enum.auto()
+    CONFIRMED = enum.auto()  # the broker has its reply, or what stands for it
+    # of casts alone
+    CAST_ACCEPTED = enum.auto()  # it is to run
+    DONE = enum.auto()
+    AGAIN = enum.auto()  # it is to be tried again, after a while
+    DEAD = enum.auto()  # it is not to be tried any more
 
 
 class Kind(Protocol):
@@ -80,7 +87,7 @@ class Kind(Protocol):
 
 
 class Carrier(Protocol):
-    """A session: one connection that brings deliveries and takes replies.
+    """A session: what brings deliveries of one kind.
 
     A consumer is its own affair, but for the `unacked` that each has too.
 
@@ -94,7 +101,27 @@ class Carrier(Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing can be answered on it any more."""
+        """Whether nothing can be answered or acked on it any more."""
+
+    def ack(self, consumer: Any, delivery: Delivery) -> bool:
+        """Ack a delivery; whether it was acked, or need not be because its queue was deleted."""
+
+    def end_consumer(self, consumer: Any, then: Callable[[], None]) -> None:
+        """End a consumer (basic.cancel), then do something."""
+
+    def drained(self) -> None:
+        """While it is draining: nothing is unacked any more."""
+
+
+class CastCarrier(Carrier, Protocol):
+    """A session that brings casts."""
+
+    def send(self, message: Any, parcel: Any) -> None:
+        """Publish what stands for a cast (a `casts.Parcel`); `Engine.confirmed` is called when the broker has it."""
+
+
+class CallCarrier(Carrier, Protocol):
+    """A session that brings calls, and takes replies."""
 
     @property
     def answered(self) -> Mapping[str, str]:
@@ -124,15 +151,6 @@ class Carrier(Protocol):
     def withdraw(self, message: Message) -> None:
         """Do not publish a reply that waits for its turn. `Engine.confirmed` is called all the same."""
 
-    def ack(self, consumer: Any, delivery: Delivery) -> bool:
-        """Ack a delivery; whether it was acked, or need not be because its queue was deleted."""
-
-    def end_consumer(self, consumer: Any, then: Callable[[], None]) -> None:
-        """End a consumer (basic.cancel), then do something."""
-
-    def drained(self) -> None:
-        """While it is draining: nothing is unacked any more."""
-
 
 class Workers(Protocol):
     """Who computes."""
@@ -141,8 +159,24 @@ class Workers(Protocol):
     def functions(self) -> Mapping[str, Served]:
         """What is served, by name."""
 
-    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
-        """Have a request computed; `done` is called once with what became of it."""
+    def submit(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        """Have a request computed; `done` is called once with what became of it.
+
+        Args:
+            body: the request.
+            done: who is told.
+            deadline: it need not be started after that.
+            context: what its worker is told besides (`workers.job`).
+            cast: whether it waits behind all calls.
+        """
 
     def cancel(self, work: Work) -> None:
         """Have a request not computed, or no longer."""
@@ -163,7 +197,7 @@ class Message:
     """What one delivery brought.
 
     Attributes:
-        carrier: who holds the delivery now.
+        carrier: who holds the delivery now: a `CallCarrier` or a `CastCarrier`, as its kind is.
         consumer: through which of its consumers that came.
         delivery: the request; its `reply_to` is the name of the callback queue once that is known.
         state: where the message is in its life, as a `State`; written by the engine's table alone.
@@ -175,11 +209,11 @@ class Message:
         work: what a worker was given of it as a whole.
         asked: what it asks for, once that was looked at.
         parts: those of its calls that are computed one by one, while there are such.
-        response: the reply that waits to be confirmed.
+        response: the reply that waits to be confirmed; of a cast its worker's report.
         earlier: deliveries of the same message, of the same session, that are acked with this one.
     """
 
-    carrier: Carrier
+    carrier: Any
     consumer: Any
     delivery: Delivery
     state: int

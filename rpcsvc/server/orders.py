@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from ..amqp.messages import Delivery
 from ..workers.work import Lost, Outcome
+from .casts import Cast, Parcel
 from .counts import ServerCounts
 from .message import Calls, Carrier, Message, Workers, look_into
 from .parts import Parts
@@ -60,6 +61,11 @@ class Orders:
     def submit(self, message: Message, _: Any) -> None:
         ended = partial(self.ended, message)
         message.work = self.workers.submit(message.delivery.body, ended, message.deadline)
+
+    def perform(self, message: Message, _: Any) -> None:
+        assert isinstance(message, Cast)
+        body, ended = message.delivery.body, partial(self.ended, message)
+        message.work = self.workers.submit(body, ended, message.expires, context=message.context, cast=True)
 
     def hold(self, message: Message, _: Any) -> None:
         assert message.work is not None
@@ -141,11 +147,27 @@ class Orders:
         if carrier.draining and not carrier.unacked:
             carrier.drained()
 
+    def send(self, message: Message, parcel: Parcel) -> None:
+        if parcel.seconds is None:
+            self.counts.dead += 1
+        else:
+            self.counts.again += 1
+        self.confirming.add(message)
+        message.carrier.send(message, parcel)
+
+    def sent(self, message: Message, _: Any) -> None:
+        self.confirming.discard(message)
+
     def keep(self, message: Message, response: bytes | None) -> None:
         self.counts.abandoned += 1
         if message.key is not None:
             outcome = message.response if response is None else response
             self.calls.keep(message.key, message.delivery.body, outcome, has_run=True)
+
+    def keep_report(self, message: Message, _: Any) -> None:
+        self.counts.abandoned += 1
+        if message.key is not None and message.response is not None:
+            self.calls.keep(message.key, message.delivery.body, message.response, has_run=True)
 
     def keep_not_run(self, message: Message, _: Any) -> None:
         """It did not start here; whether it did elsewhere is known only of one that came here first."""

@@ -50,7 +50,7 @@ class Parts:
     def spread(self, running: int) -> None:
         """Have every call but the one that runs computed by itself too."""
         assert self.message.key is not None
-        reply_to, _ = self.message.key
+        reply_to = self.message.key[0]
         for index, call_id in enumerate(self.asked.ids):
             key = (reply_to, call_id)
             if index != running and not self.register.was_given_up(key):
@@ -130,8 +130,7 @@ class Parts:
             return
         carrier = self.message.carrier
         if call.key is not None and not call.is_given_up and not carrier.is_lost:  # else it comes with the others
-            reply_to, call_id = call.key
-            carrier.publish_alone(reply_to, response, call_id)
+            carrier.publish_alone(call.key[0], response, self.asked.id_of(call.index))
         if self._answers is not None:
             self._answers[call.index] = response
             if len(self._answers) == self.asked.count:

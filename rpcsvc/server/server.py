@@ -25,7 +25,14 @@ from ..host.malloc import keep_large_blocks
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
 from ..host.surroundings import Surroundings
-from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_QUEUE_TYPE, BrokerUrl, find_urls
+from ..settings import (
+    DEFAULT_CAST_QUEUE_TYPE,
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_QUEUE,
+    DEFAULT_QUEUE_TYPE,
+    BrokerUrl,
+    find_urls,
+)
 from ..settings.options import SSL_CONTEXT, URL, documented, options_of
 from ..settings.server import BUILT_IN, DEFAULT_CANCEL_GRACE, DEFAULT_RESTART_WINDOW, ServerOptions
 from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
@@ -34,7 +41,7 @@ from ..workers.inside.dispatch import Rules
 from ..workers.pool import WorkerPool
 from .counts import ServerCounts
 from .queue import QueueFound
-from .service import Service
+from .service import CastRules, Service
 from .session import Session
 
 log = logging.getLogger(__name__)
@@ -66,6 +73,11 @@ class RpcServer:
         url: str | Sequence[str] | None = None,
         queue: str = DEFAULT_QUEUE,
         queue_type: str = DEFAULT_QUEUE_TYPE,
+        casts: bool = True,
+        casts_from: Iterable[str] = (),
+        cast_queue_type: str = DEFAULT_CAST_QUEUE_TYPE,
+        cast_max_length: int | None = None,
+        dead_ttl: float | None = None,
         workers: int | None = None,
         cast_workers: int | None = None,
         prefetch: int = 1,
@@ -88,7 +100,7 @@ class RpcServer:
     ) -> None:
         self.url = find_urls(url).over(ssl_context)
         del url  # what shows the variables of a traceback would show its password
-        given = locals()
+        given = locals()  # each option is a parameter
         self._options = ServerOptions(**{each.name: given[each.name] for each in options_of(ServerOptions)})
         check_is_importable(registry)
         self.registry, self.queue, self.workers = registry, queue, self._options.processes
@@ -110,6 +122,11 @@ class RpcServer:
     def queue_found(self) -> str:
         """What is known of the queue: "declared: classic", "found: quorum" and the like; empty before it was seen."""
         return "" if self._queue_found is None else str(self._queue_found)
+
+    @property
+    def casts_found(self) -> str:
+        """The queues that casts are served from, for the log; empty for none."""
+        return "" if self._session is None else str(self._session.casting)
 
     @property
     def was_forced(self) -> bool:
@@ -250,6 +267,7 @@ class RpcServer:
             queue_type=options.queue_type,
             requests=BodyLimit(options.max_request),
             results=BodyLimit(options.max_result),
+            cast_rules=CastRules.of(options),
         )
         try:
             await self._serve_one_after_the_other(service, ready)
@@ -276,6 +294,8 @@ class RpcServer:
                 continue
             if self._session is None:
                 return
+            if ready is not None:
+                await self._unless_stopped(self._session.casting.tried())
             self._connected(outage, ready)
             ready = None
             if await self._unless_stopped(self._session.wait_until_lost()):

@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..settings import DEFAULT_QUEUE_TYPE
+from ..settings import DEFAULT_CAST_QUEUE_TYPE, DEFAULT_QUEUE_TYPE
+from ..settings.server import ServerOptions
 from ..wire.sizes import BodyLimit
 from ..workers.pool import WorkerPool
 from .callback_queues import RefusalLog
+from .casts import Casts, Source
 from .counts import ServerCounts
 from .engine import Engine
+from .sending import Levels
+
+
+@dataclass(frozen=True, slots=True)
+class CastRules:
+    """Which casts are served, and how.
+
+    Attributes:
+        sources: the queues that they come from.
+        prefetch: how many deliveries the consumer of each may hold.
+        queue_type: what a queue of our own is declared as where it is missing, "classic" or "quorum".
+        max_length: how many casts may wait in it; None is any number.
+        dead_ttl: seconds for which dead letters are kept; None is for ever.
+        levels: where those wait that are tried again, over all sessions.
+        warned: what the log was told, likewise.
+    """
+
+    sources: tuple[Source, ...]
+    prefetch: int = 1
+    queue_type: str = DEFAULT_CAST_QUEUE_TYPE
+    max_length: int | None = None
+    dead_ttl: float | None = None
+    levels: Levels = field(default_factory=Levels)
+    warned: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, options: ServerOptions) -> CastRules | None:
+        """As the options have it; None where no casts are served."""
+        own = (Source.of(options.queue),) if options.casts else ()
+        sources = own + tuple(map(Source.foreign, options.casts_from))
+        if not sources:
+            return None
+        return cls(
+            sources,
+            prefetch=options.cast_processes,
+            queue_type=options.cast_queue_type,
+            max_length=options.cast_max_length,
+            dead_ttl=options.dead_ttl,
+        )
 
 
 @dataclass(slots=True)
@@ -28,7 +70,9 @@ class Service:
         queue_type: what the queue is declared as where it is missing, "classic" or "quorum".
         requests: the largest body in bytes that is looked into.
         results: the largest body in bytes that is sent.
+        cast_rules: which casts are served; None is none.
         engine: what becomes of deliveries, over all sessions.
+        casts: what becomes of those of casts.
         refusals: the callback queues that are not answered to, over all sessions.
     """
 
@@ -41,7 +85,9 @@ class Service:
     requests: BodyLimit = field(default_factory=BodyLimit)
     results: BodyLimit = field(default_factory=BodyLimit)
     refusals: RefusalLog = field(default_factory=RefusalLog)
+    cast_rules: CastRules | None = None
     engine: Engine = field(init=False)
+    casts: Casts = field(init=False)
 
     def __post_init__(self) -> None:
         alarm = _Alarm()
@@ -50,6 +96,7 @@ class Service:
         )
         alarm.ring = engine.tick
         self.engine = engine
+        self.casts = Casts(engine, host=socket.gethostname(), wall=time.time)
 
     def close(self) -> None:
         """Forget every delivery."""

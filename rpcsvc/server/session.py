@@ -26,6 +26,7 @@ from ..wire import jsonrpc
 from ..wire.names import EVENTS, QUEUE_DELETED
 from .asked import Asked, called
 from .callback_queues import CallbackQueues, Refused
+from .cast_session import Casting
 from .consumers import Consumer, Consumers
 from .control import listen
 from .engine import Engine
@@ -46,6 +47,7 @@ class Session:
         connection: the broker's.
         consumers: they hold the channel for deliveries and replies, which is of this connection unless the queue was
             deleted meanwhile.
+        casting: the queues that casts come from.
         reason: why it cannot be used any more; None while it can.
         draining: whether no more deliveries are taken.
         unacked: how many deliveries are not acked yet.
@@ -60,6 +62,7 @@ class Session:
     _engine: Engine = field(init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
+    casting: Casting = field(init=False)
     _control: asyncio.Task[None] | None = None
     _telling: Channel | None = None
     _callbacks: CallbackQueues = field(init=False)
@@ -71,6 +74,7 @@ class Session:
         self._callbacks = CallbackQueues(self.connection, self.service.callback_queues)
         for limit in (self.service.requests, self.service.results):
             limit.connected(self.connection.broker_version)
+        self.casting = Casting(self.connection, self.service)
         self._large = LargeReplies(self.connection, self.service.results, self._publish, self._end)
 
     def _channel_lost(self, reason: RpcError) -> None:
@@ -137,6 +141,7 @@ class Session:
         await listening.wait()  # before calls come: none is missed that is given up later
         await self._open_events()
         await self.consumers.start(consumers)
+        self.casting.start()
 
     # ---- a deleted queue
 
@@ -176,14 +181,16 @@ class Session:
 
     async def drain(self) -> None:
         """Take no more deliveries; return when those that were taken are answered and acked, or the session is lost."""
+        casts = asyncio.ensure_future(self.casting.drain())
         self._engine.drain(self)
         await self.consumers.drain()
         if self.unacked:  # some may have come until the consumers had ended
             self._idle.clear()
         answered = asyncio.ensure_future(self._idle.wait())
         lost = asyncio.ensure_future(self._lost.wait())
-        await asyncio.wait((answered, lost), return_when=asyncio.FIRST_COMPLETED)
-        answered.cancel()
+        both = asyncio.gather(answered, casts)
+        await asyncio.wait((both, lost), return_when=asyncio.FIRST_COMPLETED)
+        both.cancel()
         lost.cancel()
 
     def flush(self) -> None:
@@ -197,6 +204,7 @@ class Session:
 
     async def close(self) -> None:
         """Say goodbye to the broker. Never raises."""
+        await self.casting.stop()
         await self.consumers.close()
         await self.connection.close()
 

@@ -20,6 +20,8 @@ QUEUE_TYPES = ("classic", "quorum")
 """What a server can declare its queue as (RabbitMQ's `x-queue-type`)."""
 DEFAULT_QUEUE_TYPE = "classic"
 """Calls are not kept on disk: their callers send them again."""
+DEFAULT_CAST_QUEUE_TYPE = "quorum"
+"""Casts are: nobody sends them again."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds a call waits for its reply."""
 DEFAULT_CONNECT_TIMEOUT = 10.0

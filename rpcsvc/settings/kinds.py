@@ -7,7 +7,7 @@ the words of a command line too, and leaves as text what it cannot read, for its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -191,6 +191,21 @@ class Patterns(Kind):
 
     def check(self, name: str, value: Any) -> tuple[str, ...]:
         return check_patterns(name, value)
+
+    def read(self, text: str) -> tuple[str, ...]:
+        return (text,)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNames(Kind):
+    """Names of queues that are there, in a list; their flag may be given several times."""
+
+    unit: str = "QUEUE"
+
+    def check(self, name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise ConfigurationError(f"{name} is a list of names of queues, for instance ['task_queue'], not {value!r}")
+        return tuple(dict.fromkeys(CALLED_QUEUE.check(name, each) for each in value))
 
     def read(self, text: str) -> tuple[str, ...]:
         return (text,)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..wire.names import DEFAULT_QUEUE
 from ..wire.sizes import AUTO, Setting
-from . import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, usable_cpus
-from .kinds import REGISTRY, SERVED_QUEUE, Choice, MessageSize, Patterns, Seconds, Size, Truth, Whole
+from . import DEFAULT_CAST_QUEUE_TYPE, DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE_TYPE, QUEUE_TYPES, usable_cpus
+from .kinds import REGISTRY, SERVED_QUEUE, Choice, MessageSize, Patterns, QueueNames, Seconds, Size, Truth, Whole
 from .limits import MIN_MEMORY_LIMIT, check_order
 from .options import check_options, option
 
@@ -40,6 +40,25 @@ class ServerOptions:
     )
     queue_type: str = option(
         DEFAULT_QUEUE_TYPE, Choice(*QUEUE_TYPES), "what the queue is declared as where it is missing or was deleted"
+    )
+    casts: bool = option(True, Truth(off="--no-casts"), "casts are served beside calls, from the queue QUEUE.casts")
+    casts_from: Iterable[str] = option(
+        (),
+        QueueNames(),
+        """further queues that casts come from, taken as they are; there, a body that is no JSON-RPC object is for the
+        registry's default function, as one text""",
+        otherwise="none",
+    )
+    cast_queue_type: str = option(
+        DEFAULT_CAST_QUEUE_TYPE,
+        Choice(*QUEUE_TYPES),
+        "what the queue of casts is declared as where it is missing or was deleted",
+    )
+    cast_max_length: int | None = option(
+        None, Whole(), "casts that may wait in a queue that is declared; more are refused", otherwise="any number"
+    )
+    dead_ttl: float | None = option(
+        None, Seconds(), "how long dead letters are kept, in a queue that is declared", otherwise="for ever"
     )
     workers: int | None = option(
         None, Whole(most=10_000), "worker processes", otherwise="the CPUs this process may use"
@@ -136,6 +155,11 @@ class ServerOptions:
     def processes(self) -> int:
         """How many workers there are to be."""
         return usable_cpus() if self.workers is None else self.workers
+
+    @property
+    def cast_processes(self) -> int:
+        """How many workers may be at casts at once."""
+        return max(1, self.processes - 1) if self.cast_workers is None else min(self.processes, self.cast_workers)
 
     @property
     def threads_each(self) -> int:

@@ -19,6 +19,7 @@ import pika.exceptions
 import pytest
 from support.ctl import RabbitCtl
 from support.processes import ServerProcess, wait_until
+from support.strangers import Stranger
 
 from rpcsvc import AccessRefused, RpcClient, RpcError
 from rpcsvc.broker import PrivateBroker
@@ -105,6 +106,17 @@ def refusal(url: str, operation: Operation, queue: str = "rpc_queue") -> int:
 
 def test_the_page_makes_a_user_for_each_side(users: Users) -> None:
     assert users.urls.keys() == {"admin", "pool", "caller"}
+
+
+def test_with_these_permissions_casts_are_served(users: Users, tmp_path: Path) -> None:
+    stranger, trace = Stranger(users.urls["admin"], "rpc_queue"), tmp_path / "trace"
+    with ServerProcess(users.urls["pool"], "--workers", "2", registry="casting:registry") as server:
+        stranger.cast("fail_twice", str(trace), message_id="m")
+        wait_until(lambda: trace.exists() and len(trace.read_text().splitlines()) == 3, within=20)
+        stranger.cast("nowhere")
+        wait_until(lambda: stranger.count("rpc_queue.dead") == 1)
+        assert "not wait" not in server.output
+        assert len(stranger.letters()) == 1
 
 
 def test_with_these_permissions_calls_are_made_and_answered(users: Users, pool: ServerProcess) -> None:

@@ -35,8 +35,16 @@ class Workers:
     works: list[Work] = field(default_factory=list)
     running: dict[Work, int] = field(default_factory=dict)
 
-    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
-        self.works.append(Work(body, done, deadline))
+    def submit(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        self.works.append(Work(body, done, deadline, context=context, is_cast=cast))
         return self.works[-1]
 
     def cancel(self, work: Work) -> None:

@@ -83,8 +83,16 @@ class MemoryServer:
 
     # ---- its workers
 
-    def submit(self, body: bytes, done: Done, deadline: Deadline | None = None) -> Work:
-        work = Work(body, done, deadline)
+    def submit(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        work = Work(body, done, deadline, context=context, is_cast=cast)
         self._waiting.append(work)
         self.broker.time.after(0.0, self._assign)
         return work

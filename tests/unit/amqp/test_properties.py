@@ -120,12 +120,22 @@ def test_flags_that_continue_are_stepped_over_later_too() -> None:
         Properties(priority=-1),
         Properties(timestamp=-1),
         Properties(content_type="x" * 256),
+        Properties(headers={"x": "y" * 2048}),
     ],
-    ids=["no type of AMQP", "a long name", "a large number", "priority", "below zero", "timestamp", "content type"],
+    ids=[
+        "no type of AMQP",
+        "a long name",
+        "a large number",
+        "priority",
+        "below zero",
+        "timestamp",
+        "content type",
+        "more than a frame",
+    ],
 )
 def test_what_cannot_be_sent_is_refused(given: Properties) -> None:
-    with pytest.raises(ValueError, match=r"cannot be sent|255"):
-        given.encoded(b"")
+    with pytest.raises(ValueError, match=r"cannot be sent|255|fit into a frame of 4096"):
+        given.encoded(b"", 4096)
 
 
 def test_no_more_plans_are_remembered_than_there_is_room_for() -> None:

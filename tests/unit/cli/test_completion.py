@@ -60,8 +60,8 @@ def test_zsh_knows_every_flag_of_the_server(tmp_path: Path, capsys: pytest.Captu
     script = capsys.readouterr().out
 
     assert script.startswith("#compdef rpcsvc\n")
-    flags = {each.flag for each in options_of(ServerOptions)} - {"--registry", "--send-tracebacks"}
-    assert [flag for flag in [*flags, "--hide-tracebacks"] if f"{flag}[" not in script] == []
+    flags = {each.flag for each in options_of(ServerOptions)} - {"--registry", "--send-tracebacks", "--casts"}
+    assert [flag for flag in [*flags, "--hide-tracebacks", "--no-casts"] if f"{flag}[" not in script] == []
     if shutil.which("zsh"):
         (tmp_path / "_rpcsvc").write_text(script)
         subprocess.run(["zsh", "-n", tmp_path / "_rpcsvc"], check=True)

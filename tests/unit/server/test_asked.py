@@ -16,7 +16,7 @@ from rpcsvc.workers.inside.dispatch import dispatch
 from rpcsvc.workers.work import Lost, MemoryUse, Served
 
 LOST = WorkerLost("the worker died", data={"exit_code": None, "signal": 9})
-FUNCTIONS = {"f": Served(idempotent=True, max_attempts=3), "once": Served(idempotent=False)}
+FUNCTIONS = {"f": Served(idempotent=True, max_attempts=3), "once": Served(idempotent=False, is_default=True)}
 
 
 def reciprocal(n: int) -> float:

@@ -26,7 +26,7 @@ PACKED = [jsonrpc.encode_request(call_id, "f", b"[%d]" % n) for n, call_id in en
 # ---- the table
 
 
-@pytest.mark.parametrize("state", set(State) - {State.OVER, State.CONFIRMING})
+@pytest.mark.parametrize("state", set(State) - {State.OVER, State.CONFIRMING, State.COPYING})
 def test_however_a_message_ends_there_is_a_row_for_it_in_each_state_where_it_may(state: State) -> None:
     ends = {Event.REPLY, Event.LARGE_REPLY, Event.NO_REPLY, Event.NOT_RUN}
     assert ends <= set(TABLE[state])
@@ -302,6 +302,13 @@ def test_a_body_is_parsed_once_however_often_its_worker_dies(monkeypatch: pytest
         server.workers.end(Answer(jsonrpc.encode_result("x", 1)), body)
     assert server.message_is_over("7")
     assert parsed == [PACK]
+
+
+def test_a_message_of_a_type_that_nobody_knows_is_a_call() -> None:
+    server = Server()
+    tag = server.deliver(kind="resize")
+    server.workers.end(Answer(b"result", 1))
+    assert server.log == [("reply", "q", "7", b"result"), ("ack", tag)]
 
 
 # ---- how many calls

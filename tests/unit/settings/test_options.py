@@ -36,6 +36,11 @@ WRONG: dict[str, list[Any]] = {
     "registry": ["", "heavy", "heavy.py:registry", ":", 7, None, object()],
     "queue": NAMES,
     "queue_type": ["", "stream", "Quorum", 1, None, ["quorum"]],
+    "casts": [0, 1, None, "no"],
+    "casts_from": ["task_queue", 7, None, [7], [""], b"x", ["a\nb"]],
+    "cast_queue_type": ["", "stream", "Quorum", 1, None],
+    "cast_max_length": WHOLE,
+    "dead_ttl": TIME,
     "workers": [*WHOLE, 10_001],
     "cast_workers": [*WHOLE, 10_001],
     "prefetch": [*WHOLE, 65_536, None],
@@ -68,6 +73,10 @@ WRONG_FOR_CLIENTS: dict[str, list[Any]] = {
 WRONG_WORDS = {
     "queue": ["", "amq.mine", "x" * 256],
     "queue_type": ["stream", ""],
+    "casts_from": ["", "x" * 256],
+    "cast_queue_type": ["stream", ""],
+    "cast_max_length": ["0", "many"],
+    "dead_ttl": ["0", "inf", "x"],
     "workers": ["0", "-1", "two", "1.5", "10001", ""],
     "cast_workers": ["0", "-1", "two", "10001", ""],
     "prefetch": ["0", "65536", "x"],
@@ -89,6 +98,11 @@ WRONG_WORDS = {
 RIGHT: dict[str, tuple[Any, list[str]]] = {
     "queue": ("prices", ["prices"]),
     "queue_type": ("quorum", ["quorum"]),
+    "casts": (False, []),
+    "casts_from": (("task_queue", "hello"), ["task_queue", "hello"]),
+    "cast_queue_type": ("classic", ["classic"]),
+    "cast_max_length": (1000, ["1000"]),
+    "dead_ttl": (86400.0, ["86400"]),
     "workers": (3, ["3"]),
     "cast_workers": (3, ["3"]),
     "prefetch": (4, ["4"]),
@@ -182,7 +196,7 @@ def test_every_option_of_the_server_is_tried() -> None:
     assert set(WRONG) == set(SERVER)
     assert set(RIGHT) == set(FLAGS)
     assert set(WRONG_FOR_CLIENTS) == set(CLIENT)
-    assert set(WRONG_WORDS) | {"send_tracebacks"} == set(FLAGS)
+    assert set(WRONG_WORDS) | {"casts", "send_tracebacks"} == set(FLAGS)
 
 
 @pytest.mark.parametrize("cls", [RpcServer, RpcClient])
@@ -309,6 +323,7 @@ def test_a_workers_time_to_start_depends_on_who_imports_the_registry() -> None:
 def test_the_cpus_are_shared_among_the_workers_unless_told_otherwise() -> None:
     assert ServerOptions(workers=3).processes == 3
     assert ServerOptions().processes >= 1
+    assert [ServerOptions(workers=n).cast_processes for n in (1, 2, 5)] == [1, 1, 4]
     assert ServerOptions(workers=10_000).threads_each == 1
     assert ServerOptions(workers=3, blas_threads=8).threads_each == 8
 

@@ -1,0 +1,304 @@
+"""One queue of casts, on one connection of a server: its consumer, and its channel, which is lost and opened again.
+
+    look, or declare --> consume --> deliveries --> Casts --> ack, or what stands for the cast first (`sending`)
+       ^                    |
+       +------pause---------+--the broker ends the consumer (its queue was deleted), or the channel
+
+Rules: it has a channel of its own, so that whatever happens to its queue costs no call. What came through a channel
+that was lost goes on, and is known when the broker delivers it again, as for calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..amqp import Channel, Connection, Delivery
+from ..amqp.reconnect import BackOff
+from ..amqp.topology import declare, delivers_any_number_of_times_if_told
+from ..errors import AccessRefused, ConfigurationError, QueueLocked, QueueNotFound, RpcError
+from ..wire.entities import for_casts, for_foreign
+from .casts import Cast, Parcel, Source
+from .queue import DECLARED_WITHIN, is_there
+from .sending import Sending
+from .service import Service
+
+log = logging.getLogger(__name__)
+
+_TRIED_WITHIN, _TAKES_UP_TO = 5.0, 15.0
+"""Seconds in which a queue is consumed on a quiet broker; and after which the attempt is given up. A broker that has
+just started may leave what is asked of a quorum queue without an answer."""
+_PAUSE_UP_TO = 5.0
+"""Seconds between attempts to consume a queue, at most."""
+
+
+@dataclass(slots=True, eq=False)
+class CastConsumer:
+    """The consumer of one queue of casts; as `consumers.Consumer`."""
+
+    source: Source
+    tag: str = ""
+    unacked: int = 0
+    ending: asyncio.Task[None] | None = None
+
+
+class CastSession:
+    """One channel through which casts of one queue come; a `CastCarrier`.
+
+    Attributes:
+        channel: the channel.
+        unacked, draining: as `Carrier` has them.
+        interrupted: set when the channel was lost, or the broker has ended the consumer.
+    """
+
+    def __init__(self, tap: Tap, channel: Channel) -> None:
+        self._tap = tap
+        self._engine = tap.service.engine
+        self._consumer: CastConsumer | None = None
+        self._idle = asyncio.Event()
+        self.channel = channel
+        self.unacked = 0
+        self.draining = False
+        self.interrupted = asyncio.Event()
+        channel.lost.add_done_callback(self._lost)
+
+    def _lost(self, _: object) -> None:
+        self._engine.session_lost(self)
+        self._idle.set()
+        self.interrupted.set()
+
+    async def consume(self) -> None:
+        """Start the consumer.
+
+        Raises:
+            QueueNotFound, AccessRefused: the channel is lost, as AMQP has it.
+        """
+        self.interrupted.clear()
+        consumer = self._consumer = CastConsumer(self._tap.source)
+        await self.channel.prefetch(self._tap.prefetch)
+        casts = self._tap.service.casts
+
+        def delivered(delivery: Delivery) -> None:
+            casts.delivered(self, consumer, delivery)
+
+        consumer.tag = await self.channel.consume(self._tap.source.queue, delivered, cancelled=self.interrupted.set)
+
+    async def drain(self) -> None:
+        """Take no more; return when those that were taken are acked, or the channel is lost."""
+        self._engine.drain(self)
+        if self._consumer is not None:
+            await self._cancel(self._consumer)
+        if self.unacked and not self.is_lost:  # some may have come until the consumer had ended
+            self._idle.clear()
+        await self._idle.wait()
+
+    def _cancel(self, consumer: CastConsumer) -> asyncio.Task[None]:
+        async def cancel() -> None:
+            with contextlib.suppress(RpcError):
+                await self.channel.cancel(consumer.tag)
+
+        if consumer.ending is None:
+            consumer.ending = asyncio.ensure_future(cancel())
+        return consumer.ending
+
+    # ---- what the engine orders
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be acked on it any more."""
+        return self.channel.lost.done()
+
+    def ack(self, _: Any, delivery: Delivery) -> bool:
+        """Ack a delivery; whether it was acked."""
+        try:
+            self.channel.ack(delivery.delivery_tag)
+        except RpcError:
+            return False
+        return True
+
+    def end_consumer(self, consumer: CastConsumer, then: Callable[[], None]) -> None:
+        """End a consumer, then do something."""
+        self._cancel(consumer).add_done_callback(lambda _: then())
+
+    def drained(self) -> None:
+        """While it is draining: nothing is unacked any more."""
+        self._idle.set()
+
+    def send(self, cast: Cast, parcel: Parcel) -> None:
+        """Publish what stands for a cast."""
+        self._tap.sending.send(cast, parcel, may_wait=self._tap.may_wait, restore=self._tap.declare)
+
+    def __repr__(self) -> str:
+        return f"<CastSession of {self._tap.source.queue!r}: {self.unacked} unacked>"
+
+
+class Tap:
+    """One queue of casts on one connection: it is consumed for as long as the connection lasts, if that is allowed.
+
+    Args:
+        connection: the session's.
+        service: what is served.
+        source: the queue.
+        sending: what publishes copies and letters there.
+
+    Attributes:
+        may_wait: whether messages can wait for the queue.
+        tried: set when the first attempt has ended, either way.
+        refused: why it is not consumed; None while it is, or may be soon.
+        is_consumed: whether its consumer has started.
+    """
+
+    def __init__(self, connection: Connection, service: Service, source: Source, sending: Sending) -> None:
+        assert service.cast_rules is not None
+        self._connection = connection
+        self._rules = service.cast_rules
+        self._session: CastSession | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.service = service
+        self.source = source
+        self.sending = sending
+        self.prefetch = self._rules.prefetch
+        self.may_wait = True
+        self.tried = asyncio.Event()
+        self.refused: RpcError | None = None
+        self.is_consumed = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.ensure_future(self._keep_on())
+
+    async def _keep_on(self) -> None:
+        back_off = BackOff(_PAUSE_UP_TO)
+        while not self._connection.lost.done():
+            try:
+                async with asyncio.timeout(_TAKES_UP_TO):
+                    await self.declare()
+                    await self._consume()
+                self.tried.set()
+                back_off = BackOff(_PAUSE_UP_TO)
+                assert self._session is not None
+                await self._session.interrupted.wait()
+                self.is_consumed = False
+                log.info("casts of %r are not consumed for a moment", self.source.queue)
+                await asyncio.sleep(DECLARED_WITHIN)  # whoever has deleted the queue may be declaring it
+                continue
+            except (AccessRefused, QueueLocked, ConfigurationError) as error:
+                self.refused = error
+                self._warn(f"casts of {self.source.queue!r} are not served: {error}")
+                return
+            except QueueNotFound as error:
+                self._warn(f"casts of {self.source.queue!r} are served when there is such a queue: {error}")
+            except (RpcError, TimeoutError) as error:
+                log.debug("casts of %r are not consumed yet: %s", self.source.queue, error)
+            finally:
+                self.tried.set()
+            await asyncio.sleep(back_off.next_pause())
+
+    def _warn(self, sentence: str) -> None:
+        """Once, however often the server connects."""
+        if sentence not in self._rules.warned:
+            self._rules.warned.add(sentence)
+            log.warning("%s", sentence)
+
+    async def declare(self) -> None:
+        """Make sure that what the queue needs is there, and of a queue of our own that itself.
+
+        Raises:
+            AccessRefused: the user may not.
+            QueueNotFound: a queue of others is not there.
+            ConfigurationError: its name is too long for that.
+            RpcError: not for now.
+        """
+        rules, source = self._rules, self.source
+        unlimited = delivers_any_number_of_times_if_told(self._connection.broker_version)
+        if not source.is_foreign:
+            entities = for_casts(
+                source.letters,
+                queue_type=rules.queue_type,
+                max_length=rules.max_length,
+                dead_ttl=rules.dead_ttl,
+                unlimited=unlimited,
+            )
+            await declare(self._connection, entities)
+            return
+        with contextlib.suppress(AccessRefused):  # it may not be looked at: consuming it will tell
+            if not await is_there(self._connection, source.queue):
+                raise QueueNotFound(f"there is no queue {source.queue!r}")
+        *needed, binding = for_foreign(source.queue, dead_ttl=rules.dead_ttl, unlimited=unlimited)
+        await declare(self._connection, needed)
+        try:
+            await declare(self._connection, [binding])
+        except AccessRefused as error:
+            self.may_wait = False
+            self._warn(f"casts of {source.queue!r} that are tried again do not wait before that: {error}")
+
+    async def _consume(self) -> None:
+        if self._session is None or self._session.is_lost:
+            self._session = CastSession(self, await self._connection.channel())
+        await self._session.consume()
+        self.is_consumed = True
+
+    async def drain(self) -> None:
+        """Take no more casts; return when those that were taken are acked, or the connection is lost."""
+        await self.stop()
+        if self._session is not None:
+            await self._session.drain()
+
+    async def stop(self) -> None:
+        """Do not consume it again."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def __str__(self) -> str:
+        """For the ready line; empty where it is not served."""
+        if self.refused is not None:
+            return ""
+        waits = "" if self.may_wait else " (without delays)"
+        there = "" if self.is_consumed else " (not there yet)"
+        return f"{self.source.queue!r}{waits}{there}"
+
+
+class Casting:
+    """All queues of casts of one connection.
+
+    Args:
+        connection: the session's.
+        service: what is served.
+    """
+
+    def __init__(self, connection: Connection, service: Service) -> None:
+        rules = service.cast_rules
+        self._taps: list[Tap] = []
+        if rules is not None:
+            sending = Sending(connection, rules.levels, service.engine.confirmed)
+            connection.lost.add_done_callback(lambda _: sending.stop())
+            self._taps = [Tap(connection, service, source, sending) for source in rules.sources]
+
+    def start(self) -> None:
+        """Begin to consume them. No call waits for that."""
+        for tap in self._taps:
+            tap.start()
+
+    async def tried(self) -> None:
+        """Return when each of them is consumed, or is known not to be for now; after some seconds in any case."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TRIED_WITHIN):
+                for tap in self._taps:
+                    await tap.tried.wait()
+
+    async def drain(self) -> None:
+        """Take no more casts; return when those that were taken are acked, or the connection is lost."""
+        await asyncio.gather(*(tap.drain() for tap in self._taps))
+
+    async def stop(self) -> None:
+        """Do not consume any of them again."""
+        await asyncio.gather(*(tap.stop() for tap in self._taps))
+
+    def __str__(self) -> str:
+        """The queues that are consumed, for the ready line."""
+        return ", ".join(filter(None, map(str, self._taps)))

@@ -10,6 +10,7 @@ import pika
 import pika.frame
 import pika.spec
 import pytest
+from frames import FRAME_MAX, content_frames, deliver_frame, raw_frame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +19,6 @@ from rpcsvc.amqp.fastpath import FrameParser, Publisher
 from rpcsvc.amqp.messages import Delivery
 from rpcsvc.amqp.properties import MalformedFrame, Properties
 from rpcsvc.errors import ConnectionLost
-
-FRAME_MAX = 10_000
 
 short_text = st.text(max_size=60)
 channels = st.integers(1, 65535)
@@ -46,39 +45,7 @@ def published(
     return b"".join(sent)
 
 
-def content_frames(channel: int, method: Any, properties: pika.BasicProperties, body: bytes) -> list[bytes]:
-    """A message's frames as pika writes them."""
-    most = FRAME_MAX - 8
-    return [
-        pika.frame.Method(channel, method).marshal(),
-        pika.frame.Header(channel, len(body), properties).marshal(),
-        *(pika.frame.Body(channel, body[at : at + most]).marshal() for at in range(0, len(body), most)),
-    ]
-
-
-@given(
-    channel=channels,
-    exchange=short_text,
-    routing_key=short_text,
-    body=bodies,
-    mandatory=st.booleans(),
-    said=st.fixed_dictionaries(
-        {},
-        optional=dict.fromkeys(("correlation_id", "reply_to", "expiration", "message_id", "type"), short_text),
-    ),
-    more=st.none()
-    | st.fixed_dictionaries(
-        {},
-        optional={
-            "headers": table,
-            "persistent": st.just(True),
-            "priority": st.integers(0, 255),
-            "content_type": short_text,
-            "timestamp": st.integers(0, 2**64 - 1),
-        },
-    ),
-)
-def test_a_publish_is_byte_for_byte_what_pika_sends(
+def assert_sent_as_by_pika(
     channel: int,
     exchange: str,
     routing_key: str,
@@ -87,6 +54,7 @@ def test_a_publish_is_byte_for_byte_what_pika_sends(
     said: dict[str, str],
     more: dict[str, Any] | None,
 ) -> None:
+    """Publish, and compare with the bytes that pika sends for the same; `more` are the members of `Properties`."""
     sent: list[bytes] = []
     publisher = Publisher(channel, FRAME_MAX, "application/json", sent.extend)
     method = pika.spec.Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory)
@@ -106,6 +74,52 @@ def test_a_publish_is_byte_for_byte_what_pika_sends(
             **said,  # type: ignore[arg-type]
         )
         assert b"".join(sent) == b"".join(expected)
+
+
+SAID = {"correlation_id": "c", "reply_to": "r", "expiration": "60000", "message_id": "m", "type": "fib"}
+MORE = {
+    "headers": {"a": [1, None]},
+    "persistent": True,
+    "priority": 9,
+    "content_type": "text/plain",
+    "timestamp": 2**40,
+}
+
+
+@pytest.mark.parametrize("size", [0, 1, FRAME_MAX - 8, FRAME_MAX - 7, 3 * FRAME_MAX])
+@pytest.mark.parametrize(("said", "more"), [({}, None), ({}, {}), (SAID, None), (SAID, MORE)])
+def test_a_publish_of_any_size_that_says_all_or_nothing_is_what_pika_sends(
+    size: int, said: dict[str, str], more: dict[str, Any] | None
+) -> None:
+    assert_sent_as_by_pika(1, "", "jobs", b"x" * size, size > 0, said, more)
+
+
+@given(
+    channel=channels,
+    exchange=short_text,
+    routing_key=short_text,
+    body=bodies,
+    mandatory=st.booleans(),
+    said=st.fixed_dictionaries({}, optional=dict.fromkeys(SAID, short_text)),
+    more=st.none()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "headers": table,
+            "persistent": st.just(True),
+            "priority": st.integers(0, 255),
+            "content_type": short_text,
+            "timestamp": st.integers(0, 2**64 - 1),
+        },
+    ),
+)
+def test_a_publish_is_byte_for_byte_what_pika_sends(**given: Any) -> None:
+    assert_sent_as_by_pika(**given)
+
+
+@pytest.mark.parametrize("tag", [0, 2**64 - 1])
+def test_an_ack_is_what_pika_sends(tag: int) -> None:
+    assert fastpath.ack(65535, tag) == pika.frame.Method(65535, pika.spec.Basic.Ack(tag)).marshal()
 
 
 @given(channels, st.integers(0, 2**64 - 1))
@@ -336,14 +350,6 @@ def test_a_channel_that_closes_in_the_middle_of_a_delivery_begins_anew() -> None
     returned = content_frames(1, pika.spec.Basic.Return(312, "NO_ROUTE", "", "q"), pika.BasicProperties(), b"back")
     collected.parser.feed(b"".join([deliver[0], deliver[1], closed, *returned]))
     assert collected.items == [closed, *returned]
-
-
-def deliver_frame() -> bytes:
-    return bytes(pika.frame.Method(1, pika.spec.Basic.Deliver("t", 1, False, "", "q")).marshal())
-
-
-def raw_frame(kind: int, payload: bytes) -> bytes:
-    return struct.pack("!BHI", kind, 1, len(payload)) + payload + b"\xce"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,30 @@ def said(**given: Any) -> Delivery:
     return delivered("", "q", pika.frame.Header(1, 0, pika.BasicProperties(**given)).marshal())
 
 
+def assert_tells(exchange: str, routing_key: str, given: dict[str, Any]) -> None:
+    """Let pika write a message, and ask the delivery for all that was given."""
+    header = pika.frame.Header(1, 0, pika.BasicProperties(**given)).marshal()
+    delivery = delivered(exchange, routing_key, header)
+    assert (delivery.exchange, delivery.routing_key) == (exchange, routing_key)
+    for name in ("content_type", "priority", "correlation_id", "reply_to", "expiration", "message_id", "timestamp"):
+        assert getattr(delivery, name) == given.get(name)
+    assert delivery.type == given.get("type")
+    assert delivery.is_persistent is (given.get("delivery_mode") == 2)
+    assert delivery.headers == given.get("headers", {})
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+def test_a_publisher_that_says_everything_is_told_of_in_full(mode: int) -> None:
+    texts = ("content_type", "content_encoding", "correlation_id", "reply_to", "expiration", "message_id")
+    texts += ("type", "user_id", "app_id")
+    given = {name: f"the {name}" for name in texts}
+    assert_tells("x", "q", given | {"headers": {"a": 1}, "delivery_mode": mode, "priority": 9, "timestamp": 2**40})
+
+
+def test_a_publisher_that_says_nothing_is_told_of_as_that() -> None:
+    assert_tells("", "q", {})
+
+
 @given(
     exchange=short_text,
     routing_key=short_text,
@@ -55,14 +79,7 @@ def said(**given: Any) -> Delivery:
     ),
 )
 def test_what_a_publisher_said_is_what_a_delivery_tells(exchange: str, routing_key: str, given: dict[str, Any]) -> None:
-    header = pika.frame.Header(1, 0, pika.BasicProperties(**given)).marshal()
-    delivery = delivered(exchange, routing_key, header)
-    assert (delivery.exchange, delivery.routing_key) == (exchange, routing_key)
-    for name in ("content_type", "priority", "correlation_id", "reply_to", "expiration", "message_id", "timestamp"):
-        assert getattr(delivery, name) == given.get(name)
-    assert delivery.type == given.get("type")
-    assert delivery.is_persistent is (given.get("delivery_mode") == 2)
-    assert delivery.headers == given.get("headers", {})
+    assert_tells(exchange, routing_key, given)
 
 
 def test_headers_hold_what_a_broker_writes_into_them() -> None:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from rpcsvc import functions
 from rpcsvc.errors import InvalidParams
-from rpcsvc.functions import registry
+from rpcsvc.functions import builtin, registry
 
 NAMES = ["fib", "is_prime", "factorize", "sha256", "monte_carlo_pi", "echo", "sleep"]
 
@@ -19,6 +20,12 @@ def check(name: str, *args: Any, **kwargs: Any) -> None:
 def test_the_built_in_functions_are_served_under_their_own_names_and_all_may_run_again() -> None:
     assert [function.name for function in registry] == NAMES
     assert all(function.idempotent for function in registry)
+
+
+def test_the_package_offers_them_and_nothing_else() -> None:
+    assert all(getattr(functions, name) is getattr(builtin, name) for name in [*NAMES, "registry"])
+    with pytest.raises(AttributeError, match=r"module 'rpcsvc\.functions' has no attribute 'fibonacci'"):
+        functions.fibonacci  # noqa: B018
 
 
 def test_a_bare_body_calls_fib() -> None:

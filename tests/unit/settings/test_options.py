@@ -328,6 +328,27 @@ def test_the_cpus_are_shared_among_the_workers_unless_told_otherwise() -> None:
     assert ServerOptions(workers=3, blas_threads=8).threads_each == 8
 
 
+def test_an_entry_of_a_docstring_has_the_unit_the_default_and_what_the_option_is_for() -> None:
+    @dataclass(frozen=True)
+    class Plan:
+        pause: float = option(2.5, Seconds(), "how long nothing is done")
+        size: int | None = option(None, Size(), "of the whole", otherwise="no bound")
+
+    @documented(*options_of(Plan))
+    class Planned:
+        """A plan.
+
+        Args:
+            {options}
+        """
+
+    assert inspect.getdoc(Planned) == (
+        "A plan.\n\nArgs:\n"
+        "    pause (seconds; 2.5): how long nothing is done.\n"
+        "    size (bytes; no bound): of the whole."
+    )
+
+
 def test_what_is_no_option_is_left_alone() -> None:
     @dataclass(frozen=True)
     class Plan:

@@ -217,6 +217,11 @@ def test_revealed_urls_are_read_back_as_they_were(nodes: list[BrokerUrl]) -> Non
     assert pickle.loads(pickle.dumps(urls)) == urls
 
 
+def test_what_is_written_as_short_as_can_be_is_revealed_as_it_was_written() -> None:
+    urls = "amqp://ann:secret@a:5672/?heartbeat=5,amqps://ann:secret@b:5671/jobs?cacertfile=/ca.pem"
+    assert BrokerUrls.parse(urls).reveal() == urls
+
+
 def test_of_several_brokers_no_password_is_shown() -> None:
     urls = BrokerUrls.parse("amqp://ann:hunter2@a,amqps://bob:hunter3@b")
 

@@ -131,7 +131,7 @@ CORNERS: list[Any] = [
     ),
     time(1, tzinfo=timezone(timedelta(microseconds=-1), "odd")),
     *(UUID(int=0), b"", bytearray(b"\0"), complex(-0.0, math.nan), complex(math.inf, -0.0), "\0\x7f\U0010ffff"),
-    *(set(), frozenset(), (), {}, {"": {}}, {(): {1: {}}}),
+    *(set(), frozenset(), (), {}, {"": {}}, {(): {1: {}}}, [2.5, math.inf, None]),
     *(numpy.array(5.0), numpy.empty((0, 3), ">i2"), numpy.eye(3, dtype="c16")),
 ]
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "tests" / "unit"
 _SETTINGS = ROOT / "pyproject.toml"
 _PURE = [Path(each) for each in tomllib.loads(_SETTINGS.read_text())["tool"]["coverage"]["report"]["include"]]
-# The tests of rpcsvc/wire/values/*.py are in tests/unit/wire, those of rpcsvc/errors.py are tests/unit/test_errors.py.
+# The tests of rpcsvc/wire/values/*.py are in tests/unit/wire, of rpcsvc/deadline.py in tests/unit/test_deadline.py.
 _ROOMS = {UNIT / (path.parts[1] if path.parts[2:] else f"test_{path.name}") for path in _PURE}
 
 _branches = coverage.Coverage(config_file=str(_SETTINGS))

@@ -25,7 +25,7 @@ def made_up(number: int) -> None:
         ("wire/test_jsonrpc.py", written, True),
         ("wire/test_jsonrpc.py", made_up, False),
         ("functions/inner/test_deeper.py", written, True),
-        ("test_errors.py", written, True),
+        ("test_deadline.py", written, True),
         ("test_layers.py", written, False),
         ("bench/test_bench_report.py", written, False),
         ("../integration/wire/test_jsonrpc.py", written, False),

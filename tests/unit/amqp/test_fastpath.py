@@ -394,17 +394,8 @@ def test_any_bytes_are_frames_or_malformed(chunks: list[bytes]) -> None:
 # ---- confirms ---------------------------------------------------------------------------------------------------
 
 
-@given(
-    channel=channels,
-    tag=st.integers(0, 2**64 - 1),
-    multiple=st.booleans(),
-    requeue=st.booleans(),
-    refuses=st.booleans(),
-    cut=st.integers(0, 30),
-)
-def test_a_confirm_is_read_as_pika_writes_it(
-    channel: int, tag: int, multiple: bool, requeue: bool, refuses: bool, cut: int
-) -> None:
+def assert_confirm_is_read(method: Any, expected: tuple[Any, ...], cut: int = 0) -> None:
+    """Read a confirm that pika writes, cut in two, on channel 7."""
     confirms: list[Any] = []
     frames: list[bytes] = []
 
@@ -412,14 +403,30 @@ def test_a_confirm_is_read_as_pika_writes_it(
         confirms.append(said)
         return True
 
-    method = pika.spec.Basic.Nack(tag, multiple, requeue) if refuses else pika.spec.Basic.Ack(tag, multiple)
-    frame = pika.frame.Method(channel, method).marshal()
+    frame = pika.frame.Method(7, method).marshal()
     parser = FrameParser(frames.append, lambda *_: None, confirm)
     parser.feed(frame[:cut])
     parser.feed(frame[cut:])
-
-    assert confirms == [(channel, refuses, tag, multiple)]
+    assert confirms == [(7, *expected)]
     assert frames == []
+
+
+@pytest.mark.parametrize("multiple", [False, True])
+def test_a_confirm_is_read(multiple: bool) -> None:
+    assert_confirm_is_read(pika.spec.Basic.Ack(2**64 - 1, multiple), (False, 2**64 - 1, multiple))
+    assert_confirm_is_read(pika.spec.Basic.Nack(1, multiple), (True, 1, multiple))
+
+
+@given(
+    tag=st.integers(0, 2**64 - 1),
+    multiple=st.booleans(),
+    requeue=st.booleans(),
+    refuses=st.booleans(),
+    cut=st.integers(0, 30),
+)
+def test_a_confirm_is_read_as_pika_writes_it(tag: int, multiple: bool, requeue: bool, refuses: bool, cut: int) -> None:
+    method = pika.spec.Basic.Nack(tag, multiple, requeue) if refuses else pika.spec.Basic.Ack(tag, multiple)
+    assert_confirm_is_read(method, (refuses, tag, multiple), cut)
 
 
 def test_a_confirm_of_a_channel_that_is_not_in_confirm_mode_is_left_to_pika() -> None:

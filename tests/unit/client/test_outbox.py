@@ -278,6 +278,21 @@ def test_a_driver_that_is_held_in_the_midst_gets_no_more() -> None:
     assert (first.state, second.state) == (State.SENT, State.HELD)
 
 
+def test_what_is_given_up_while_those_before_it_go_does_not_go() -> None:
+    world = opened()
+    world.outbox.blocked()
+    first, second, third = world.post(), world.post(), world.post()
+    publish = world.publish
+
+    def publish_and_give_up(message: Any) -> bool:
+        world.outbox.given_up(second)
+        return publish(message)
+
+    world.publish = publish_and_give_up  # type: ignore[method-assign]
+    world.outbox.free()
+    assert world.written == [first, third]
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

@@ -16,6 +16,7 @@ from rpcsvc.errors import (
     ConnectionLost,
     EncodingError,
     EventUnknown,
+    ExchangeNotFound,
     FunctionRaised,
     InternalError,
     InvalidParams,
@@ -145,6 +146,12 @@ def test_no_server_says_what_was_found_and_what_to_do() -> None:
     assert "'prices': the queue does not exist" in str(error)
     assert "rpcsvc serve --queue prices" in str(error)
     assert "wait_for_server=" in str(error)
+
+
+def test_an_exchange_that_is_not_there_is_named() -> None:
+    error = ExchangeNotFound("orders")
+    assert error.exchange == "orders"
+    assert str(error).startswith("there is no exchange 'orders'; whoever publishes there declares it first; ")
 
 
 def test_a_registry_that_failed_shows_the_traceback_of_its_import() -> None:

@@ -15,6 +15,7 @@ from rpcsvc.server.asked import Asked
 from rpcsvc.server.engine import TABLE
 from rpcsvc.server.message import Event, State
 from rpcsvc.server.orders import Orders
+from rpcsvc.server.schedule import LOOK_EVERY
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.names import MAP, SENT_AGAIN
 from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost
@@ -642,6 +643,12 @@ def test_a_slow_call_does_not_hold_up_those_that_came_with_it() -> None:
     assert server.log == []
     assert server.counts.answered == 3
     assert server.engine.register.is_empty or not server.engine.register.calls
+
+
+def test_a_message_of_a_type_that_is_none_of_ours_is_one_call_and_nobody_looks_whether_it_is_slow() -> None:
+    server = Server()
+    server.deliver(kind="billing")
+    assert server.wakes_at == server.now + LOOK_EVERY
 
 
 @pytest.mark.parametrize(

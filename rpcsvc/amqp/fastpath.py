@@ -79,6 +79,8 @@ class Publisher:
         self._content_type = short_string(content_type)
         self._methods: dict[tuple[str, str, bool], bytes] = {}
         self._write = write
+        self._properties: Properties | None = None  # of the last message that had any
+        self._encoded = (0, b"", b"")
         self.ended: RpcError | None = None
 
     def publish(
@@ -113,7 +115,7 @@ class Publisher:
         if properties is None:
             flags, content, timestamp = CONTENT_TYPE, self._content_type, b""
         else:
-            flags, content, timestamp = properties.encoded(self._content_type, self._most)
+            flags, content, timestamp = self._encode(properties)
         if correlation_id is not None:
             flags |= CORRELATION_ID
             content += short_string(correlation_id)
@@ -141,6 +143,11 @@ class Publisher:
         elif size:
             self._add_parts(pieces, memoryview(body))
         self._write(pieces)
+
+    def _encode(self, properties: Properties) -> tuple[int, bytes, bytes]:
+        if properties is not self._properties:  # those of many messages in a row are the same, and encoded once
+            self._properties, self._encoded = properties, properties.encoded(self._content_type, self._most)
+        return self._encoded
 
     def _add_parts(self, pieces: list[bytes], body: memoryview) -> None:
         for start in range(0, len(body), self._most):

@@ -9,7 +9,7 @@
 - `pending`: what waits for a reply. `reserve`: how long it may wait in the queue.
 - `packing`, `sizing`: tiny calls that travel together, and how many.
 - `outbox`: the life of a message that is done when the broker has confirmed it, as one table; pure. `outgoing` has its
-  words, `casting` makes casts, `posting` drives it.
+  words, `casting` makes casts, `many_casts` many of them, `posting` drives it.
 - `link`: what drives the engine on an event loop; with `opening`, `session` and `publishing`, which are its connection.
 - `portal`: a link on an event loop in a thread of its own.
 - `map`: one method over many arguments.

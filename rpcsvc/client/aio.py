@@ -6,7 +6,7 @@ import asyncio
 import math
 import ssl
 import warnings
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from .calls import CallFactory
 from .casting import CastFactory, How, what_is_left
 from .events import AsyncEvents
 from .link import CallLink
+from .many_casts import cast_all_awaited
 from .outgoing import Outgoing
 from .published import EventFactory
 
@@ -146,6 +147,25 @@ class AsyncRpcClient(AsyncEvents):
             self._link.posting.outbox.given_up(message)
             raise
         return message.message_id
+
+    async def cast_many(
+        self,
+        method: str,
+        /,
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        delay: float | None = None,
+        priority: int | None = None,
+        expires: float | None = None,
+        timeout: float | None = None,
+    ) -> list[str]:
+        """Cast a function for each item of the iterables; see `RpcClient.cast_many`. One alone may be asynchronous.
+
+        Who cancels this does not know of the casts that are under way; the CancelledError has a note that counts them.
+        """
+        self._on_its_loop()
+        how = How.checked(delay=delay, priority=priority, expires=expires, timeout=timeout)
+        make = partial(self._casts.make, method, kwargs={}, how=how)
+        return await cast_all_awaited(make, self._link.posting.post, iterables)
 
     def _on_its_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop, which is this client's from now on."""

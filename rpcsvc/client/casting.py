@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from .calls import now
 from .outgoing import Outgoing
 from .session import Session
 
+_FREE = 2**128 - 1 - (0xF << 76) - (0x3 << 62)
+_VERSION_4 = (0x4 << 76) + (0x2 << 62)
 Settled = Callable[[Outgoing, RpcError | None], None]
 """Told once what became of a message: None where it is safe."""
 
@@ -87,10 +90,10 @@ class CastFactory:
             begun + seconds,
             seconds,
             settled,
-            type=method,
-            priority=how.priority,
-            timestamp=int(time.time()),
         )
+        message.type, message.timestamp = method, int(time.time())
+        if how.priority is not None:
+            message.priority = how.priority
         if how.expires is not None:
             message.expires_at = begun + how.expires
         if how.delay:
@@ -175,11 +178,14 @@ def check_id(message_id: object) -> None:
         raise ConfigurationError(f"a message_id is text of 1 to {MOST_BYTES} bytes, {what}")
 
 
+_random = random.Random()  # noqa: S311  # of our own: a program that seeds the common one would make the same ids each time
+os.register_at_fork(after_in_child=_random.seed)
+
+
 def new_id() -> str:
-    """A random id, in the form of a UUID of version 4 (RFC 9562, section 5.4)."""
-    digits = os.urandom(16).hex()  # in a third of the time that uuid.uuid4 takes
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    """A random id, in the form of a UUID of version 4 (RFC 9562, section 5.4); no secret, and quicker than a UUID."""
+    digits = f"{_random.getrandbits(128) & _FREE | _VERSION_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def what_is_left(message: Outgoing, *, is_sure: bool) -> str:

@@ -251,7 +251,9 @@ class Outbox:
         return lane
 
     def _is_free(self, lane: _Lane) -> bool:
-        return self._has_channel and not self._is_blocked and lane.is_ready and lane.paused_until <= self._clock()
+        if not self._has_channel or self._is_blocked or not lane.is_ready:
+            return False
+        return lane.paused_until == -math.inf or lane.paused_until <= self._clock()
 
     def _pump_all(self) -> None:
         for lane in list(self._lanes.values()):

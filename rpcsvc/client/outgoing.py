@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -79,7 +78,6 @@ class Kind(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
 class Outgoing:
     """A message that is done when the broker has confirmed it.
 
@@ -106,27 +104,40 @@ class Outgoing:
         came_back: whether no queue took it when it was written last.
     """
 
-    kind: Kind
-    message_id: str
-    exchange: str
-    routing_key: str
-    body: bytes
-    deadline: float
-    timeout: float
-    settled: Callable[[Outgoing, RpcError | None], None]
+    # Of the class until they differ: to set them all would make each message a third dearer.
     type: str | None = None
     content_type: str | None = None
     priority: int | None = None
     timestamp: int | None = None
     headers: Mapping[str, Any] | None = None
     expires_at: float | None = None
-    is_mandatory: bool = True
-    waits_until: float = -math.inf
+    is_mandatory = True
+    waits_until = -math.inf
     needs: Hashable = None
-    state: State = State.HELD
-    may_be_taken: bool = False
-    is_again: bool = False
-    came_back: bool = False
+    state = State.HELD
+    may_be_taken = False
+    is_again = False
+    came_back = False
+
+    def __init__(  # noqa: PLR0917 names would cost each message some, too
+        self,
+        kind: Kind,
+        message_id: str,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        deadline: float,
+        timeout: float,
+        settled: Callable[[Outgoing, RpcError | None], None],
+    ) -> None:
+        self.kind = kind
+        self.message_id = message_id
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.body = body
+        self.deadline = deadline
+        self.timeout = timeout
+        self.settled = settled
 
     def __repr__(self) -> str:
         return f"<Outgoing {self.message_id} to {self.exchange or self.routing_key!r}: {self.state}>"

@@ -29,6 +29,7 @@ from . import own_thread
 from .calls import CallFactory
 from .futures import RpcFuture, Waiter
 from .link import CallLink
+from .many_casts import ManyCasts
 from .messages import Call
 from .outgoing import Outgoing
 from .room import Room
@@ -140,6 +141,18 @@ class LinkThread:
     def given_up(self, message: Outgoing) -> None:
         """Nobody waits for a message any more."""
         self.soon(self.link.posting.outbox.given_up, message)
+
+    def wait_for(self, casts: ManyCasts, under_way: int) -> None:
+        """Wait until no more than so many of these are under way.
+
+        Raises:
+            OutOfPlace: they are a parent's, and this is its forked child.
+        """
+        if self.is_of_parent:
+            raise OutOfPlace(
+                "these casts were begun before this process was forked, and their outcome goes to the parent"
+            )
+        casts.wait(under_way)
 
     # ---- what is neither
 

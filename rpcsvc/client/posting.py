@@ -151,7 +151,7 @@ class Posting:
         if len(message.body) > session.expendable.surely:
             self._begin(self._publish_in_turn(session, message))
             return False
-        self._publish_on(channel.publish, message)
+        _publish_on(channel.publish, message)
         channel.expect(partial(self._settled, message), (message.message_id, None))
         self._written += 1
         if not self._written % _FLUSH_EVERY:
@@ -176,21 +176,6 @@ class Posting:
         self._timer = None
         self.outbox.tick()
 
-    def _publish_on(self, publish: Callable[..., Any], message: Outgoing) -> Any:
-        try:
-            return publish(
-                message.routing_key,
-                message.body,
-                exchange=message.exchange,
-                mandatory=message.is_mandatory,
-                expiration=None if message.expires_at is None else expiration_ms(message.expires_at - now()),
-                message_id=message.message_id,
-                type=message.type,
-                properties=_properties_of(message),
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"the message cannot be sent: {error}") from None
-
     def _settled(self, message: Outgoing, outcome: Outcome) -> None:
         if outcome is None:
             self._proved.add(message.exchange)
@@ -207,7 +192,7 @@ class Posting:
             async with session.expendable.turn() as channel:
                 if session is not self._session or not self.outbox.departs(message):
                     return
-                outcome = await self._publish_on(channel.publish_confirmed, message)
+                outcome = await _publish_on(channel.publish_confirmed, message)
                 session.expendable.proved(len(message.body))
                 self._settled(message, outcome)
         except MessageTooLarge as refused:
@@ -274,6 +259,23 @@ def _properties_of(message: Outgoing) -> Properties:
         return _properties(message.content_type, message.priority, message.timestamp, message.is_again)
     headers = {**message.headers, AGAIN: True} if message.is_again else message.headers
     return Properties(headers, True, message.priority, message.content_type, message.timestamp)
+
+
+def _publish_on(publish: Callable[..., Any], message: Outgoing) -> Any:
+    """Publish a message by one or the other of a channel's methods."""
+    try:
+        return publish(
+            message.routing_key,
+            message.body,
+            exchange=message.exchange,
+            mandatory=message.is_mandatory,
+            expiration=None if message.expires_at is None else expiration_ms(message.expires_at - now()),
+            message_id=message.message_id,
+            type=message.type,
+            properties=_properties_of(message),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"the message cannot be sent: {error}") from None
 
 
 @lru_cache(maxsize=64)

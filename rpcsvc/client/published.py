@@ -164,7 +164,7 @@ class EventFactory:
             raise RequestTooLarge(len(data), self._limit.most)
         seconds = self._options.timeout if how.timeout is None else how.timeout
         moment = time.time()
-        return Outgoing(
+        event = Outgoing(
             _PUBLISHED,
             how.message_id or new_id(),
             how.exchange.exchange,
@@ -173,12 +173,11 @@ class EventFactory:
             now() + seconds,
             seconds,
             settled,
-            content_type=content_type,
-            timestamp=int(moment),
-            headers={**how.headers, FIRST_PUBLISHED: int(moment * 1000)},
-            is_mandatory=False,
-            needs=how.exchange,
         )
+        event.content_type, event.timestamp = content_type, int(moment)
+        event.headers = {**how.headers, FIRST_PUBLISHED: int(moment * 1000)}
+        event.is_mandatory, event.needs = False, how.exchange
+        return event
 
 
 def what_is_left(message: Outgoing, *, is_sure: bool) -> str:

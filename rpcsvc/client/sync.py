@@ -24,6 +24,7 @@ from .calls import CallFactory
 from .casting import CastFactory, How, what_is_left
 from .events import Events
 from .futures import RpcFuture, Waiter
+from .many_casts import cast_all
 from .map import MapResults
 from .outgoing import Outgoing
 from .pending import ReplyCounts
@@ -244,6 +245,42 @@ class RpcClient(Events):
                 self._thread.given_up(message)
             raise
         return message.message_id
+
+    def cast_many(
+        self,
+        method: str,
+        /,
+        *iterables: Iterable[Any],
+        delay: float | None = None,
+        priority: int | None = None,
+        expires: float | None = None,
+        timeout: float | None = None,
+    ) -> list[str]:
+        """Cast a function for each item of an iterable, or of several side by side; return when all are safe.
+
+        Casts are sent ahead of their confirms, as fast as the broker takes them, and a bounded number is under way. An
+        item is one positional argument, also if it is a tuple.
+
+        Args:
+            method: the function's name.
+            iterables: the positional arguments; the shortest one ends it.
+            delay, priority, expires, timeout: of each cast, as for `cast`.
+
+        Returns:
+            The message_ids, in the order of the items.
+
+        Raises:
+            RpcError: the error of the first cast that failed (see `cast`), when all that were made have their outcome;
+                no further item is cast after one has failed. Its attribute `failed` has all errors by the places of
+                their items, `message_ids` the ids of all casts that were made. What an iterable raises comes likewise.
+            ConfigurationError: no iterable, or an option is wrong.
+        """
+        own_thread.refuse_to_wait("cast_many()")
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        how = How.checked(delay=delay, priority=priority, expires=expires, timeout=timeout)
+        make = partial(self._casts.make, method, kwargs={}, how=how)
+        return cast_all(make, self._thread.post, self._thread.wait_for, iterables)
 
     @property
     def proxy(self) -> Proxy:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import signal
 import threading
 import time
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.ctl import RabbitCtl
 from support.processes import wait_until
 from support.queues_of_casts import CastQueue, cast_queue
 
@@ -354,3 +357,133 @@ def test_who_cancels_it_is_told_that_it_may_be_there(
     assert isinstance(held, asyncio.CancelledError)
     assert "was not sent" in held.__notes__[0]
     assert [request["method"] for _, request in casts.take(3)] == ["warm", "f", "last"]
+
+
+# ---- many -------------------------------------------------------------------------------------------------------
+
+
+def test_many_casts_are_safe_in_their_order(broker: PrivateBroker, queue: str, casts: CastQueue) -> None:
+    with RpcClient(broker.url, queue=queue) as client:
+        ids = client.cast_many("f", range(5000), itertools.repeat((1, 2)), priority=3)
+    assert casts.length == 5000
+    taken = casts.take(5000)
+    assert [said.message_id for said, _ in taken] == ids
+    assert [request["params"] for _, request in taken[:2]] == [[number, {"$tuple": [1, 2]}] for number in (0, 1)]
+    assert {said.priority for said, _ in taken} == {3}
+
+
+def test_many_casts_to_no_queue_stop_with_the_first(broker: PrivateBroker, queue: str) -> None:
+    items = iter(range(1_000_000))
+    with RpcClient(broker.url, queue=queue) as client, pytest.raises(NoServer) as caught:
+        client.cast_many("f", items)
+    assert next(iter(caught.value.failed)) == 0
+    assert next(items) == len(caught.value.message_ids) < 20_000
+
+
+def test_many_casts_to_a_full_queue_tell_which_were_taken(broker: PrivateBroker, queue: str) -> None:
+    with (
+        cast_queue(broker.url, queue, queue_type="classic", max_length=100) as casts,
+        RpcClient(broker.url, queue=queue) as client,
+    ):
+        with pytest.raises(CastRejected) as caught:
+            client.cast_many("f", range(100_000))
+        error = caught.value
+        safe = [each for place, each in enumerate(error.message_ids) if place not in error.failed]
+        assert [said.message_id for said, _ in casts.take(casts.length)] == safe
+
+
+def test_a_connection_that_goes_in_the_midst_of_many_loses_none(
+    broker: PrivateBroker, queue: str, casts: CastQueue, network: FaultProxy
+) -> None:
+    def items() -> Iterator[int]:
+        for number in range(6000):
+            if number % 1500 == 1499:
+                network.reset_all()
+            yield number
+
+    with RpcClient(network.url(broker.url), queue=queue, timeout=scaled(40)) as client:
+        ids = client.cast_many("f", items())
+    copies: dict[str, list[bool]] = {}
+    for said, _ in casts.take(casts.length):
+        copies.setdefault(said.message_id, []).append("rpcsvc-again" in (said.headers or {}))
+    assert copies.keys() == set(ids)
+    assert all(all(marks[1:]) for marks in copies.values()), "a double is marked"
+    assert any(any(marks) for marks in copies.values())
+
+
+def test_many_casts_wait_for_a_broker_that_is_short_of_memory(
+    broker: PrivateBroker, queue: str, casts: CastQueue
+) -> None:
+    with RpcClient(broker.url, queue=queue, timeout=scaled(60)) as client:
+        client.cast("warm")
+        with RabbitCtl(broker).memory_alarm():
+            with pytest.raises((CastUnknown, ConnectionFailed)):
+                client.cast("f", timeout=1.0)
+            read: list[int] = []
+
+            def items() -> Iterator[int]:
+                for number in range(20_000):
+                    read.append(number)
+                    yield number
+
+            thread = threading.Thread(target=client.cast_many, args=("g", items()))
+            thread.start()
+            wait_until(lambda: len(read) > 1000)
+            with pytest.raises(ConnectionFailed, match="short of memory"):
+                client.cast("f", timeout=0.5)
+            assert len(read) < 20_000
+        thread.join(scaled(40))
+        assert not thread.is_alive()
+    assert casts.length >= 20_001
+
+
+def test_a_generator_that_forks_leaves_the_casts_to_the_parent(
+    broker: PrivateBroker, queue: str, casts: CastQueue
+) -> None:
+    read_end, write_end = os.pipe()
+
+    def items() -> Iterator[int]:
+        yield 1
+        if os.fork() == 0:
+            is_child.append(True)
+        yield 2
+
+    is_child: list[bool] = []
+    with RpcClient(broker.url, queue=queue) as client:
+        try:
+            client.cast_many("f", items())
+        except BaseException as error:
+            if is_child:
+                os.write(write_end, f"{type(error).__name__}".encode())
+                os._exit(0)
+            raise
+        if is_child:
+            os._exit(0)
+        os.close(write_end)
+        assert os.read(read_end, 100) == b"OutOfPlace"
+        os.wait()
+        os.close(read_end)
+        assert casts.length == 2
+
+
+def test_many_are_awaited_in_asyncio_while_other_tasks_go_on(
+    broker: PrivateBroker, queue: str, casts: CastQueue
+) -> None:
+    async def run() -> tuple[list[str], int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with AsyncRpcClient(broker.url, queue=queue) as client:
+            counter = asyncio.ensure_future(count())
+            ids = await client.cast_many("f", range(10_000))
+            counter.cancel()
+        return ids, turns
+
+    ids, turns = asyncio.run(run())
+    assert casts.length == len(set(ids)) == 10_000
+    assert turns > 90

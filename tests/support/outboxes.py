@@ -66,7 +66,10 @@ class OutboxWorld:
     def make(self, *, timeout: float = 30.0, body: bytes = b"{}", exchange: str = "", **said: Any) -> Outgoing:
         name = f"m{next(self._ids)}"
         deadline = self.clock.now + timeout
-        return Outgoing(self.kind, name, exchange, "q.casts", body, deadline, timeout, self._ended, **said)
+        message = Outgoing(self.kind, name, exchange, "q.casts", body, deadline, timeout, self._ended)
+        for attribute, value in said.items():
+            setattr(message, attribute, value)
+        return message
 
     def post(self, **said: Any) -> Outgoing:
         message = self.make(**said)

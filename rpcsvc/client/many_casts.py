@@ -106,8 +106,8 @@ async def cast_all_awaited(
 class ManyCasts:
     """The casts of one `cast_many`, on their way and settled.
 
-    One thread casts, and one (or the same) settles. No lock is held between them: each changes what is its own in
-    single steps of the interpreter, and looks at what is the other's afterwards.
+    One thread casts; the client's own settles, or, when it has ended, whoever finds that. No lock is held between them:
+    what is shared is changed in single steps of the interpreter.
 
     Attributes:
         ids: the message_ids of all casts that were made, in order.
@@ -117,9 +117,9 @@ class ManyCasts:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.failures: dict[str, RpcError] = {}
-        self._made_bytes = 0
-        self._settled = self._settled_bytes = 0
-        self._wake: Callable[[], object] | None = None
+        self._under_way: dict[Outgoing, None] = {}
+        self._made_bytes = self._settled_bytes = 0
+        self._sleepers: list[Callable[[], object]] = []
         self._enough = 0
         self._stopped: tuple[int, RpcError] | None = None
 
@@ -128,20 +128,22 @@ class ManyCasts:
     def made(self, message: Outgoing) -> bool:
         """Count a cast that is about to be sent; whether another may follow at once."""
         self.ids.append(message.message_id)
+        self._under_way[message] = None
         self._made_bytes += len(message.body)
-        return len(self.ids) - self._settled < MOST_UNDER_WAY and self._made_bytes - self._settled_bytes < MOST_BYTES
+        return len(self._under_way) < MOST_UNDER_WAY and self._made_bytes - self._settled_bytes < MOST_BYTES
 
     def stopped(self, error: RpcError) -> None:
         """The next cast could not be made."""
         self._stopped = (len(self.ids), error)
 
     def notify(self, wake: Callable[[], object], *, under_way: int) -> bool:
-        """Have `wake` called once when no more than so many are under way, or one has failed; false if that is so."""
-        self._enough, self._wake = under_way, wake
-        if not self._is_enough():
-            return True
-        self._wake = None
-        return False
+        """Have `wake` called once when no more than so many are under way, or one has failed; false if that is so.
+
+        Then it may be called all the same.
+        """
+        self._enough = under_way
+        self._sleepers.append(wake)
+        return not self._is_enough()
 
     def wait(self, under_way: int) -> None:
         """Block until no more than so many are under way, or one has failed."""
@@ -166,18 +168,16 @@ class ManyCasts:
 
     def settled(self, message: Outgoing, error: RpcError | None) -> None:
         """A cast has its outcome."""
-        self._settled += 1
-        self._settled_bytes += len(message.body)
         if error is not None:
-            self.failures[message.message_id] = error
-        if self._wake is not None and self._is_enough():
-            wake, self._wake = self._wake, None
-            if wake is not None:
-                wake()
+            self.failures[message.message_id] = error  # first: who sees that none is under way looks at this
+        self._settled_bytes += len(message.body)
+        del self._under_way[message]
+        if self._sleepers and self._is_enough():
+            while self._sleepers:
+                self._sleepers.pop()()
 
     def _is_enough(self) -> bool:
-        under_way = len(self.ids) - self._settled
-        return under_way <= self._enough or (bool(self.failures) and self._enough > 0)
+        return len(self._under_way) <= self._enough or (bool(self.failures) and self._enough > 0)
 
     # ---- the end
 
@@ -195,10 +195,11 @@ class ManyCasts:
 
     def summary(self) -> str:
         """What has become of them, in a sentence."""
-        made, failed = len(self.ids), len(self.failures)
+        made, failed, unknown = len(self.ids), len(self.failures), len(self._under_way)
+        safe = made - failed - unknown
         return (
-            f"cast_many: of the first {made} items {self._settled - failed} are safe, {failed} failed, and of "
-            f"{made - self._settled} that is not known; no further item was cast"
+            f"cast_many: of the first {made} items {safe} are safe, {failed} failed, and of {unknown} that is unknown; "
+            "no further item was cast"
         )
 
 

@@ -110,7 +110,7 @@ def test_after_a_failure_no_further_item_is_taken_and_the_first_one_is_raised(wa
     assert error.message_ids == ["m0", "m1", "m2", "m3"]
     (note,) = error.__notes__
     assert note == (
-        "cast_many: of the first 4 items 3 are safe, 1 failed, and of 0 that is not known; no further item was cast "
+        "cast_many: of the first 4 items 3 are safe, 1 failed, and of 0 that is unknown; no further item was cast "
         "(see the attributes failed and message_ids of this error)"
     )
     assert pickle.loads(pickle.dumps(error)).failed.keys() == {3}
@@ -155,7 +155,7 @@ def test_who_is_interrupted_is_not_kept_waiting() -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         sender.run(items())
     assert sender.waits == []
-    assert "of 1 that is not known" in caught.value.__notes__[0]
+    assert "of 1 that is unknown" in caught.value.__notes__[0]
 
 
 def test_what_is_no_iterable_is_said(way: str) -> None:
@@ -193,7 +193,7 @@ def test_it_waits_on_its_event_loop_and_may_be_cancelled() -> None:
             return str(error.__notes__[0])
         raise AssertionError("it was not cancelled")
 
-    assert "of 5 that is not known" in asyncio.run(run())
+    assert "of 5 that is unknown" in asyncio.run(run())
 
 
 def test_a_thread_that_waits_is_woken_by_the_one_that_settles() -> None:
@@ -207,3 +207,13 @@ def test_a_thread_that_waits_is_woken_by_the_one_that_settles() -> None:
     assert not waits.is_alive()
     casts.wait(0)
     assert casts.result() == ["m"]
+
+
+def test_who_did_not_need_to_wait_is_woken_for_nothing_and_the_next_one_as_well() -> None:
+    casts, woken = ManyCasts(), []
+    message = Outgoing(None, "m", "", "q", b"{}", 0.0, 0.0, casts.settled)  # type: ignore[arg-type]
+    assert not casts.notify(lambda: woken.append(1), under_way=0)
+    casts.made(message)
+    assert casts.notify(lambda: woken.append(2), under_way=0)
+    casts.settled(message, None)
+    assert sorted(woken) == [1, 2]

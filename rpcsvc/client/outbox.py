@@ -186,10 +186,16 @@ class Outbox:
                 lane.held = {message: None for message in self._live if message in lane.held}
         self._pump_all()
 
-    def denied(self, exchange: str, error: RpcError) -> None:
-        """The broker takes nothing for an exchange, and closed the channel over it: none of the messages was taken."""
+    def denied(self, exchange: str, error: RpcError, routing_key: str | None = None) -> None:
+        """The broker takes nothing for an exchange, and closed the channel over it: none of the messages was taken.
+
+        Args:
+            exchange: which.
+            error: what they end with.
+            routing_key: those with this one alone are meant; None is all.
+        """
         for message in list(self._live):
-            if message.exchange == exchange:
+            if message.exchange == exchange and routing_key in (None, message.routing_key):
                 self._step(message, Event.REFUSED, copy.copy(error))
 
     def blocked(self) -> None:

@@ -48,6 +48,8 @@ _OPEN_AGAIN = 0.25
 """Seconds before a channel is opened after one that confirmed nothing."""
 _EXCHANGE = re.compile(r"exchange '([^']*)'")
 """How RabbitMQ names the exchange over which it closed a channel."""
+_TOPIC = re.compile(r"access to topic '(.*)' in exchange '")
+"""Likewise the topic, where topic permissions forbid that alone."""
 
 
 class Need(Hashable, Protocol):
@@ -236,7 +238,10 @@ class Posting:
             exchange = "" if exchange == "amq.default" else exchange
             if exchange and isinstance(reason, QueueNotFound):
                 reason = ExchangeNotFound(exchange)
-            if exchange not in self._proved:
+            topic = _TOPIC.search(str(reason))
+            if topic is not None:
+                self.outbox.denied(exchange, reason, topic[1])
+            elif exchange not in self._proved:
                 self.outbox.denied(exchange, reason)
         self.outbox.lost()
 

@@ -24,6 +24,7 @@ from support.strangers import Stranger
 from rpcsvc import AccessRefused, RpcClient, RpcError
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.settings import BrokerUrl
+from rpcsvc.testing import scaled
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 VHOST = "compute"
@@ -41,7 +42,7 @@ class Users:
     """The page's users on a broker.
 
     Attributes:
-        urls: of "pool", "caller" and "admin" in the virtual host.
+        urls: of "pool", "caller", those for events, and "admin" in the virtual host.
     """
 
     def __init__(self, broker: PrivateBroker) -> None:
@@ -105,7 +106,7 @@ def refusal(url: str, operation: Operation, queue: str = "rpc_queue") -> int:
 
 
 def test_the_page_makes_a_user_for_each_side(users: Users) -> None:
-    assert users.urls.keys() == {"admin", "pool", "caller"}
+    assert users.urls.keys() == {"admin", "pool", "caller", "publisher", "subscriber", "billing"}
 
 
 def test_with_these_permissions_casts_are_served(users: Users, tmp_path: Path) -> None:
@@ -348,3 +349,74 @@ def test_a_caller_without_the_right_to_cancel_calls_all_the_same(users: Users, p
             assert client.call("fib", 30) == 832040
     finally:
         users.restore("caller")
+
+
+# ---- events
+
+
+@pytest.fixture(scope="module")
+def topics(users: Users) -> None:
+    """The exchange of events, which an administrator declares."""
+    with pika.BlockingConnection(pika.URLParameters(users.urls["admin"])) as connection:
+        channel = connection.channel()
+        channel.exchange_declare("rpcsvc.topics", "topic", durable=True)
+        channel.queue_declare("rpcsvc.sub.others", durable=True)
+
+
+def test_with_these_permissions_events_are_published_and_heard(users: Users, pool: ServerProcess, topics: None) -> None:
+    with (
+        RpcClient(users.urls["publisher"]) as publisher,
+        RpcClient(users.urls["subscriber"]) as subscriber,
+        RpcClient(users.urls["billing"]) as billing,
+        subscriber.subscribe("order.*", "rpcsvc.#") as passing,
+        billing.subscribe("order.*", name="billing") as kept,
+    ):
+        publisher.publish("order.paid", {"id": 7})
+        assert passing.get(timeout=scaled(10)).body == {"id": 7}
+        assert kept.get(timeout=scaled(10)).body == {"id": 7}
+        kept.close()
+        billing.unsubscribe("billing")
+
+
+@pytest.mark.parametrize(
+    ("who", "operation"),
+    [
+        pytest.param("publisher", lambda client: client.subscribe("#"), id="hear, who publishes"),
+        pytest.param("subscriber", lambda client: client.publish("order.paid", "x"), id="publish, who hears"),
+        pytest.param("subscriber", lambda client: client.subscribe("#", name="others"), id="take others' events"),
+        pytest.param("subscriber", lambda client: client.unsubscribe("others"), id="end others' subscription"),
+        pytest.param("billing", lambda client: client.subscribe(name="others"), id="take others' events, with a name"),
+        pytest.param(
+            "publisher", lambda client: client.publish("", "x", exchange="amq.fanout"), id="publish elsewhere"
+        ),
+        pytest.param("subscriber", lambda client: client.subscribe(exchange="amq.fanout"), id="hear elsewhere"),
+    ],
+)
+def test_who_is_for_events_may_not(
+    users: Users, pool: ServerProcess, topics: None, who: str, operation: Callable[[RpcClient], object]
+) -> None:
+    with RpcClient(users.urls[who]) as client, pytest.raises(AccessRefused):
+        operation(client)
+    assert refusal(users.urls[who], lambda channel, _: channel.basic_publish("rpcsvc.events", "x", b"null")) == 403
+
+
+def test_topic_permissions_are_told_and_end_nobody_elses_events(users: Users, topics: None) -> None:
+    ctl = RabbitCtl(users.broker)
+    ctl("set_topic_permissions", "-p", VHOST, "publisher", "rpcsvc.topics", r"^order\.", "^$")
+    ctl("set_topic_permissions", "-p", VHOST, "subscriber", "rpcsvc.topics", "^$", r"^order\.")
+    try:
+        with (
+            RpcClient(users.urls["publisher"]) as publisher,
+            RpcClient(users.urls["subscriber"]) as subscriber,
+            subscriber.subscribe("order.*") as events,
+        ):
+            with pytest.raises(AccessRefused):
+                subscriber.subscribe("#")
+            publisher.publish("order.paid", 1)
+            with pytest.raises(AccessRefused):
+                publisher.publish("salary.paid", 2)
+            publisher.publish("order.paid", 3)
+            assert [events.get(timeout=scaled(10)).body for _ in range(2)] == [1, 3]
+    finally:
+        for user in ("publisher", "subscriber"):
+            ctl("clear_topic_permissions", "-p", VHOST, user)

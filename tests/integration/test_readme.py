@@ -45,7 +45,7 @@ from rpcsvc.settings import DEFAULT_QUEUE
 from rpcsvc.wire import values
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BUILT_IN = "rpcsvc.functions:registry"
 
 

@@ -251,6 +251,18 @@ def test_what_an_exchange_does_not_take_is_told_and_others_go_on() -> None:
     assert (other.state, other.is_again) == (State.SENT, True)
 
 
+def test_of_an_exchange_that_takes_some_topics_only_the_others_are_told() -> None:
+    world = opened()
+    denied, other = world.make(exchange="events"), world.post(exchange="events")
+    denied.routing_key = "salary"
+    world.outbox.submitted(denied)
+    world.outbox.denied("events", AccessRefused("no"), "salary")
+    world.outbox.lost()
+    assert isinstance(world.error_of(denied), AccessRefused)
+    world.outbox.opened()
+    assert (other.state, other.is_again) == (State.SENT, True)
+
+
 # ---- a broker that takes nothing --------------------------------------------------------------------------------
 
 

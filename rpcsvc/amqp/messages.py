@@ -7,6 +7,9 @@ from typing import Any
 
 from . import properties
 
+_HAS_HEADERS = properties.HEADERS >> 8
+"""In the first byte of the flags."""
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -48,7 +51,7 @@ class Delivery:
     @property
     def has_headers(self) -> bool:
         """Whether it came with headers; cheap."""
-        return bool(self.content_bytes[0] & (properties.HEADERS >> 8))
+        return self.content_bytes[0] & _HAS_HEADERS != 0
 
     @property
     def headers(self) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from ..amqp.messages import Delivery
 from ..deadline import Clock, Deadline
 from ..errors import (
     CallCancelled,
-    DecodingError,
     InternalError,
     InvalidRequest,
     OutcomeUnknown,
@@ -41,6 +40,7 @@ from ..workers.work import Answer, Lost
 from .asked import Asked
 from .kinds import Desk
 from .message import CastCarrier, Event, Message, State
+from .told import headers_of
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Casts:
         """
         carrier.unacked += 1
         consumer.unacked += 1
-        headers = _headers(delivery)
+        headers = headers_of(delivery)
         history = History.read(headers)
         again = delivery.redelivered or history.again
         source: Source = consumer.source
@@ -323,16 +323,6 @@ class Casts:
         methods = self._look(cast).methods
         of = "the default function" if methods is None else ", ".join(methods[:3]) or "nothing"
         return one_line(f"cast {cast.delivery.message_id or 'without an id'} of {of}")
-
-
-def _headers(delivery: Delivery) -> Mapping[str, Any]:
-    if not delivery.has_headers:
-        return {}
-    try:
-        return delivery.headers
-    except DecodingError as error:
-        log.warning("a cast is taken without its headers: %s", error)
-        return {}
 
 
 _MAY_HAVE_RUN = (

@@ -18,6 +18,7 @@ from .message import Calls, Carrier, Message, Workers, look_into
 from .parts import Parts
 from .register import Register
 from .schedule import Schedule
+from .told import context_of_call
 
 Order: TypeAlias = Callable[[Message, Any], None]
 
@@ -59,8 +60,12 @@ class Orders:
                 self.schedule.split_later(message)
 
     def submit(self, message: Message, _: Any) -> None:
-        ended = partial(self.ended, message)
-        message.work = self.workers.submit(message.delivery.body, ended, message.deadline)
+        delivery, ended = message.delivery, partial(self.ended, message)
+        if message.attempts or delivery.has_headers:
+            context = context_of_call(delivery, message.attempts + 1)
+            message.work = self.workers.submit(delivery.body, ended, message.deadline, context=context)
+        else:
+            message.work = self.workers.submit(delivery.body, ended, message.deadline)
 
     def perform(self, message: Message, _: Any) -> None:
         assert isinstance(message, Cast)

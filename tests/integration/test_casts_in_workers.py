@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 from support.pools import Call, Pool, lines, pool_of, until
 from support.processes import ServerProcess
@@ -21,7 +22,7 @@ from rpcsvc.broker import PrivateBroker
 from rpcsvc.deadline import Deadline
 from rpcsvc.functions.retry import Retry
 from rpcsvc.testing import scaled
-from rpcsvc.wire.jsonrpc import encode_params, encode_request
+from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.workers.care import Care
 from rpcsvc.workers.job import Context, Report
 from rpcsvc.workers.work import Answer, Cancelled, Lost, Outcome, Served
@@ -303,6 +304,25 @@ def test_calls_of_a_client_are_told_their_ids_and_their_deadlines(
         assert all(20 < each["remaining"] <= 50 for each in told)
         assert {each["kind"] for each in told} == {"call"}
         assert client.call("told", timeout=math.inf)["deadline"] is None
+
+
+def test_a_call_of_another_program_is_told_the_headers_that_it_has_set(broker: PrivateBroker, queue: str) -> None:
+    with (
+        ServerProcess(broker.url, "--workers", "1", "--queue", queue, registry=REGISTRY),
+        pika.BlockingConnection(pika.URLParameters(broker.url)) as connection,
+    ):
+        channel = connection.channel()
+        callback = channel.queue_declare("", exclusive=True).method.queue
+        for call_id, headers in (("a", {"tenant": "blue", "tries": 2}), ("b", None)):
+            properties = pika.BasicProperties(reply_to=callback, correlation_id=call_id, headers=headers)
+            channel.basic_publish("", queue, encode_request(call_id, "told", encode_params((), {})), properties)
+        told = []
+        for _, _, body in channel.consume(callback, auto_ack=True, inactivity_timeout=scaled(10)):
+            assert body is not None
+            told.append(decode_response(body))
+            if len(told) == 2:
+                break
+        assert [(each["id"], each["headers"]) for each in told] == [("a", {"tenant": "blue", "tries": 2}), ("b", {})]
 
 
 def test_each_call_is_told_its_own_deadline_also_where_several_are_given_ahead() -> None:

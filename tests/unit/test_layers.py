@@ -32,6 +32,7 @@ PURE_BESIDES += ["client.pending", "client.sizing", "client.evidence", "client.g
 PURE_BESIDES += ["client.outbox", "client.outgoing"]
 PURE_BESIDES += [f"server.{name}" for name in ("asked", "calls", "casts", "counts", "engine", "kinds", "message")]
 PURE_BESIDES += ["server.orders", "server.parts", "server.register", "server.remembered", "server.schedule"]
+PURE_BESIDES += ["server.told"]
 PURE_BESIDES += [f"amqp.{name}" for name in ("reconnect", "turns", "confirms", "arguments", "fastpath", "messages")]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units", "tables")]
 

@@ -65,6 +65,10 @@ class Started:
         assert self.others()
         self.process.kill()
         self.process.wait()
+        self.see_all_go()
+
+    def see_all_go(self) -> None:
+        """It has ended, and then nothing is left: no process, no folder."""
         wait_until(lambda: not self.others(), within=20)
         wait_until(lambda: not list(self.folder.iterdir()), within=10)
 
@@ -102,27 +106,7 @@ def test_a_benchmark_that_is_killed_while_it_starts_leaves_nothing(start) -> Non
     bench.kill_and_see_all_go()
 
 
-def test_a_broker_in_a_block_ends_with_its_killed_process(start, tmp_path: Path) -> None:
-    program = f"""
-        import sys, time
-        from pathlib import Path
-        from rpcsvc.broker import PrivateBroker
-        with PrivateBroker(Path({str(tmp_path / "node")!r})) as broker:
-            print(broker.url, flush=True)
-            time.sleep(600)
-    """
-    started = start(sys.executable, "-c", textwrap.dedent(program))
-    started.says("amqp://")
-    url = BrokerUrl.parse(started.said.strip())
-    assert answers(url)
-    started.kill_and_see_all_go()
-    assert not answers(url)
-    assert not (tmp_path / "node" / "node.json").exists()
-    with PrivateBroker(tmp_path / "node") as broker:  # its folder is there, and well
-        assert broker.port
-
-
-def test_a_broker_in_a_block_does_not_wait_for_a_child_that_was_forked_there(start, tmp_path: Path) -> None:
+def test_a_broker_in_a_block_ends_with_its_killed_process_and_waits_for_no_child_of_that(start, tmp_path: Path) -> None:
     program = f"""
         import os, time
         from pathlib import Path
@@ -138,54 +122,41 @@ def test_a_broker_in_a_block_does_not_wait_for_a_child_that_was_forked_there(sta
     started = start(sys.executable, "-c", textwrap.dedent(program))
     started.says("amqp://")
     url, child = started.said.split()
+    assert answers(BrokerUrl.parse(url))
     try:
         started.process.kill()
         started.process.wait()
         wait_until(lambda: not answers(BrokerUrl.parse(url)), within=20)
     finally:
         os.kill(int(child), signal.SIGKILL)
+    started.see_all_go()
+    node = PrivateBroker(tmp_path / "node")
+    assert not (tmp_path / "node" / "node.json").exists()
+    assert "stopped" in node.status().log.read_text().lower(), "in order: its folder is there, and well"
 
 
+@pytest.mark.long
 def test_a_broker_that_runs_in_front_ends_with_its_killed_command(start, tmp_path: Path) -> None:
     started = start(sys.executable, "-m", "rpcsvc", "broker", "run", "--dir", str(tmp_path / "node"))
     started.says("runs at")
     started.kill_and_see_all_go()
 
 
-def test_a_broker_that_was_started_in_the_background_outlives_its_starter(start, tmp_path: Path) -> None:
-    started = start(sys.executable, "-m", "rpcsvc", "broker", "start", "--dir", str(tmp_path / "node"), "--show-url")
-    assert started.process.wait(60) == 0
-    broker = PrivateBroker(tmp_path / "node")
-    try:
-        assert answers(BrokerUrl.parse(broker.url))
-    finally:
-        broker.kill()
-
-
+@pytest.mark.long
 def test_the_demonstration_that_is_killed_leaves_nothing(start) -> None:
     demo = start(sys.executable, str(ROOT / "clients" / "demo.py"))
     demo.says("ready:")
     demo.kill_and_see_all_go()
 
 
-def test_a_pool_with_a_broker_of_its_own_takes_it_along_however_it_ends(start, tmp_path: Path) -> None:
-    words = (sys.executable, "-m", "rpcsvc", "serve", "--start-broker", "--workers", "1")
-    pool = start(*words)
+def test_a_pool_with_a_broker_of_its_own_takes_it_along_when_it_is_killed(start, tmp_path: Path) -> None:
+    pool = start(sys.executable, "-m", "rpcsvc", "serve", "--start-broker", "--workers", "1")
     pool.says("ready:")
     node = PrivateBroker(tmp_path / "state" / "rpcsvc" / "broker")
     with RpcClient(node.url, timeout=30) as client:
         assert client.call("fib", 30) == 832040
-    pool.process.terminate()
-    assert pool.process.wait(30) == 0
+    pool.kill_and_see_all_go()
     assert not node.status().running
-
-    (tmp_path / "again").mkdir()
-    killed = Started(tmp_path / "again", *words)
-    try:
-        killed.says("ready:")
-        killed.kill_and_see_all_go()
-    finally:
-        killed.clear()
 
 
 def test_a_pool_with_a_broker_of_its_own_takes_one_that_is_named_or_answers(

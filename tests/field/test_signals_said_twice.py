@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from support.begun import begun
-from support.processes import HERE, REGISTRY, ServerProcess, is_running, wait_until
+from support.processes import HERE, REGISTRY, ServerProcess, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
@@ -122,21 +121,3 @@ def test_a_benchmark_in_the_background_is_ended_by_sigterm_and_shows_what_it_has
     bench.send_signal(signal.SIGTERM)
     assert bench.wait(30) == ExitCode.INTERRUPTED
     assert "Throughput and latency" in (tmp_path / "said").read_text()
-
-
-def test_a_private_broker_that_is_told_twice_stops_in_order(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "rpcsvc", "broker", "run", "--dir", str(tmp_path / "node")]
-    broker = PrivateBroker(tmp_path / "node")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert "runs at" in process.stdout.readline()
-        node = psutil.Process(broker.pid)
-        process.terminate()
-        process.terminate()
-        assert process.wait(30) == ExitCode.OK
-        assert not is_running(node)
-        assert "stopped" in broker.status().log.read_text().lower()
-    finally:
-        process.kill()
-        process.communicate()
-        broker.kill()

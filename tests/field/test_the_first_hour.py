@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support.processes import wait_until
 
+from rpcsvc.broker import PrivateBroker
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -34,6 +36,8 @@ def said(tmp_path: Path, queue: str) -> Iterator[str]:
         finally:
             serve.send_signal(signal.SIGINT)
             serve.wait(60)
+        assert serve.returncode == 0
+        assert not PrivateBroker(tmp_path / "state" / "rpcsvc" / "broker").status().running, "it ends with the pool"
 
 
 def test_what_the_pool_says_to_type_in_another_terminal_works_there(said: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.ctl import RabbitCtl, run_tool
-from support.processes import wait_until
+from support.processes import is_running, wait_until
 
 from rpcsvc.broker import PrivateBroker, answers, ports
 from rpcsvc.broker.install import find_server
@@ -52,13 +52,21 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def second() -> Iterator[PrivateBroker]:
-    """A broker beside the session's own, for tests that stop and start it; each leaves it as it likes."""
+def another() -> Iterator[PrivateBroker]:
+    """A broker beside the session's own that nobody has started yet, unless another test has."""
     base = Path(tempfile.mkdtemp(prefix="rpcsvc-test-")).resolve()
     broker = PrivateBroker(base / "größe" / ("long" * 40), port=random_free_port())
     yield broker
     broker.kill()
     shutil.rmtree(base)
+
+
+@pytest.fixture
+def second(another: PrivateBroker) -> PrivateBroker:
+    """The same, started at least once, for tests that stop and start it; each leaves it as it likes."""
+    if not another.folder.exists():
+        another.start()
+    return another
 
 
 def password(broker: PrivateBroker) -> str:
@@ -163,23 +171,35 @@ def test_waiting_for_a_running_node_ends_with_the_timeout(broker: PrivateBroker)
     assert not broker.wait(0.05)
 
 
-# ---- one beside it, started, killed, started again, stopped
+# ---- one beside it, started, killed, started again, stopped: each begins with it as the one before has left it
 
 
-def test_a_command_for_a_node_that_is_gone_starts_no_epmd_for_it(second: PrivateBroker) -> None:
-    second.start()
-    environment = RabbitCtl(second).environment()
-    second.kill()
-    with pytest.raises(RuntimeError, match="list_queues"):
-        run_tool("rabbitmqctl", ("list_queues",), second.folder, environment)
-    assert marked("ERL_EPMD_PORT", environment["ERL_EPMD_PORT"]) == []
+def test_two_starters_at_once_start_one_node(another: PrivateBroker) -> None:
+    another.stop()
+    errors: list[Exception] = []
+
+    def start() -> None:
+        try:
+            PrivateBroker(another.folder).start()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert [process.name() for process in of_node(another.folder)].count("beam.smp") == 1
 
 
 def test_a_second_node_is_killed_and_comes_back_with_its_port_and_data_while_the_first_runs_on(
     broker: PrivateBroker, second: PrivateBroker
 ) -> None:
     first_pid = broker.pid
-    second.start()
+    if not second.status().running:
+        second.start()
     port, url = second.port, second.url
 
     assert password(second) != password(broker)
@@ -213,24 +233,6 @@ def test_a_second_node_is_killed_and_comes_back_with_its_port_and_data_while_the
     open_and_close(BrokerUrl.parse(broker.url))
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["told its port", "not told"])
-def test_it_waits_for_the_port_it_had_which_a_killed_node_may_hold_a_moment_longer(
-    second: PrivateBroker, *, told: bool
-) -> None:
-    if not second.status().running:
-        second.start()
-    port = second.port
-    second.kill()
-    held = socket.create_server(("127.0.0.1", port))
-    letting_go = threading.Timer(0.4, held.close)
-    letting_go.start()
-
-    PrivateBroker(second.folder, port=port if told else None).start()
-
-    letting_go.join()
-    assert second.port == port
-
-
 def test_a_node_whose_epmd_was_late_is_tried_again_on_the_port_it_is_to_have(
     second: PrivateBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,24 +255,32 @@ def test_a_node_whose_epmd_was_late_is_tried_again_on_the_port_it_is_to_have(
     open_and_close(BrokerUrl.parse(second.url))
 
 
-def test_two_starters_at_once_start_one_node(second: PrivateBroker) -> None:
-    second.stop()
-    errors: list[Exception] = []
+@pytest.mark.parametrize("told", [True, False], ids=["told its port", "not told"])
+def test_it_waits_for_the_port_it_had_which_a_killed_node_may_hold_a_moment_longer(
+    second: PrivateBroker, *, told: bool
+) -> None:
+    if not second.status().running:
+        second.start()
+    port = second.port
+    second.kill()
+    held = socket.create_server(("127.0.0.1", port))
+    letting_go = threading.Timer(0.4, held.close)
+    letting_go.start()
 
-    def start() -> None:
-        try:
-            PrivateBroker(second.folder).start()
-        except Exception as error:
-            errors.append(error)
+    PrivateBroker(second.folder, port=port if told else None).start()
 
-    threads = [threading.Thread(target=start) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    letting_go.join()
+    assert second.port == port
 
-    assert errors == []
-    assert [process.name() for process in of_node(second.folder)].count("beam.smp") == 1
+
+def test_a_command_for_a_node_that_is_gone_starts_no_epmd_for_it(second: PrivateBroker) -> None:
+    if not second.status().running:
+        second.start()
+    environment = RabbitCtl(second).environment()
+    second.kill()
+    with pytest.raises(RuntimeError, match="list_queues"):
+        run_tool("rabbitmqctl", ("list_queues",), second.folder, environment)
+    assert marked("ERL_EPMD_PORT", environment["ERL_EPMD_PORT"]) == []
 
 
 def test_a_note_of_a_process_that_is_gone_or_another_one_counts_as_not_running(second: PrivateBroker) -> None:
@@ -301,12 +311,14 @@ def test_start_status_and_stop_from_a_shell_and_a_pipe_from_start_ends(folder: P
 
     # capture_output reads to the end of the pipes: this returns only if the node does not hold them.
     started = run_command("start", *where, "--port", str(port))
+    is_up = answers(BrokerUrl.parse(PrivateBroker(folder).url))
     status = run_command("status", *where)
     shown = run_command("status", *where, "--show-url")
     stopped = run_command("stop", *where)
     after = run_command("status", *where)
 
     secret = password(PrivateBroker(folder))
+    assert is_up, "it outlives its starter"
     assert (started.returncode, status.returncode, stopped.returncode, after.returncode) == (0, 0, 0, 3)
     assert started.stdout == status.stdout
     assert f"amqp://rpcsvc:***@127.0.0.1:{port}/" in status.stdout
@@ -331,10 +343,21 @@ def start_in_foreground(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+def _interrupt_and_terminate(process: subprocess.Popen[str], broker: PrivateBroker) -> None:
+    """Ctrl-C, and what some supervisors say right behind it: it stops in order all the same."""
+    node, log = psutil.Process(broker.pid), broker.status().log
+    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert not is_running(node)
+    assert "stopped" in log.read_text().lower()
+
+
 @pytest.mark.parametrize(
     ("end", "code", "words"),
     [
-        (lambda process, _: os.killpg(process.pid, signal.SIGINT), 0, "has ended"),
+        (_interrupt_and_terminate, 0, "has ended"),
         (lambda _, broker: os.kill(broker.pid, signal.SIGKILL), 6, "ended by itself"),
     ],
     ids=["ctrl-c", "node lost"],

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +42,6 @@ from rpcsvc import (
     errors,
 )
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.broker.config import Credentials, Layout
-from rpcsvc.broker.files import write_credentials
 from rpcsvc.broker.ports import random_free_port
 from rpcsvc.settings import BrokerUrl, find_urls
 
@@ -52,22 +51,19 @@ PASSWORD = f"p/@:%?#&+ {CANARY} ;,é"
 
 
 @pytest.fixture(scope="module")
-def caged() -> Iterator[PrivateBroker]:
-    """A private broker whose own password has the canary in it, and a user "ann" with one that needs quoting."""
-    with tempfile.TemporaryDirectory(prefix="rpcsvc-test-") as folder:
-        layout = Layout(Path(folder).resolve() / "broker")
-        layout.folder.mkdir(mode=0o700)
-        write_credentials(layout, Credentials("rpcsvc", f"x-{CANARY}-x", random_free_port()))
-        with PrivateBroker(layout.folder) as broker:
-            assert CANARY in broker.url
-            RabbitCtl(broker).add_user("ann", PASSWORD)
-            RabbitCtl(broker).permit("ann", ".*", ".*", ".*")
-            yield broker
+def vhost(broker: PrivateBroker) -> Iterator[str]:
+    """A virtual host, and a user "ann" there whose password has the canary in it, and what needs quoting."""
+    ctl, vhost = RabbitCtl(broker), f"test-{uuid.uuid4().hex[:12]}"
+    with ctl.vhost(vhost):
+        ctl.add_user("ann", PASSWORD)
+        ctl.permit("ann", ".*", ".*", ".*", vhost=vhost)
+        yield vhost
+        ctl.delete_user("ann")
 
 
 @pytest.fixture(scope="module")
-def url(caged: PrivateBroker) -> str:
-    return replace(BrokerUrl.parse(caged.url), user="ann", password=PASSWORD).reveal()
+def url(broker: PrivateBroker, vhost: str) -> str:
+    return replace(BrokerUrl.parse(broker.url), user="ann", password=PASSWORD, vhost=vhost).reveal()
 
 
 class Program:
@@ -133,9 +129,9 @@ def command_lines() -> list[str]:
     return found
 
 
-def no_canary(*texts: str) -> None:
+def no_canary(*texts: str, canary: str = CANARY) -> None:
     for text in texts:
-        place = text.find(CANARY)
+        place = text.find(canary)
         assert place < 0, f"the password is shown: …{text[max(0, place - 200) : place + 200]}…"
 
 
@@ -150,18 +146,21 @@ def pool(url: str) -> Iterator[Program]:
         yield server
 
 
-def test_a_server_says_nothing_of_it_in_all_its_life(caged: PrivateBroker, url: str, pool: Program) -> None:
+def test_a_server_says_nothing_of_it_in_all_its_life(
+    broker: PrivateBroker, vhost: str, url: str, pool: Program
+) -> None:
+    ctl = RabbitCtl(broker)
     with RpcClient(url, timeout=30, wait_for_server=20) as client:
         assert client.call("fib", 30) == 832040
         with pytest.raises(RpcError):
             client.call("kill_myself", int(signal.SIGKILL))
-        RabbitCtl(caged).close_all_connections()
+        ctl.close_all_connections(vhost)
         wait_until(lambda: "reconnecting" in pool.output)
         assert client.call("fib", 30) == 832040
         no_canary(json.dumps(client.call("rpc.discover")))
-        connections = RabbitCtl(caged)("list_connections", "name", "user", "client_properties")
+        connections = ctl("list_connections", "name", "user", "client_properties")
         assert "rpcsvc server" in connections
-        no_canary(connections, RabbitCtl(caged)("list_consumers"))
+        no_canary(connections, ctl("list_consumers", "-p", vhost))
 
     assert "ann:***@" in pool.output
     assert "pika" in pool.output or "AMQP stack" in pool.output, "pika speaks too"
@@ -221,14 +220,16 @@ def test_the_benchmark_says_nothing_of_it(url: str, pool: Program, tmp_path: Pat
     no_canary(output, *seen, *(path.read_text("utf-8") for path in files))
 
 
-def test_the_private_broker_and_its_command_say_nothing_of_it(caged: PrivateBroker) -> None:
-    with rpcsvc("-vv", "broker", "status", "--dir", str(caged.folder)) as status:
+def test_the_private_broker_and_its_command_say_nothing_of_it(broker: PrivateBroker) -> None:
+    with rpcsvc("-vv", "broker", "status", "--dir", str(broker.folder)) as status:
         code, output = status.ended()
-    logs = [path.read_text(errors="replace") for path in caged.status().log.parent.iterdir()]
+    logs = [path.read_text(errors="replace") for path in broker.status().log.parent.iterdir()]
 
     assert code == 0
     assert "rpcsvc:***@" in output
-    no_canary(output, repr(caged), repr(caged.status()), *logs, *command_lines())
+    own = BrokerUrl.parse(broker.url).password
+    assert own
+    no_canary(output, repr(broker), repr(broker.status()), *logs, *command_lines(), canary=own)
 
 
 def test_a_url_that_is_given_in_code_stands_in_no_environment_and_no_command_line(url: str) -> None:
@@ -347,7 +348,7 @@ def test_no_variable_of_ours_in_a_traceback_shows_it(
         fail(BrokerUrl.parse(url))
 
     report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    package = str(Path(errors.__file__).parent)
+    package = str(Path(errors.__file__).parents[1])
     own = [frame for frame in report.stack if frame.filename.startswith(package)]
     assert len(own) >= 3
     no_canary(*(str(frame.locals) for frame in own))

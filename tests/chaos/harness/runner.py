@@ -75,7 +75,7 @@ def run(
 
     Args:
         seconds: how long the faults last.
-        broker: one that scenarios share; those that break theirs start their own.
+        broker: one that scenarios share, running; those that set it up differently start their own.
         keep: whether the folder of a run that failed is kept.
         warm_up: seconds of load before the faults.
         calm: seconds of load after the faults; by default the scenario's own.
@@ -121,8 +121,11 @@ def _broker_for(
         with Cluster(scenario.cluster) as cluster:
             yield cluster
         return
-    if shared is not None and not scenario.own_broker and not scenario.broker_config:
-        yield shared
+    if shared is not None and not scenario.broker_config:
+        try:
+            yield shared
+        finally:
+            shared.start()  # a run that ended early may leave it down
         return
     progress("starting a broker")
     with private_broker(scenario.broker_config) as broker:

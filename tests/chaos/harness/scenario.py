@@ -38,9 +38,8 @@ class Scenario:
         load: what the clients do.
         networks: whether servers and clients reach the broker through proxies.
         url_options: added to the broker's URL, such as "?heartbeat=2".
-        own_broker: whether the broker suffers, so that no other run may have it.
-        cluster: how many nodes the broker has; with more than none it is a cluster, which is an own one too.
-        broker_config: lines of rabbitmq.conf; they make the broker an own one too.
+        cluster: how many nodes the broker has; with more than none it is a cluster of the run's own.
+        broker_config: lines of rabbitmq.conf; with any the broker is the run's own.
         allowed: outcomes beside success that any call may have.
         rules: further rules for the checker; `allowed` and poison's natural outcomes are added.
         figures: what the verdict must keep to.
@@ -58,7 +57,6 @@ class Scenario:
     load: Load = field(default_factory=Load)
     networks: bool = False
     url_options: str = ""
-    own_broker: bool = False
     cluster: int = 0
     broker_config: Mapping[str, str] = field(default_factory=dict)
     allowed: Collection[str] = ()

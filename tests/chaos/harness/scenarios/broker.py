@@ -31,7 +31,6 @@ def close_connections(stage: Stage) -> None:
 @scenario(
     "broker-restart",
     "RabbitMQ stops inside its node, and starts again after up to six seconds, every fifteen",
-    own_broker=True,
     load=PATIENT,
     allowed={"OutcomeUnknown"},
     rules=Rules(aftermath=5.0),
@@ -49,7 +48,6 @@ def broker_restart(stage: Stage) -> None:
 @scenario(
     "broker-kill",
     "SIGKILL of the broker, which is started again after up to six seconds, every twenty",
-    own_broker=True,
     load=PATIENT,
     allowed={"OutcomeUnknown"},
     rules=Rules(aftermath=5.0),

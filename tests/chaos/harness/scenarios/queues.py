@@ -45,7 +45,6 @@ def _a_queue_that_has_the_timeout(stage: Stage) -> None:
     prepare=_a_queue_that_has_the_timeout,
     workers=8,
     load=Load(mix={**MIX, "long": 0.1}, timeouts=(8.0, 12.0)),
-    own_broker=True,
     broker_config={"consumer_timeout": "2000"},
     allowed={"OutcomeUnknown"},
     # The server knows the calls that come to it again, and goes on with them.

@@ -1,6 +1,6 @@
 """The client: `RpcClient` for threads, `AsyncRpcClient` for asyncio, and the inside that they share.
 
-- `sync`, `aio`: the two clients.
+- `sync`, `aio`: the two clients. `casts`, `events`: what they do with these.
 - `calls`: one call, numbered, checked and encoded.
 - `messages`: the two words: what travels, and what somebody waits for.
 - `engine`: the life of a call, as one table; pure. `orders` carries out what it orders, `routes` has what is known

@@ -6,24 +6,22 @@ import asyncio
 import math
 import ssl
 import warnings
-from collections.abc import AsyncIterable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Self
 
-from ..errors import OutOfPlace, RpcError
+from ..errors import OutOfPlace
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
 from ..settings.client import DEFAULT_PATIENCE, ClientOptions
 from ..wire.sizes import AUTO, Setting
 from .calls import CallFactory
-from .casting import CastFactory, How, what_is_left
+from .casting import CastFactory
+from .casts import AsyncCasts
 from .events import AsyncEvents
 from .link import CallLink
-from .many_casts import cast_all_awaited
-from .outgoing import Outgoing
 from .published import EventFactory
 
 
-class AsyncRpcClient(AsyncEvents):
+class AsyncRpcClient(AsyncCasts, AsyncEvents):
     """Calls functions on the servers of one queue, from an asyncio program.
 
         async with AsyncRpcClient() as client:
@@ -118,55 +116,6 @@ class AsyncRpcClient(AsyncEvents):
         self._link.send(call)
         return future
 
-    async def cast(
-        self,
-        method: str,
-        /,
-        *args: Any,
-        delay: float | None = None,
-        message_id: str | None = None,
-        priority: int | None = None,
-        expires: float | None = None,
-        timeout: float | None = None,
-        **kwargs: Any,
-    ) -> str:
-        """Have a function run once somebody has time for it; see `RpcClient.cast`.
-
-        Who cancels this, or puts a time-out around it, does not know whether the broker has the cast, unless it was not
-        sent yet; the CancelledError has a note that says so, with the cast's message_id.
-        """
-        loop = self._on_its_loop()
-        how = How.checked(delay=delay, message_id=message_id, priority=priority, expires=expires, timeout=timeout)
-        outcome: asyncio.Future[None] = loop.create_future()
-        message = self._casts.make(method, args, kwargs, how, partial(_tell, outcome))
-        self._link.posting.post(message)
-        try:
-            await outcome
-        except asyncio.CancelledError as error:
-            error.add_note(what_is_left(message, is_sure=True))
-            self._link.posting.outbox.given_up(message)
-            raise
-        return message.message_id
-
-    async def cast_many(
-        self,
-        method: str,
-        /,
-        *iterables: Iterable[Any] | AsyncIterable[Any],
-        delay: float | None = None,
-        priority: int | None = None,
-        expires: float | None = None,
-        timeout: float | None = None,
-    ) -> list[str]:
-        """Cast a function for each item of the iterables; see `RpcClient.cast_many`. One alone may be asynchronous.
-
-        Who cancels this does not know of the casts that are under way; the CancelledError has a note that counts them.
-        """
-        self._on_its_loop()
-        how = How.checked(delay=delay, priority=priority, expires=expires, timeout=timeout)
-        make = partial(self._casts.make, method, kwargs={}, how=how)
-        return await cast_all_awaited(make, self._link.posting.post, iterables)
-
     def _on_its_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop, which is this client's from now on."""
         try:
@@ -188,15 +137,6 @@ class AsyncRpcClient(AsyncEvents):
 
     def __repr__(self) -> str:
         return f"<AsyncRpcClient {self._link!r}>"
-
-
-def _tell(outcome: asyncio.Future[None], _: Outgoing, error: RpcError | None) -> None:
-    if outcome.done():
-        return  # who waited was cancelled
-    if error is None:
-        outcome.set_result(None)
-    else:
-        outcome.set_exception(error)
 
 
 _closings: set[asyncio.Task[None]] = set()

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ..errors import ClientClosed, RpcError
+from ..errors import RpcError
 from ..wire.events import subscription_queue
-from . import own_thread
 from .futures import Waiter
 from .link import CallLink
 from .outgoing import Outgoing
@@ -23,7 +22,6 @@ class Events:
     """The methods of `RpcClient`."""
 
     _thread: LinkThread
-    _closed: bool
     _published: EventFactory
 
     def publish(
@@ -124,9 +122,7 @@ class Events:
         self._thread.run(lambda: self._thread.link.subscriptions.delete(queue))
 
     def _check_may_wait(self, what: str) -> None:
-        own_thread.refuse_to_wait(what)
-        if self._closed:
-            raise ClientClosed("the client is closed")
+        raise NotImplementedError
 
 
 class AsyncEvents:

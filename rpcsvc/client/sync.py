@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, cast
 
-from ..errors import ClientClosed, RpcError
+from ..errors import ClientClosed
 from ..settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_QUEUE, DEFAULT_TIMEOUT, find_urls
 from ..settings.client import DEFAULT_MAX_IN_FLIGHT, DEFAULT_PATIENCE, ClientOptions
 from ..settings.options import SSL_CONTEXT, URL, documented, options_of
@@ -21,19 +21,18 @@ from ..wire.names import MAP
 from ..wire.sizes import AUTO, Setting
 from . import own_thread
 from .calls import CallFactory
-from .casting import CastFactory, How, what_is_left
+from .casting import CastFactory
+from .casts import Casts
 from .events import Events
 from .futures import RpcFuture, Waiter
-from .many_casts import cast_all
 from .map import MapResults
-from .outgoing import Outgoing
 from .pending import ReplyCounts
 from .portal import LinkThread
 from .published import EventFactory
 
 
 @documented(URL, *options_of(ClientOptions), SSL_CONTEXT)
-class RpcClient(Events):
+class RpcClient(Casts, Events):
     """Calls functions on the servers of one queue.
 
         with RpcClient() as client:
@@ -125,9 +124,7 @@ class RpcClient(Events):
             ConnectionLost, ClientClosed: no reply can come any more.
             OutOfPlace: it would wait on a client's own thread, for instance in a done callback.
         """
-        own_thread.refuse_to_wait("call()")
-        if self._closed:
-            raise ClientClosed("the client is closed")
+        self._check_may_wait("call()")
         answer = Waiter()
         return self._thread.call(self._calls.make(method, args, kwargs, timeout, lambda _: answer), answer)
 
@@ -190,98 +187,6 @@ class RpcClient(Events):
         results.begin()
         return results
 
-    def cast(
-        self,
-        method: str,
-        /,
-        *args: Any,
-        delay: float | None = None,
-        message_id: str | None = None,
-        priority: int | None = None,
-        expires: float | None = None,
-        timeout: float | None = None,
-        **kwargs: Any,
-    ) -> str:
-        """Have a function run once somebody has time for it; return when the broker has that safe.
-
-        Nobody needs to serve the queue at the moment, but a pool must have served it once. It runs at least once, so
-        perhaps twice: `message_id` is how a function can tell (`current_call().message_id`).
-
-        Args:
-            method: the function's name.
-            args, kwargs: its arguments. Parameters that are named as one of those below are given by position.
-            delay: seconds before it may run, rounded up to whole ones, at most 1,048,575.
-            message_id: its id, up to 255 bytes; None makes a UUID.
-            priority: 0 to 255, where the queue knows priorities.
-            expires: seconds after which it is not run any more, if it waits in the queue until then.
-            timeout: seconds until which the broker must have it; None takes the client's, `math.inf` is none. It is
-                sent again meanwhile if the connection is lost.
-
-        Returns:
-            Its message_id.
-
-        Raises:
-            NoServer: there is no queue for casts: no pool ever served this one.
-            CastRejected: the broker refused it; its queue is full.
-            CastUnknown: it was sent, and no confirm came in time, or the client was closed: it may run.
-            ConnectionFailed: it was not sent in time.
-            EncodingError: an argument cannot be carried exactly, or is too large.
-            ConfigurationError: one of the options is wrong.
-            ClientClosed: the client is closed; it was not sent.
-            OutOfPlace: it would wait on a client's own thread, for instance in a done callback.
-        """
-        own_thread.refuse_to_wait("cast()")
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        how = How.checked(delay=delay, message_id=message_id, priority=priority, expires=expires, timeout=timeout)
-        answer = Waiter()
-        message = self._casts.make(method, args, kwargs, how, partial(_tell, answer))
-        try:
-            self._thread.post(message)
-            answer.wait()
-        except BaseException as error:
-            if not answer.done():  # Ctrl-C: nobody waits for it any more
-                error.add_note(what_is_left(message, is_sure=False))
-                self._thread.given_up(message)
-            raise
-        return message.message_id
-
-    def cast_many(
-        self,
-        method: str,
-        /,
-        *iterables: Iterable[Any],
-        delay: float | None = None,
-        priority: int | None = None,
-        expires: float | None = None,
-        timeout: float | None = None,
-    ) -> list[str]:
-        """Cast a function for each item of an iterable, or of several side by side; return when all are safe.
-
-        Casts are sent ahead of their confirms, as fast as the broker takes them, and a bounded number is under way. An
-        item is one positional argument, also if it is a tuple.
-
-        Args:
-            method: the function's name.
-            iterables: the positional arguments; the shortest one ends it.
-            delay, priority, expires, timeout: of each cast, as for `cast`.
-
-        Returns:
-            The message_ids, in the order of the items.
-
-        Raises:
-            RpcError: the error of the first cast that failed (see `cast`), when all that were made have their outcome;
-                no further item is cast after one has failed. Its attribute `failed` has all errors by the places of
-                their items, `message_ids` the ids of all casts that were made. What an iterable raises comes likewise.
-            ConfigurationError: no iterable, or an option is wrong.
-        """
-        own_thread.refuse_to_wait("cast_many()")
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        how = How.checked(delay=delay, priority=priority, expires=expires, timeout=timeout)
-        make = partial(self._casts.make, method, kwargs={}, how=how)
-        return cast_all(make, self._thread.post, self._thread.wait_for, iterables)
-
     @property
     def proxy(self) -> Proxy:
         """Functions as attributes: `client.proxy.fib(30)` is `client.call("fib", 30)`."""
@@ -310,6 +215,11 @@ class RpcClient(Events):
         """The name of the callback queue, or None while there is no connection."""
         return self._thread.link.callback_queue
 
+    def _check_may_wait(self, what: str) -> None:
+        own_thread.refuse_to_wait(what)
+        if self._closed:
+            raise ClientClosed("the client is closed")
+
     def _start_anew(self) -> None:
         """In a forked child: leave the parent's thread and connection alone, and take new ones when needed."""
         _never_free(self._thread)
@@ -318,13 +228,6 @@ class RpcClient(Events):
 
     def __repr__(self) -> str:
         return f"<RpcClient {self._thread!r}>"
-
-
-def _tell(answer: Waiter, message: Outgoing, error: RpcError | None) -> None:
-    if error is None:
-        answer.set_result(message.message_id)
-    else:
-        answer.set_exception(error)
 
 
 class Proxy:

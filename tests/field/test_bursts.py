@@ -65,4 +65,4 @@ def test_the_time_out_of_a_message_of_a_map_does_not_count_while_others_of_it_ar
     broker: PrivateBroker, server: ServerProcess
 ) -> None:
     with RpcClient(broker.url, queue=server.queue) as client:
-        assert list(client.map("nap", [1.2] * 8, timeout=3)) == [1.2] * 8
+        assert list(client.map("nap", [0.8] * 8, timeout=2)) == [0.8] * 8

@@ -100,6 +100,7 @@ def test_a_queue_that_others_may_read_is_not_answered_to_and_the_log_says_so_onc
     assert channel.queue_declare(others, passive=True).method.message_count == 0
 
 
+@pytest.mark.long
 def test_a_name_that_was_refused_is_answered_to_when_it_is_exclusive_later(
     broker: PrivateBroker, channel: Any, queue: str
 ) -> None:
@@ -120,10 +121,10 @@ def test_a_name_that_was_refused_is_answered_to_when_it_is_exclusive_later(
 def test_looks_cost_the_calls_of_others_nothing(channel: Any, server: ServerProcess) -> None:
     """Each look that finds nothing closes a channel; the one that holds deliveries is another."""
     mine = channel.queue_declare("", exclusive=True).method.queue
-    for number in range(50):
+    for number in range(20):
         send(channel, server, f"nobody-{number}-{UUID}")
         send(channel, server, mine)
-    for _ in range(50):
+    for _ in range(20):
         assert answer(channel, mine, within=30) == b"832040"
     assert "reconnecting" not in server.output
 

@@ -193,12 +193,12 @@ def seen() -> tuple[int, list[int]]:
     def test_one_that_takes_long_is_given_the_time_that_was_said(
         self, broker: PrivateBroker, tmp_path: Path, queue: str
     ) -> None:
-        write(tmp_path, "slow_init", "\n@registry.worker_init\ndef slow() -> None:\n    time.sleep(1.5)\n")
-        options = ("--workers", "1", "--start-timeout", "1")
+        write(tmp_path, "slow_init", "\n@registry.worker_init\ndef slow() -> None:\n    time.sleep(1.0)\n")
+        options = ("--workers", "1", "--start-timeout", "0.5")
         with serving(broker.url, queue, tmp_path, "slow_init", *options, ready=False) as server:
             code, output = ended(server)
         assert code == ExitCode.POOL_FAILED
-        assert "was not ready within 1 s" in output
+        assert "was not ready within 0.5 s" in output
         with (
             serving(broker.url, queue, tmp_path, "slow_init", "--workers", "1", "--start-timeout", "30"),
             RpcClient(broker.url, queue=queue, timeout=20) as client,

@@ -19,6 +19,7 @@ from support.processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
+from rpcsvc.workers import supervisor
 from rpcsvc.workers.care import Care
 from rpcsvc.workers.work import Lost
 
@@ -62,8 +63,8 @@ async def all_started(folder: Path) -> None:
 
 
 async def by_its_limit(pool: Pool, folder: Path) -> None:
-    call = pool.call("start_within_a_limit", str(folder))
-    outcome = await call.outcome(20)
+    await pool.call("start_and_return", str(folder)).result(20)
+    outcome = await pool.call("wait_within_a_limit").outcome(20)
     assert isinstance(outcome, Lost)
     assert outcome.over_time
 
@@ -98,12 +99,19 @@ async def by_a_reload(pool: Pool, folder: Path) -> None:
 async def by_the_pools_end(pool: Pool, folder: Path) -> None:
     await pool.call("start_and_return", str(folder)).result(20)
     await all_started(folder)
-    await pool.stop()
+    await pool.stop(grace=1.0)
+
+
+@pytest.fixture
+def ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is told to end, and waits for its children, is killed in a second."""
+    monkeypatch.setattr(supervisor, "ENDS_WITHIN", 1.0)
 
 
 @pytest.mark.parametrize(
     "end", [by_its_limit, by_a_cancel, by_a_crash, by_a_signal, by_renewal, by_a_reload, by_the_pools_end]
 )
+@pytest.mark.usefixtures("ends_soon")
 def test_all_that_a_function_has_started_ends_with_its_worker(
     folder: Path, end: Callable[[Pool, Path], Awaitable[None]]
 ) -> None:
@@ -156,7 +164,7 @@ def server(broker: PrivateBroker, queue: str) -> AsyncIterator[ServerProcess]:
         yield server
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("how", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.long)])
 def test_all_that_a_function_has_started_ends_when_the_server_does(
     broker: PrivateBroker, server: ServerProcess, folder: Path, how: str
 ) -> None:

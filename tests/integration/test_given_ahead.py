@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.begun import begun
-from support.processes import ServerProcess
+from support.begun import Gate
+from support.processes import ServerProcess, wait_until
 from support.traces import Trace
 from ticks import in_one_tick
 
 from rpcsvc import RpcClient, WorkerLost
 from rpcsvc.broker import PrivateBroker
-from rpcsvc.testing import scaled
 
 QUEUE = "given-ahead"
 
@@ -124,8 +123,11 @@ def test_nothing_is_given_ahead_to_a_worker_that_is_over_a_long_call(
         RpcClient(broker.url, queue=queue, timeout=20) as client,
     ):
         warm_up(client)
-        long = begun(client, tmp_path, scaled(2.0))
+        gate = Gate(tmp_path)
+        long = gate.submit(client, "begun")
+        wait_until(lambda: gate.begun)
         futures = [client.submit("echo", number) for number in range(200)]
         assert [future.result() for future in futures] == list(range(200))
         assert not long.done(), "quick calls waited behind the long one"
+        gate.open()
         assert long.result() == "begun"

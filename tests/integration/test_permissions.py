@@ -313,7 +313,7 @@ def test_a_pool_that_may_not_answer_ends_instead_of_computing_again_and_again(
     try:
         with (
             ServerProcess(users.urls["pool"], "--workers", "1", "--queue", queue) as server,
-            RpcClient(users.urls["caller"], queue=queue, timeout=10) as client,
+            RpcClient(users.urls["caller"], queue=queue, timeout=scaled(1)) as client,
         ):
             future = client.submit("write_then_sleep", str(trace), text, 0.0)
             assert server.wait(30) == 6

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pika
 import pytest
-from support.begun import begun
+from support.begun import Gate
 from support.processes import ServerProcess, is_running, wait_until
 
 from rpcsvc import ConfigurationError, RpcClient, RpcServer
@@ -54,12 +54,17 @@ def test_calls_that_run_while_the_only_server_drains_are_not_given_up(
     broker: PrivateBroker, queue: str, tmp_path: Path
 ) -> None:
     """The client sees that nobody takes new calls, and must not take that for nobody computing."""
+    gate = Gate(tmp_path)
     with (
         RpcClient(broker.url, queue=queue) as client,
         ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,
     ):
-        running = begun(client, tmp_path, 2.0)
+        running = gate.submit(client, "begun")
+        wait_until(lambda: gate.begun)
         server.signal(signal.SIGTERM)
+        with pytest.raises(TimeoutError):
+            running.result(2.0)  # it looks again and again meanwhile
+        gate.open()
         assert running.result() == "begun"
         assert server.wait() == ExitCode.OK
 
@@ -67,10 +72,12 @@ def test_calls_that_run_while_the_only_server_drains_are_not_given_up(
 def test_the_second_signal_is_immediate_and_the_delivery_goes_to_another_server(
     broker: PrivateBroker, queue: str, tmp_path: Path
 ) -> None:
+    gate = Gate(tmp_path)
     options = ("--workers", "1", "--queue", queue)
     with RpcClient(broker.url, queue=queue, wait_for_server=10) as client:
         with ServerProcess(broker.url, *options) as first:
-            running = begun(client, tmp_path, scaled(3))
+            running = gate.submit(client, "begun")
+            wait_until(lambda: gate.begun == ["begun"])
             first.signal(signal.SIGTERM)
             wait_until(lambda: "draining" in first.output or "stopping" in first.output)
             started = time.monotonic()
@@ -78,6 +85,8 @@ def test_the_second_signal_is_immediate_and_the_delivery_goes_to_another_server(
             assert first.wait() == ExitCode.INTERRUPTED
             assert time.monotonic() - started < scaled(1.5)
         with ServerProcess(broker.url, *options):
+            wait_until(lambda: gate.begun == ["begun"] * 2)
+            gate.open()
             assert running.result() == "begun"
 
 

@@ -87,6 +87,14 @@ def nap(seconds: float) -> float:
 
 
 @registry.function
+def pause(gate: str) -> str:
+    """Wait until a file of that name is there; not at all for none."""
+    while gate and not Path(gate).exists():
+        time.sleep(0.02)
+    return gate
+
+
+@registry.function
 def trace(path: str, number: int, fatal: int = -1, slow: int = -1) -> int:
     """Leave a trace of the start and give the number back; the fatal one ends the process, the slow one takes long."""
     write(path, f"{number} {os.getpid()}")

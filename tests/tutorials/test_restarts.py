@@ -10,6 +10,8 @@ from support.terminal import Start
 
 from rpcsvc.broker import PrivateBroker
 
+READY = "[*] Waiting for messages."
+
 
 @pytest.fixture
 def own_broker() -> Iterator[PrivateBroker]:
@@ -35,3 +37,28 @@ def test_a_subscriber_goes_on_after_a_restart_of_the_broker(own_broker: PrivateB
         return "[x] after it" in subscriber.lines
 
     wait_until(heard)
+
+
+def test_tasks_outlive_a_restart_of_the_broker(own_broker: PrivateBroker, ours: Start, original: Start) -> None:
+    first = ours("two/worker.py")
+    first.wait_for(READY)
+    assert first.stop() == 0, first.output
+    for sender in (ours("two/new_task.py", "of ours"), original("new_task", "of the original's")):
+        assert sender.wait() == 0, sender.output
+    own_broker.stop()
+    own_broker.start()
+    worker = ours("two/worker.py")
+    wait_until(lambda: worker.lines.count("[x] Done") == 2, within=20)
+    assert {"[x] Received of ours", "[x] Received of the original's"} < set(worker.lines)
+
+
+def test_a_pool_goes_on_after_a_restart_of_the_broker(own_broker: PrivateBroker, ours: Start) -> None:
+    worker, receiver = ours("two/worker.py"), ours("one/receive.py")
+    for end in (worker, receiver):
+        end.wait_for(READY)
+    own_broker.stop()
+    own_broker.start()
+    for sender in (ours("two/new_task.py", "after it"), ours("one/send.py")):
+        assert sender.wait() == 0, sender.output
+    worker.wait_for("[x] Received after it")
+    receiver.wait_for("[x] Received Hello World!")

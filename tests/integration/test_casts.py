@@ -292,7 +292,7 @@ def test_the_queue_of_casts_comes_back_when_it_is_deleted(
     trace: Trace,
     gate: Path,
 ) -> None:
-    with serve(*kind):
+    with serve(*kind, workers=3):
         stranger.cast("pass_gate", str(trace), "x", str(gate), message_id="m")
         trace.wait_for(1)
         RabbitCtl(broker).delete_queue(f"{stranger.queue}.casts")

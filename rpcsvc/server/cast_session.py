@@ -4,6 +4,9 @@
        ^                    |
        +------pause---------+--the broker ends the consumer (its queue was deleted), or the channel
 
+While casts are found to be quick, a second consumer has more of them held here than there are workers for them: the way
+to a quorum queue and back takes longer than they do.
+
 Rules: it has a channel of its own, so that whatever happens to its queue costs no call. What came through a channel
 that was lost goes on, and is known when the broker delivers it again, as for calls.
 """
@@ -29,6 +32,13 @@ from .service import Service
 
 log = logging.getLogger(__name__)
 
+_QUICK, _SLOW = 0.002, 0.02
+"""Seconds that casts take while more are held, and from which on no more are. What is held lies behind a long one that
+comes before it, though another pool may have nothing to do."""
+_MORE = 64
+"""How many more."""
+_LOOK_EVERY = 32
+"""Casts after which it is asked whether they are quick."""
 _TRIED_WITHIN, _TAKES_UP_TO = 5.0, 15.0
 """Seconds in which a queue is consumed on a quiet broker; and after which the attempt is given up. A broker that has
 just started may leave what is asked of a quorum queue without an answer."""
@@ -59,6 +69,9 @@ class CastSession:
         self._tap = tap
         self._engine = tap.service.engine
         self._consumer: CastConsumer | None = None
+        self._ahead: CastConsumer | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._acked = 0
         self._idle = asyncio.Event()
         self.channel = channel
         self.unacked = 0
@@ -78,20 +91,41 @@ class CastSession:
             QueueNotFound, AccessRefused: the channel is lost, as AMQP has it.
         """
         self.interrupted.clear()
-        consumer = self._consumer = CastConsumer(self._tap.source)
-        await self.channel.prefetch(self._tap.prefetch)
+        self._ahead = None
+        self._consumer = CastConsumer(self._tap.source)
+        await self._start(self._consumer, self._tap.prefetch)
+
+    async def _hold_more(self, consumer: CastConsumer) -> None:
+        with contextlib.suppress(RpcError):  # it has cost the channel, which is opened again
+            await self._start(consumer, _MORE)
+
+    async def _start(self, consumer: CastConsumer, prefetch: int) -> None:
         casts = self._tap.service.casts
 
         def delivered(delivery: Delivery) -> None:
             casts.delivered(self, consumer, delivery)
 
+        await self.channel.prefetch(prefetch)
         consumer.tag = await self.channel.consume(self._tap.source.queue, delivered, cancelled=self.interrupted.set)
+
+    def _look_how_quick(self) -> None:
+        """Hold more casts, or no more of them."""
+        seconds = self._tap.service.pool.seconds_a_cast
+        if self._ahead is None and seconds < _QUICK and not self.draining:
+            self._ahead = CastConsumer(self._tap.source)
+            self._starting = asyncio.ensure_future(self._hold_more(self._ahead))
+        elif self._ahead is not None and seconds > _SLOW and self._ahead.tag:
+            self._cancel(self._ahead)
+            self._ahead = None
 
     async def drain(self) -> None:
         """Take no more; return when those that were taken are acked, or the channel is lost."""
         self._engine.drain(self)
-        if self._consumer is not None:
-            await self._cancel(self._consumer)
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+        for consumer in (self._consumer, self._ahead):
+            if consumer is not None:
+                await self._cancel(consumer)
         if self.unacked and not self.is_lost:  # some may have come until the consumer had ended
             self._idle.clear()
         await self._idle.wait()
@@ -118,6 +152,9 @@ class CastSession:
             self.channel.ack(delivery.delivery_tag)
         except RpcError:
             return False
+        self._acked += 1
+        if self._ahead is not None or self._acked % _LOOK_EVERY == 0:
+            self._look_how_quick()
         return True
 
     def end_consumer(self, consumer: CastConsumer, then: Callable[[], None]) -> None:

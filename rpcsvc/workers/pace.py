@@ -17,18 +17,19 @@ class Pace:
 
     Attributes:
         ahead: how many of them a worker may be given.
+        seconds: how long they take.
     """
 
-    __slots__ = ("_seconds", "ahead")
+    __slots__ = ("ahead", "seconds")
 
     def __init__(self) -> None:
         self.ahead = 1
-        self._seconds = 1.0
+        self.seconds = 1.0
 
     def learn(self, seconds: float) -> None:
         """A message took so long; how many may be given ahead follows from that."""
-        if seconds > self._seconds:
-            self._seconds = seconds  # slow ones are believed at once
+        if seconds > self.seconds:
+            self.seconds = seconds  # slow ones are believed at once
         else:
-            self._seconds += (seconds - self._seconds) / 16
-        self.ahead = min(MAX_GIVEN, int(_WORK_AHEAD / max(self._seconds, 1e-6)))
+            self.seconds += (seconds - self.seconds) / 16
+        self.ahead = min(MAX_GIVEN, int(_WORK_AHEAD / max(self.seconds, 1e-6)))

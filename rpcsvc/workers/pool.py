@@ -200,6 +200,11 @@ class WorkerPool:
         return len(self._waiting) + len(self._casts)
 
     @property
+    def seconds_a_cast(self) -> float:
+        """How long casts take just now; slow ones are believed at once."""
+        return self._pace_of_casts.seconds
+
+    @property
     def lost(self) -> int:
         """How many workers ended unasked since the start."""
         return self._workers.lost

@@ -341,8 +341,30 @@ def test_a_drain_finishes_casts(
         wait_until(lambda: "draining" in server.output)
         gate.touch()
         assert server.wait() == 0
-    assert sorted(trace.lines)[-2:] == ["done x", "done y"]
-    assert stranger.count(f"{stranger.queue}.casts") == 1, "what was not begun is for others"
+    begun, done = ({line.split()[1] for line in trace.lines if line.startswith(how)} for how in ("begun", "done"))
+    assert begun == done
+    assert stranger.count(f"{stranger.queue}.casts") == 3 - len(done), "what was not begun is for others"
+
+
+@quorum_and_classic
+def test_many_quick_casts_are_held_ahead_and_a_drain_in_the_midst_does_each_once(
+    kind: tuple[str, ...], serve: Callable[..., ServerProcess], stranger: Stranger, trace: Trace
+) -> None:
+    many = 3000
+    with serve(*kind, "--no-casts"):
+        stranger.declare(f"{stranger.queue}.casts", **({} if kind else {"x-queue-type": "quorum"}))
+        body = '{"jsonrpc":"2.0","method":"note","params":["%s","%d"]}'
+        bodies = [(body % (trace, n)).encode() for n in range(many)]
+        stranger.publish(f"{stranger.queue}.casts", *bodies)
+    with serve(*kind) as server:
+        trace.wait_for(many // 3)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert len(trace.lines) < many
+    with serve(*kind):
+        trace.wait_for(many, within=60)
+        wait_until(lambda: is_empty(stranger))
+    assert sorted(map(int, trace.lines)) == list(range(many))
 
 
 # ---- queues of others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid} is named by an address, another one in each process; give it an id")
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: the garbage collector, which looks at all there is, need not look at them."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

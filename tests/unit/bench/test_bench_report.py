@@ -56,6 +56,12 @@ def _result(**what: Any) -> BenchResult:
     return BenchResult({"machine": "2 CPUs", "Python": "3.11"}, _run(**what), sweeps)
 
 
+@functools.cache
+def _whole_page() -> str:
+    """The page of a run and three sweeps; to draw it takes a while."""
+    return page(_result())
+
+
 def _texts(svg: str) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
@@ -163,7 +169,7 @@ class _Outside(HTMLParser):
 
 
 def test_the_page_holds_all_plots_and_asks_for_nothing_from_outside() -> None:
-    text = page(_result())
+    text = _whole_page()
 
     outside = _Outside()
     outside.feed(text)
@@ -177,7 +183,7 @@ def test_the_page_holds_all_plots_and_asks_for_nothing_from_outside() -> None:
 
 
 def test_the_page_says_what_was_measured_and_how() -> None:
-    text = page(_result(errors=3))
+    text = page(BenchResult({}, _run(errors=3)))
     assert "<title>fib(30): 98.5 calls/s</title>" in text
     assert f"closed loop, 1 client {TIMES} 1 thread {TIMES} 1 in flight" in text
     assert "2 workers, prefetch 1" in text
@@ -252,11 +258,11 @@ def test_the_json_form_has_the_promised_fields_and_adds_up() -> None:
 
 
 def test_on_a_dark_page_plots_are_dark() -> None:
-    assert "(prefers-color-scheme: dark) { svg { filter: invert(" in page(_result())
+    assert "(prefers-color-scheme: dark) { svg { filter: invert(" in _whole_page()
 
 
 def test_a_wide_table_scrolls_in_a_frame_of_its_own() -> None:
-    text = page(_result())
+    text = _whole_page()
 
     assert text.count("<div><table>") == text.count("<table>") > 0
     assert ".tables div { max-width: 100%; overflow-x: auto; }" in text

@@ -82,10 +82,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _say_ready(server: RpcServer) -> None:
-    names = ", ".join(server.function_names)
+    names = ", ".join(server.function_names) or "no functions"
     workers = "1 worker serves" if server.workers == 1 else f"{server.workers} workers serve"
     casts = f", casts from {server.casts_found}" if server.casts_found else ""
-    _say(f"ready: {workers} {names} on {server.queue!r} ({server.queue_found}) at {server.url}{casts}")
+    events = f", events for {', '.join(server.handlers_found)}" if server.handlers_found else ""
+    _say(f"ready: {workers} {names} on {server.queue!r} ({server.queue_found}) at {server.url}{casts}{events}")
 
 
 def _say(text: str) -> None:

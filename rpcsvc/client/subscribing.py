@@ -31,9 +31,8 @@ from ..errors import (
     QueueNotFound,
     RpcError,
 )
-from ..wire.entities import Binding, Entities, for_life, for_subscription, for_topics
-from ..wire.events import check_exchange, check_pattern, exchange_of, subscription_queue
-from ..wire.names import EVENTS, TOPICS
+from ..wire.entities import Entities, bindings_of, for_subscription
+from ..wire.events import check_exchange, check_pattern, subscription_queue
 from .calls import now
 from .inbox import Arrived, Sink
 from .opening import Connector
@@ -101,15 +100,9 @@ class Wanted:
         """How many events may wait in the client."""
         return math.inf if self.queue is not None or self.limit is None else self.limit
 
-    def bindings(self, queue: str) -> Entities:
-        """How the queue is bound."""
-        patterns = self.patterns or (ALL,)
-        return tuple(Binding(queue, self.exchange or exchange_of(pattern), pattern) for pattern in patterns)
-
-    def exchanges(self) -> Entities:
-        """The exchanges of ours among those that it is bound to."""
-        named = {self.exchange or exchange_of(pattern) for pattern in self.patterns or (ALL,)}
-        return (*(for_topics() if TOPICS in named else ()), *(for_life() if EVENTS in named else ()))
+    def bindings(self, queue: str) -> tuple[Entities, Entities]:
+        """The exchanges of ours that the queue is bound to, and how it is bound."""
+        return bindings_of(queue, self.patterns or (ALL,), self.exchange)
 
     def __str__(self) -> str:
         what = ", ".join(self.patterns) or (ALL if self.queue is None else "what it is bound to")
@@ -248,21 +241,21 @@ class Subscriber:
         if wanted.queue is None:
             arguments = {"x-max-length": wanted.limit, "x-overflow": "drop-head"}
             declared = await channel.declare_queue(exclusive=True, auto_delete=True, arguments=arguments)
-            await self._bind(connection, wanted.bindings(declared.name))
+            await self._bind(connection, declared.name)
             return declared.name
         queue = wanted.queue
         if wanted.patterns or not await _exists(connection, queue):
             told = delivers_any_number_of_times_if_told(connection.broker_version)
             entity = for_subscription(queue, max_length=wanted.limit, expires=wanted.expires, unlimited=told)
             await declare(connection, (entity,))
-            await self._bind(connection, wanted.bindings(queue))
+            await self._bind(connection, queue)
         return queue
 
-    async def _bind(self, connection: Connection, bindings: Entities) -> None:
+    async def _bind(self, connection: Connection, queue: str) -> None:
+        ours, bindings = self.wanted.bindings(queue)
         try:
             await declare(connection, bindings)
         except QueueNotFound:
-            ours = self.wanted.exchanges()
             if not ours:
                 raise ExchangeNotFound(self.wanted.exchange or "") from None
             await declare(connection, (*ours, *bindings))

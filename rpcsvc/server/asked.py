@@ -86,6 +86,21 @@ class Asked:
             _several=several,
         )
 
+    @classmethod
+    def of_event(cls, handler: str, served: Served) -> Asked:
+        """An event for a handler, which its body does not name."""
+        return cls(
+            name=one_line(f"an event for {handler}"),
+            served=served,
+            method=handler,
+            count=1,
+            comes_apart=False,
+            ids=(),
+            methods=(handler,),
+            _bones=jsonrpc.without_arguments(jsonrpc.parse(b"{}")),
+            _several=None,
+        )
+
     def id_of(self, index: int) -> str:
         """The id of one of its calls; its place, where it has none of its own."""
         return self.ids[index] if self.ids else str(index)

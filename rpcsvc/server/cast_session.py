@@ -24,7 +24,7 @@ from ..amqp import Channel, Connection, Delivery
 from ..amqp.reconnect import BackOff
 from ..amqp.topology import declare, delivers_any_number_of_times_if_told
 from ..errors import AccessRefused, ConfigurationError, QueueLocked, QueueNotFound, RpcError
-from ..wire.entities import for_casts, for_foreign
+from ..wire.entities import bindings_of, for_casts, for_foreign, for_handler
 from .casts import Cast, Parcel, Source
 from .queue import DECLARED_WITHIN, is_there
 from .sending import Sending
@@ -118,6 +118,12 @@ class CastSession:
             self._cancel(self._ahead)
             self._ahead = None
 
+    def know(self, source: Source) -> None:
+        """The same queue, of a handler that was loaded anew."""
+        for consumer in (self._consumer, self._ahead):
+            if consumer is not None:
+                consumer.source = source
+
     async def drain(self) -> None:
         """Take no more; return when those that were taken are acked, or the channel is lost."""
         self._engine.drain(self)
@@ -190,7 +196,6 @@ class Tap:
     """
 
     def __init__(self, connection: Connection, service: Service, source: Source, sending: Sending) -> None:
-        assert service.cast_rules is not None
         self._connection = connection
         self._rules = service.cast_rules
         self._session: CastSession | None = None
@@ -203,6 +208,12 @@ class Tap:
         self.tried = asyncio.Event()
         self.refused: RpcError | None = None
         self.is_consumed = False
+
+    def know(self, source: Source) -> None:
+        """The same queue, of a handler that was loaded anew."""
+        self.source = source
+        if self._session is not None:
+            self._session.know(source)
 
     def start(self) -> None:
         """Begin."""
@@ -252,6 +263,11 @@ class Tap:
         """
         rules, source = self._rules, self.source
         unlimited = delivers_any_number_of_times_if_told(self._connection.broker_version)
+        if source.handler is not None:
+            exchanges, bindings = bindings_of(source.queue, source.handler.patterns, source.handler.exchange)
+            handlers = for_handler(source.letters, source.queue, bindings, dead_ttl=rules.dead_ttl, unlimited=unlimited)
+            await declare(self._connection, (*exchanges, *handlers))
+            return
         if not source.is_foreign:
             entities = for_casts(
                 source.letters,
@@ -309,33 +325,48 @@ class Casting:
     """
 
     def __init__(self, connection: Connection, service: Service) -> None:
-        rules = service.cast_rules
-        self._taps: list[Tap] = []
-        if rules is not None:
-            sending = Sending(connection, rules.levels, service.engine.confirmed)
-            connection.lost.add_done_callback(lambda _: sending.stop())
-            self._taps = [Tap(connection, service, source, sending) for source in rules.sources]
+        self._connection = connection
+        self._service = service
+        self._sending = Sending(connection, service.cast_rules.levels, service.engine.confirmed)
+        self._taps: dict[str, Tap] = {}
+        self._left: set[asyncio.Task[None]] = set()
+        connection.lost.add_done_callback(lambda _: self._sending.stop())
 
     def start(self) -> None:
-        """Begin to consume them. No call waits for that."""
-        for tap in self._taps:
-            tap.start()
+        """Consume what is to be consumed now: at first, and when the registry was loaded anew. No call waits for it."""
+        wanted = {source.queue: source for source in self._service.cast_sources()}
+        for queue in self._taps.keys() - wanted.keys():
+            left = asyncio.ensure_future(self._taps.pop(queue).drain())
+            self._left.add(left)
+            left.add_done_callback(self._left.discard)
+        for queue, source in wanted.items():
+            if queue in self._taps:
+                self._taps[queue].know(source)
+            else:
+                tap = self._taps[queue] = Tap(self._connection, self._service, source, self._sending)
+                tap.start()
 
     async def tried(self) -> None:
         """Return when each of them is consumed, or is known not to be for now; after some seconds in any case."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_TRIED_WITHIN):
-                for tap in self._taps:
+                for tap in list(self._taps.values()):
                     await tap.tried.wait()
 
     async def drain(self) -> None:
         """Take no more casts; return when those that were taken are acked, or the connection is lost."""
-        await asyncio.gather(*(tap.drain() for tap in self._taps))
+        await asyncio.gather(*self._left, *(tap.drain() for tap in self._taps.values()))
 
     async def stop(self) -> None:
         """Do not consume any of them again."""
-        await asyncio.gather(*(tap.stop() for tap in self._taps))
+        await asyncio.gather(*(tap.stop() for tap in self._taps.values()))
+
+    @property
+    def handlers(self) -> list[str]:
+        """The handlers whose events are consumed, for the ready line."""
+        taps = self._taps.values()
+        return [tap.source.handler.name for tap in taps if tap.source.handler is not None and tap.refused is None]
 
     def __str__(self) -> str:
-        """The queues that are consumed, for the ready line."""
-        return ", ".join(filter(None, map(str, self._taps)))
+        """The queues of casts that are consumed, likewise."""
+        return ", ".join(filter(None, (str(tap) for tap in self._taps.values() if tap.source.handler is None)))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..amqp.messages import Delivery
@@ -33,10 +33,11 @@ from ..functions.retry import after_loss
 from ..host.logs import one_line
 from ..wire import jsonrpc
 from ..wire.casts import MOST_DELAY, History, casts_queue, dead_queue, delayed, kept_headers, whole_delay
+from ..wire.events import handler_queue, topic_of, users_headers
 from ..wire.letters import letter_headers
-from ..wire.names import DEAD
+from ..wire.names import DEAD, TOPIC, TOPICS
 from ..workers.job import Context, Report
-from ..workers.work import Answer, Lost
+from ..workers.work import Answer, Handled, Lost
 from .asked import Asked
 from .kinds import Desk
 from .message import CastCarrier, Event, Message, State
@@ -57,11 +58,13 @@ class Source:
         queue: its name.
         letters: the routing key of its dead letters.
         is_foreign: whether it is one of others: it is taken as it is, and what comes through it may be no JSON-RPC.
+        handler: whose events come through it; None for casts.
     """
 
     queue: str
     letters: str
     is_foreign: bool = False
+    handler: Handled | None = None
 
     @property
     def dead(self) -> str:
@@ -77,6 +80,16 @@ class Source:
     def foreign(cls, queue: str) -> Source:
         """A queue that others have made."""
         return cls(queue, queue, is_foreign=True)
+
+    @classmethod
+    def of_handler(cls, queue: str, handler: Handled) -> Source:
+        """The events of a handler, in the pools of a served queue.
+
+        Raises:
+            ConfigurationError: the names are too long.
+        """
+        name = handler_queue(queue, handler.name, handler.patterns, handler.exchange or TOPICS)
+        return cls(name, queue, handler=handler)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -96,6 +109,16 @@ class Cast(Message):
     history: History
     expires: Deadline | None = None
     context: bytes = b""
+
+    @property
+    def topic(self) -> str:
+        """Of an event."""
+        return topic_of(self.delivery.exchange, self.delivery.routing_key, self.headers)
+
+    @property
+    def topic_header(self) -> dict[str, Any]:
+        """Of an event: the header by which what stands for it tells its topic."""
+        return {} if self.source.handler is None else {TOPIC: self.topic}
 
     @property
     def attempt(self) -> int:
@@ -183,15 +206,28 @@ class Casts:
         expiration = cast.delivery.expiration
         if expiration is not None and expiration.isdecimal():
             cast.expires = Deadline.after(int(expiration) / 1000, self._clock)
-        cast.context = Context(
-            kind="cast",
-            message_id=cast.delivery.message_id,
+        cast.context = self._context(cast).encode()
+        self._move(cast, Event.CAST_ACCEPTED)
+
+    def _context(self, cast: Cast) -> Context:
+        delivery, handler = cast.delivery, cast.source.handler
+        context = Context(
+            kind="cast" if handler is None else "event",
+            message_id=delivery.message_id,
             attempt=cast.attempt,
             first_published=self._first_published(cast),
-            headers=kept_headers(cast.headers),
+            headers=users_headers(cast.headers),
             bare=cast.source.is_foreign,
-        ).encode()
-        self._move(cast, Event.CAST_ACCEPTED)
+        )
+        if handler is None:
+            return context
+        return replace(
+            context,
+            handler=handler.name,
+            topic=cast.topic,
+            content_type=delivery.content_type,
+            redelivered=cast.may_have_run or cast.attempt > 1,
+        )
 
     def _comes_again(self, cast: Cast) -> bool:
         """Whether a cast goes on here already, or what came of it meanwhile is known."""
@@ -278,7 +314,7 @@ class Casts:
         """A copy with one attempt more, which waits so long."""
         if not cast.carrier.is_lost and not self._look(cast).served.idempotent:
             cast.response = None  # the copy may be there when the session goes, and there is to be one alone
-        history = History(cast.attempt, self._first_published(cast)).headers()
+        history = History(cast.attempt, self._first_published(cast)).headers() | cast.topic_header
         headers = ({**kept_headers(cast.headers), **history}, history)
         self._move(cast, Event.AGAIN, Parcel(headers, whole_delay(min(max(seconds, 0.0), MOST_DELAY))))
 
@@ -287,7 +323,12 @@ class Casts:
         told = jsonrpc.error_object(error) if isinstance(error, RemoteError) else error
         sentence = str(told.get("message", ""))
         short = {"code": told.get("code"), "message": sentence[:_MOST_SENTENCE]}
-        ways: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = ((cast.headers, told), ({}, told), ({}, short))
+        topic = cast.topic_header
+        ways: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = (
+            ({**cast.headers, **topic}, told),
+            (topic, told),
+            (topic, short),
+        )
         first = self._first_published(cast)
         headers = tuple(
             letter_headers(
@@ -315,11 +356,16 @@ class Casts:
         return int(self._wall() * 1000)
 
     def _look(self, cast: Cast) -> Asked:
-        if cast.asked is None:
+        handler = cast.source.handler
+        if cast.asked is None and handler is not None:
+            cast.asked = Asked.of_event(handler.name, handler.served)
+        elif cast.asked is None:
             cast.asked = Asked.read(cast.delivery.body, self._workers.functions, bare=cast.source.is_foreign)
         return cast.asked
 
     def _name(self, cast: Cast) -> str:
+        if cast.source.handler is not None:
+            return one_line(f"event {cast.topic} for {cast.source.handler.name}")
         methods = self._look(cast).methods
         of = "the default function" if methods is None else ", ".join(methods[:3]) or "nothing"
         return one_line(f"cast {cast.delivery.message_id or 'without an id'} of {of}")

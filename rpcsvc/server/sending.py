@@ -182,6 +182,6 @@ def _ways(cast: Cast, parcel: Parcel, may_be_there: bool) -> Iterator[Properties
             headers=marked,
             persistent=True,
             priority=delivery.priority,
-            content_type=delivery.content_type,
+            content_type=delivery.content_type or "",  # None would be the channel's
             timestamp=delivery.timestamp,
         )

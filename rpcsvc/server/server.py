@@ -129,6 +129,11 @@ class RpcServer:
         return "" if self._session is None else str(self._session.casting)
 
     @property
+    def handlers_found(self) -> list[str]:
+        """The handlers that events are served for."""
+        return [] if self._session is None else self._session.casting.handlers
+
+    @property
     def was_forced(self) -> bool:
         """Whether a second signal ended it."""
         return self._force
@@ -184,6 +189,7 @@ class RpcServer:
             surroundings=Surroundings.here(preload=self._options.preload, blas_threads=self._options.threads_each),
             gave_up=self._pool_gave_up,
             paused=self._flush,
+            reloaded=self._reloaded,
         )
         try:
             if await self._unless_stopped(self._pool.start()):
@@ -225,6 +231,10 @@ class RpcServer:
             log.info("the registry is not reloaded while the server starts or stops")
             return
         self._pool.reload()
+
+    def _reloaded(self) -> None:
+        if self._session is not None:
+            self._session.casting.start()
 
     def _flush(self) -> None:
         if self._session is not None:

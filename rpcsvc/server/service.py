@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ..errors import ConfigurationError
 from ..settings import DEFAULT_CAST_QUEUE_TYPE, DEFAULT_QUEUE_TYPE
 from ..settings.server import ServerOptions
 from ..wire.sizes import BodyLimit
@@ -17,6 +19,8 @@ from .casts import Casts, Source
 from .counts import ServerCounts
 from .engine import Engine
 from .sending import Levels
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class CastRules:
         warned: what the log was told, likewise.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...] = ()
     prefetch: int = 1
     queue_type: str = DEFAULT_CAST_QUEUE_TYPE
     max_length: int | None = None
@@ -42,12 +46,10 @@ class CastRules:
     warned: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, options: ServerOptions) -> CastRules | None:
-        """As the options have it; None where no casts are served."""
+    def of(cls, options: ServerOptions) -> CastRules:
+        """As the options have it."""
         own = (Source.of(options.queue),) if options.casts else ()
         sources = own + tuple(map(Source.foreign, options.casts_from))
-        if not sources:
-            return None
         return cls(
             sources,
             prefetch=options.cast_processes,
@@ -70,7 +72,7 @@ class Service:
         queue_type: what the queue is declared as where it is missing, "classic" or "quorum".
         requests: the largest body in bytes that is looked into.
         results: the largest body in bytes that is sent.
-        cast_rules: which casts are served; None is none.
+        cast_rules: which casts are served, and how; events for handlers likewise.
         engine: what becomes of deliveries, over all sessions.
         casts: what becomes of those of casts.
         refusals: the callback queues that are not answered to, over all sessions.
@@ -85,7 +87,7 @@ class Service:
     requests: BodyLimit = field(default_factory=BodyLimit)
     results: BodyLimit = field(default_factory=BodyLimit)
     refusals: RefusalLog = field(default_factory=RefusalLog)
-    cast_rules: CastRules | None = None
+    cast_rules: CastRules = field(default_factory=CastRules)
     engine: Engine = field(init=False)
     casts: Casts = field(init=False)
 
@@ -97,6 +99,15 @@ class Service:
         alarm.ring = engine.tick
         self.engine = engine
         self.casts = Casts(engine, host=socket.gethostname(), wall=time.time)
+
+    def cast_sources(self) -> Iterator[Source]:
+        """The queues that casts come from, and events for the handlers that are loaded now."""
+        yield from self.cast_rules.sources
+        for handler in self.pool.handlers.values():
+            try:
+                yield Source.of_handler(self.queue, handler)
+            except ConfigurationError as error:
+                log.error("%s hears no events: %s", handler.name, error)
 
     def close(self) -> None:
         """Forget every delivery."""

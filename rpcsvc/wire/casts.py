@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
-from .names import AGAIN, ATTEMPTS, CASTS, DEAD_SUFFIX, DELAY, DUE, FIRST_PUBLISHED
+from .names import AGAIN, ATTEMPTS, CASTS, DEAD_SUFFIX, DELAY, DUE, FIRST_PUBLISHED, TOPIC
 
 LEVELS = 20
 MOST_DELAY = 2**LEVELS - 1
@@ -147,11 +147,12 @@ class History:
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     """The headers that a copy of a message keeps: its publisher's.
 
-    Not the broker's: RabbitMQ before 4.0.1 believes the `x-death` that is published, takes the copy for a message that
-    goes round in a circle, and drops it. Nor what would send it to further queues, nor ours, which change.
+    And the topic of an event. Not the broker's: RabbitMQ before 4.0.1 believes the `x-death` that is published, takes
+    the copy for a message that goes round in a circle, and drops it. Nor what would send it to further queues, nor
+    ours, which change.
     """
     return {
         name: value
         for name, value in headers.items()
-        if not name.startswith((*_BROKERS_OWN, OWN)) and name not in _ROUTES
+        if name == TOPIC or (not name.startswith((*_BROKERS_OWN, OWN)) and name not in _ROUTES)
     }

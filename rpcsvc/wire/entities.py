@@ -11,11 +11,12 @@ bound any more, messages go to `rpcsvc.lost` instead of staying in the way of ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .casts import LEVELS, casts_queue, dead_queue, due_pattern, level_pattern
+from .events import exchange_of
 from .names import DEAD, DELAY, DUE, EVENTS, LOST, TOPICS
 
 DELIVERY_LIMIT = 20
@@ -111,14 +112,21 @@ def for_foreign(queue: str, *, dead_ttl: float | None = None, unlimited: bool = 
     )
 
 
-def for_handler(queue: str, name: str, exchange: str, patterns: tuple[str, ...]) -> Entities:
+def for_handler(
+    queue: str,
+    name: str,
+    bindings: Entities,
+    *,
+    dead_ttl: float | None = None,
+    unlimited: bool = False,
+) -> Entities:
     """The queue of a handler of events, shared by all pools of a served queue.
 
     Args:
         queue: the served queue, whose dead letters the handler's are.
         name: of the handler's queue.
-        exchange: of the events.
-        patterns: of their topics.
+        bindings: of that to the exchanges of events.
+        dead_ttl, unlimited: as for `for_casts`.
     """
     arguments = {
         **_QUORUM,
@@ -129,11 +137,26 @@ def for_handler(queue: str, name: str, exchange: str, patterns: tuple[str, ...])
         **_SAFELY,
     }
     return (
-        Queue(name, arguments),
-        *(Binding(name, exchange, pattern) for pattern in patterns),
+        *for_lost(unlimited=unlimited),
+        *for_dead(queue, dead_ttl=dead_ttl, unlimited=unlimited),
         for_due(),
+        Queue(name, arguments),
         Binding(name, DUE, due_pattern(name)),
+        *bindings,
     )
+
+
+def bindings_of(queue: str, patterns: Iterable[str], exchange: str | None) -> tuple[Entities, Entities]:
+    """How a queue hears events: the exchanges of ours that this needs, and the bindings.
+
+    Args:
+        queue: its name.
+        patterns: of the topics.
+        exchange: of others; None is ours.
+    """
+    bindings = tuple(Binding(queue, exchange or exchange_of(pattern), pattern) for pattern in patterns)
+    named = {binding.exchange for binding in bindings}
+    return (*(for_topics() if TOPICS in named else ()), *(for_life() if EVENTS in named else ())), bindings
 
 
 def for_subscription(

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import ConfigurationError, DecodingError, EncodingError
 from . import values
 from .casts import History, as_word, kept_headers
-from .names import CONTENT_TYPE, EVENTS, LIFE, ON, SUBSCRIPTION, TOPICS
+from .names import CONTENT_TYPE, DELAY, DUE, EVENTS, LIFE, ON, SUBSCRIPTION, TOPIC, TOPICS
 
 TEXT, BYTES = "text/plain", "application/octet-stream"
 MOST_BYTES = 255
@@ -268,10 +268,23 @@ def read_event(
         moment(first if first is not None else None if timestamp is None else timestamp * 1000),
         decode_body(body, content_type),
         missed,
-        kept_headers(given),
+        users_headers(given),
         redelivered,
         message_id,
     )
+
+
+def users_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers of an event that are its publisher's."""
+    return {name: value for name, value in kept_headers(headers).items() if name != TOPIC}
+
+
+def topic_of(exchange: str, routing_key: str, headers: Mapping[str, Any]) -> str:
+    """The topic of an event that came to a handler's queue, from its exchange or once more."""
+    told = headers.get(TOPIC)
+    # An exchange to which another is bound stands where that other would: what has waited comes from a level, or `DUE`.
+    is_once_more = exchange in ("", DUE) or exchange.startswith(DELAY)
+    return told if is_once_more and isinstance(told, str) else routing_key
 
 
 def moment(milliseconds: int | None) -> datetime | None:

@@ -74,6 +74,8 @@ DIED = "rpcsvc-died"
 """Of a dead letter: when, in milliseconds since 1970."""
 HOST = "rpcsvc-host"
 """Of a dead letter: the host of the server that gave it up."""
+TOPIC = "rpcsvc-topic"
+"""Of an event that is tried again, and of its dead letter: its topic, which its routing key is no longer."""
 CAME_FROM = "rpcsvc-queue"
 """Of a dead letter: the queue that it was consumed from."""
 

@@ -37,6 +37,7 @@ class Fleet:
         care: how they are looked after.
         desk: gives them messages.
         gave_up: called with a reason when workers cannot be kept running.
+        reloaded: called when the workers of a reload have taken over.
 
     Attributes:
         generations: decides how many workers there are.
@@ -53,6 +54,7 @@ class Fleet:
         *,
         desk: Desk[Worker],
         gave_up: Callable[[str], None],
+        reloaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
         self._size = size
@@ -61,6 +63,7 @@ class Fleet:
         self._care = care
         self._desk = desk
         self._gave_up = gave_up
+        self._reloaded = reloaded
         self.generations = Generations[Worker](size, desk, self, clock=time.monotonic, start_timeout=care.start_timeout)
         self.loaded = Loaded()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,6 +204,7 @@ class Fleet:
             return
         self.loaded = _spawner(generation).loaded
         self.generations.take_over()
+        self._reloaded()
         log.info("the registry is reloaded: %s", ", ".join((*self.loaded.functions, *self.loaded.handlers)))
         if self._taking_over is not None and not self._taking_over.done():
             self._taking_over.set_result(None)

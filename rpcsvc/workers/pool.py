@@ -52,6 +52,7 @@ class WorkerPool:
         care: how they are looked after.
         surroundings: what they start in; by default what this process is in now.
         gave_up: called with a reason when workers cannot be kept running.
+        reloaded: called when the workers of a reload have taken over.
         paused: called when all answers that came together were given to their `done`: a time to flush.
     """
 
@@ -65,13 +66,21 @@ class WorkerPool:
         surroundings: Surroundings | None = None,
         gave_up: Callable[[str], None],
         paused: Callable[[], None] = lambda: None,
+        reloaded: Callable[[], None] = lambda: None,
     ) -> None:
         care = care or Care()
         self._target = target
         self._size = size
         self.answered_for_now = paused
         self._fleet = Fleet(
-            target, size, rules or Rules(), surroundings or Surroundings.here(), care, desk=self, gave_up=gave_up
+            target,
+            size,
+            rules or Rules(),
+            surroundings or Surroundings.here(),
+            care,
+            desk=self,
+            gave_up=gave_up,
+            reloaded=reloaded,
         )
         self._workers = self._fleet.generations
         self._supervisor = self._workers.supervisor

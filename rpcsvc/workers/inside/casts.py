@@ -23,6 +23,9 @@ from .context import running
 from .dispatch import Rules, not_found
 from .exceptions import NoMemory, SoftLimit, StopCall, Stray, function_raised, server_failed, stop_if_strayed
 
+_ELSEWHERE = 1.0
+"""Seconds after which an event comes again that has no handler here."""
+
 
 def perform(registry: Registry, body: bytes, context: Context, rules: Rules) -> bytes:
     """Do what a cast asks for.
@@ -76,8 +79,9 @@ def _handle(registry: Registry, body: bytes, context: Context, rules: Rules) -> 
     """Call the handler of an event."""
     handler = registry.handlers.get(context.handler)
     if handler is None:
+        # The registry was loaded anew, or is another pool's: that which has it may get the event.
         error = MethodNotFound(f"no handler {context.handler!r} in this registry (any more)")
-        return _failed(context, "", error)
+        return _failed(context, "", error, after_later(None, context.attempt, _ELSEWHERE))
     event = Event(
         context.topic,
         moment(context.first_published),

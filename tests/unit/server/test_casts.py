@@ -10,14 +10,16 @@ from support.cast import DONE, CastServer, content, failed, unreadable
 from support.served import ANSWER_LOST, DIED
 
 from rpcsvc.amqp.messages import Delivery
+from rpcsvc.amqp.properties import short_string
+from rpcsvc.functions.retry import Retry
 from rpcsvc.server.casts import Parcel, Source
 from rpcsvc.server.engine import TABLE
 from rpcsvc.server.message import Event, State
 from rpcsvc.wire.control import Cancel
 from rpcsvc.wire.letters import Letter
-from rpcsvc.wire.names import AGAIN, ATTEMPTS, ERROR, FIRST_PUBLISHED, HOST
+from rpcsvc.wire.names import AGAIN, ATTEMPTS, ERROR, FIRST_PUBLISHED, HOST, TOPIC
 from rpcsvc.workers.job import Context
-from rpcsvc.workers.work import Answer, Cancelled, Expired, Lost
+from rpcsvc.workers.work import Answer, Cancelled, Expired, Handled, Lost, Served
 
 
 def letter_of(parcel: Parcel) -> Letter:
@@ -439,3 +441,66 @@ def test_its_headers_can_be_told_to_be_there_without_reading_them() -> None:
     assert not delivery.has_headers
     delivery.content_bytes = content({})
     assert delivery.has_headers
+
+
+# ---- events for handlers
+
+HANDLER = Handled("receipt", ("order.*",), None, Served(idempotent=True, retry=Retry(attempts=2, back_off=4.0)))
+ONCE = Handled("receipt", ("order.*",), None, Served(idempotent=False))
+
+
+def event(server: CastServer, *, exchange: str, routing_key: str, **said: Any) -> None:
+    """Have an event delivered that was published there."""
+    server._tags += 1
+    delivery = Delivery(server._tags, said.pop("redelivered", False), b"7", None, None, None, None, "m")
+    delivery.route_bytes = short_string(exchange) + short_string(routing_key)
+    delivery.content_bytes = content(said)
+    server.casts.delivered(server.casting, server.cast_consumer, delivery)
+
+
+def context(server: CastServer) -> Context:
+    told = server.workers.works[-1].context
+    assert told is not None
+    return Context.read(told)
+
+
+def test_a_handlers_worker_is_told_of_its_event() -> None:
+    server = CastServer(source=Source.of_handler("rpc_queue", HANDLER))
+    event(server, exchange="rpcsvc.topics", routing_key="order.paid", trace="t", **{FIRST_PUBLISHED: 5000})
+    assert context(server) == Context(
+        kind="event",
+        message_id="m",
+        handler="receipt",
+        topic="order.paid",
+        content_type="",
+        first_published=5000,
+        headers={"trace": "t"},
+    )
+
+
+def test_an_event_that_is_tried_again_keeps_its_topic_and_is_marked_in_its_turn() -> None:
+    server = CastServer(source=Source.of_handler("rpc_queue", HANDLER))
+    event(server, exchange="rpcsvc.topics", routing_key="order.paid")
+    server.workers.end(failed(retry_in=4.0))
+    copy = server.casting.confirm()
+    for headers in copy.headers:
+        assert (headers[TOPIC], headers[ATTEMPTS]) == ("order.paid", 1)
+    assert copy.seconds == 4
+    event(server, exchange="rpcsvc.due", routing_key="0.1.q", **copy.headers[0])
+    again = context(server)
+    assert (again.topic, again.attempt, again.redelivered, again.headers) == ("order.paid", 2, True, {})
+    server.workers.end(failed())
+    letter = server.casting.confirm()
+    assert {headers[TOPIC] for headers in letter.headers} == {"order.paid"}
+    assert letter.headers[0]["rpcsvc-queue"] == server.cast_consumer.source.queue
+
+
+def test_a_handlers_function_says_whether_its_event_may_be_handled_twice(caplog: pytest.LogCaptureFixture) -> None:
+    server = CastServer(source=Source.of_handler("rpc_queue", HANDLER))
+    event(server, exchange="rpcsvc.topics", routing_key="order.paid")
+    server.workers.end(DIED)
+    assert server.casting.sending[0][1].seconds == 4
+    server = CastServer(source=Source.of_handler("rpc_queue", ONCE))
+    event(server, exchange="rpcsvc.topics", routing_key="order.paid", redelivered=True)
+    assert the_letter(server).error_type == "-32003"
+    assert "event order.paid for receipt is a dead letter in 'rpc_queue.dead'" in caplog.text

@@ -109,7 +109,7 @@ def test_headers_that_cannot_be_are_as_if_they_were_not_there(made_up: dict[str,
 
 
 def test_a_copy_keeps_its_publishers_headers_alone() -> None:
-    theirs = {"traceparent": "00-1", "x-trace": 1, "cc": "mine"}
+    theirs = {"traceparent": "00-1", "x-trace": 1, "cc": "mine", "rpcsvc-topic": "order.paid"}
     others = [
         "x-death",
         "x-first-death-queue",
@@ -165,15 +165,21 @@ def test_a_durable_subscription_drops_its_oldest_and_goes_when_it_is_told_to() -
     }
 
 
+def test_a_queue_that_hears_events_needs_the_exchanges_of_ours_among_those_that_it_is_bound_to() -> None:
+    assert entities.bindings_of("s", ["a.*", "#"], None) == (
+        (Exchange("rpcsvc.topics", "topic"),),
+        (Binding("s", "rpcsvc.topics", "a.*"), Binding("s", "rpcsvc.topics", "#")),
+    )
+    assert entities.bindings_of("s", ["rpcsvc.#"], None)[0] == (Exchange("rpcsvc.events", "topic"),)
+    assert entities.bindings_of("s", ["info"], "logs") == ((), (Binding("s", "logs", "info"),))
+
+
 def test_what_is_bound_is_declared_before() -> None:
+    ours, bindings = entities.bindings_of("q.on.h", ["a.*", "rpcsvc.#"], None)
     for declared in (
         entities.for_casts("q"),
         (Queue("f"), *entities.for_foreign("f")),
-        (
-            *entities.for_life(),
-            *entities.for_topics(),
-            *entities.for_handler("q", "q.on.h", "rpcsvc.topics", ("a.*", "b")),
-        ),
+        (*ours, *entities.for_handler("q", "q.on.h", bindings)),
         entities.for_delays(),
     ):
         there: set[str] = set()

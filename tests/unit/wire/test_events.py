@@ -261,5 +261,15 @@ def test_its_time_is_its_publishers_to_the_millisecond_or_the_second(
     assert (None if time is None else time.timestamp()) == seconds
 
 
+def test_the_topic_of_an_event_that_comes_once_more_stands_in_a_header() -> None:
+    assert events.topic_of("rpcsvc.topics", "a.b", {}) == "a.b"
+    assert events.topic_of("rpcsvc.due", "0.1.q", {"rpcsvc-topic": "a.b"}) == "a.b"
+    assert events.topic_of("rpcsvc.delay.3", "0.1.q", {"rpcsvc-topic": "a.b"}) == "a.b"
+    assert events.topic_of("", "q.on.h", {"rpcsvc-topic": "a.b"}) == "a.b"
+    assert events.topic_of("rpcsvc.topics", "a.b", {"rpcsvc-topic": "made.up"}) == "a.b"
+    assert events.topic_of("", "q.on.h", {"rpcsvc-topic": 7}) == "q.on.h"
+    assert events.users_headers({"rpcsvc-topic": "a.b", "trace": "t", "rpcsvc-attempts": 1}) == {"trace": "t"}
+
+
 def test_headers_that_cannot_be_read_are_none() -> None:
     assert read(DecodingError("no table"), 1).headers == {}

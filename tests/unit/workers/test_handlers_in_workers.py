@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,11 +77,13 @@ def test_one_that_raises_is_tried_again_as_a_cast_is(registry: Registry, retry_i
     assert told.retry_in == retry_in
 
 
-def test_one_that_is_not_there_any_more_is_told() -> None:
+def test_one_that_is_not_here_any_more_may_be_elsewhere() -> None:
     registry = Registry()
     registry.on("#", name="another")(print)
     told = report(registry, b"7")
     assert told.error is not None
     assert told.error["code"] == -32601
     assert "no handler 'receipt'" in told.error["message"]
+    assert told.retry_in == 1.0
+    told = report(registry, b"7", replace(CONTEXT, attempt=20))
     assert told.retry_in is None

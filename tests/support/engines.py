@@ -15,7 +15,7 @@ from math import inf
 from typing import Any, cast
 
 from rpcsvc.client.engine import Engine
-from rpcsvc.client.messages import Call, Message
+from rpcsvc.client.messages import Call, Message, State
 from rpcsvc.errors import RpcError
 from rpcsvc.settings.client import ClientOptions
 from rpcsvc.wire import jsonrpc
@@ -163,3 +163,15 @@ class EngineWorld:
             if shows is not None and self.port.observes > asked:
                 self.engine.observed(self.port.asked, *shows)
         self.clock.now = until
+
+
+def connected(**options: Any) -> EngineWorld:
+    """A client that has a connection, and a server behind its queue."""
+    world = EngineWorld(**options)
+    world.connect()
+    return world
+
+
+def states(world: EngineWorld) -> list[State]:
+    """Where the messages are that were published, in their order."""
+    return [message.state for message in world.port.published]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,3 +92,23 @@ def mapped(
     )
     results.begin()
     return results
+
+
+def counted(read: list[int]) -> Iterator[int]:
+    """An input without an end that notes how far it was read."""
+    for number in itertools.count():
+        read.append(number)
+        yield number
+
+
+def reciprocal(n: int) -> float:
+    return 1 / n
+
+
+def failing_with(error: Exception) -> Callable[..., Future[Any]]:
+    def submit(**_: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(error)
+        return future
+
+    return submit

@@ -1,4 +1,4 @@
-"""The main job in a minute: a private broker, a pool, exact results, speed, and a worker that is killed.
+"""The main job in a minute: a private broker, a pool, exact results, speed, a killed worker, a cast, and an event.
 
 Run it with `scripts/demo`, which installs what it needs. With RPCSVC_URL set it uses that broker and starts none.
 """
@@ -11,10 +11,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 try:
     import psutil
@@ -34,8 +36,10 @@ from rpcsvc.amqp import Connection
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.host.keeper import keep_processes
 from rpcsvc.settings import BrokerUrl, BrokerUrls, usable_cpus
+from rpcsvc.wire.casts import casts_queue, dead_queue
 from rpcsvc.wire.digits import abbreviate
 
+HERE = Path(__file__).parent
 WORKERS = max(2, usable_cpus())
 ONE_AT_A_TIME = 2_000
 IN_FLIGHT, TOGETHER = 100, 10_000
@@ -52,7 +56,9 @@ def main() -> None:
             show_exact_results(client)
             show_speed(client)
             show_a_worker_killed(client, server)
-        delete_queue(url, queue)
+            show_a_cast(client)
+            show_an_event(client)
+        delete_queues(url, queue)
 
 
 @contextlib.contextmanager
@@ -74,9 +80,15 @@ def a_broker() -> Iterator[str]:
 @contextlib.contextmanager
 def a_pool(url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server process with its workers, as `rpcsvc serve` starts it; drained at the end."""
-    command = [sys.executable, "-m", "rpcsvc", "serve", "--workers", str(WORKERS), "--queue", queue]
+    command = [sys.executable, "-m", "rpcsvc", "serve", "demo_functions:registry", "--workers", str(WORKERS)]
+    command += ["--queue", queue]
+    environ = {
+        **os.environ,
+        "RPCSVC_URL": url,
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+    }
     with keep_processes() as mark:  # it ends with this program, also if that is killed
-        server = subprocess.Popen(command, env={**os.environ, **mark, "RPCSVC_URL": url})  # noqa: S603 our own
+        server = subprocess.Popen(command, env={**environ, **mark})  # noqa: S603 our own
         try:
             yield server
         finally:
@@ -170,6 +182,29 @@ def show_a_worker_killed(client: RpcClient, server: subprocess.Popen[bytes]) -> 
     console.print(f"and then: {results.count(832040)} of {len(results)} calls right, {client.pending} pending")
 
 
+def show_a_cast(client: RpcClient) -> None:
+    """Work that nobody waits for: it fails twice, waits in the broker before each further attempt, and succeeds."""
+    console.rule("a cast fails twice, and is done all the same")
+    with tempfile.TemporaryDirectory(prefix="rpcsvc-demo-") as folder:
+        note = Path(folder) / "done"
+        started = time.perf_counter()
+        message_id = client.cast("unsteady", str(note))
+        safe = time.perf_counter() - started
+        console.print(f"cast {message_id}: on the broker's disk after {safe * 1000:.1f} ms")
+        wait_until(lambda: note.exists() and note.read_text() != "", within=60.0)
+        took = time.perf_counter() - started
+        console.print(f"done in attempt {note.read_text()}, {took:.1f} s after it was cast: it waited 1 s, then 2 s")
+
+
+def show_an_event(client: RpcClient) -> None:
+    """Who has subscribed to a pattern hears what is published to a topic that fits."""
+    console.rule("an event")
+    with client.subscribe("demo.*") as subscription:
+        client.publish("demo.ended", {"calls": ONE_AT_A_TIME + TOGETHER})
+        event = subscription.get(timeout=10)
+    console.print(f"a subscriber to 'demo.*' heard {event.topic!r}: {event.body}")
+
+
 def worker_pids(server: subprocess.Popen[bytes]) -> list[int]:
     """The workers are the children of the fork server, the server's only child."""
     fork_servers = psutil.Process(server.pid).children()
@@ -181,16 +216,18 @@ def wait_until(condition: Callable[[], bool], within: float = 10.0) -> None:
     end = time.monotonic() + within
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"the pool was not full within {within} s")
+            raise TimeoutError(f"what had to come did not come within {within:g} s")
         time.sleep(0.01)
 
 
-def delete_queue(url: str, queue: str) -> None:
+def delete_queues(url: str, queue: str) -> None:
     """Leave nothing behind on a broker that is not ours."""
 
     async def delete() -> None:
         connection = await Connection.open(BrokerUrls.parse(url).nodes[0], role="rpcsvc demo", timeout=10)
-        await (await connection.channel()).delete_queue(queue)
+        channel = await connection.channel()
+        for name in (queue, casts_queue(queue), dead_queue(queue)):
+            await channel.delete_queue(name)
         await connection.close()
 
     asyncio.run(delete())

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from rpcsvc.errors import RemoteError
+from rpcsvc.errors import RemoteError, WorkerLost
 from rpcsvc.functions.registration import Registry
 from rpcsvc.wire import values
 from rpcsvc.wire.jsonrpc import decode_response, encode_params, encode_request
 from rpcsvc.workers.inside.dispatch import Rules, dispatch
+
+LOST = WorkerLost("the worker died", data={"exit_code": None, "signal": 9})
 
 
 def serving(function: Callable[..., Any], *, default: str | None = None, **options: Any) -> Registry:

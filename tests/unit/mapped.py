@@ -34,3 +34,8 @@ def map_answer(registry: Registry, rules: Rules | None = None, **params: Any) ->
     """The same as its caller reads it."""
     count = len(params["columns"][0] if "columns" in params else params["rows"])
     return read_answer(map_result(registry, rules, **params), count)
+
+
+# Three calls of `f` in one message, and each of them by itself.
+PACK = map_body(rows=[[0], [1], [2]], ids=["a", "b", "c"])
+PACKED = [encode_request(call_id, "f", b"[%d]" % n) for n, call_id in enumerate("abc")]

@@ -1,66 +1,29 @@
-"""JSON-RPC messages: what is read from any bytes, and what is written."""
+"""JSON-RPC requests: what is read from any bytes, and what is written."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import orjson
 import pytest
 from calling import request_body
+from documents import JSON, TEXT, VALUES, as_json
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.examples import examples
 
-from rpcsvc.errors import (
-    DecodingError,
-    EncodingError,
-    FunctionRaised,
-    InvalidParams,
-    InvalidRequest,
-    MethodNotFound,
-    ParseError,
-    RemoteError,
-)
+from rpcsvc.errors import EncodingError, InvalidRequest, ParseError
 from rpcsvc.wire import jsonrpc, values
-from rpcsvc.wire.jsonrpc import MAX_BATCH, MAX_ERROR_TEXT, Bare, Batch, Malformed, Request, parse
+from rpcsvc.wire.jsonrpc import MAX_BATCH, Bare, Batch, Malformed, Request, parse
 
 BOUNDED = examples(50)
-TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
-VALUES = st.recursive(
-    PLAIN | st.binary(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(TEXT, inner, max_size=4)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.integers(), inner, max_size=2)
-    ),
-    max_leaves=12,
-)
-# Names that mean something to the parser, so that what is generated is often nearly a request.
-NAMES = st.sampled_from(["jsonrpc", "id", "method", "params", "*", "$int", "$dict", "$tuple", "$ndarray"]) | TEXT
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["2.0", "echo", "*", "0x1"])
-    | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
-    max_leaves=20,
-)
 LARGE = b"0123456789abcdef" * 2048
 ARRAY = {"$ndarray": {"dtype": "<i2", "shape": [2], "data": "AQACAA=="}}
 
 
-def _body(document: Any) -> bytes:
-    return json.dumps(document).encode()
-
-
 def _request(**members: Any) -> bytes:
-    return _body({"jsonrpc": "2.0", "method": "echo", "id": 1, **members})
+    return as_json({"jsonrpc": "2.0", "method": "echo", "id": 1, **members})
 
 
 def _malformed(body: bytes) -> Malformed:
@@ -141,7 +104,7 @@ def test_a_value_that_may_be_sent_may_be_nested_as_deeply_when_it_arrives() -> N
 
 
 def test_a_body_nested_without_end_is_not_valid() -> None:
-    for body in (b"[" * 100_000, b'{"params":' * 100_000, _body(_nested(200))):
+    for body in (b"[" * 100_000, b'{"params":' * 100_000, as_json(_nested(200))):
         assert isinstance(_malformed(body).error, ParseError | InvalidRequest)
 
 
@@ -221,7 +184,7 @@ def test_any_bytes_are_some_message(body: bytes) -> None:
 @example({"jsonrpc": "2.0", "method": "echo", "id": ARRAY})
 @example({"$dict": [[{"$tuple": []}, 1]]})
 def test_any_json_is_some_message_and_can_be_answered(document: Any) -> None:
-    message = parse(_body(document))
+    message = parse(as_json(document))
 
     assert isinstance(message, Request | Malformed | Bare | Batch)
     for member in message.members if isinstance(message, Batch) else [message]:
@@ -333,103 +296,8 @@ def test_an_empty_batch_is_one_error() -> None:
 
 
 def test_a_batch_has_a_limit_and_says_it() -> None:
-    assert isinstance(parse(_body([1] * MAX_BATCH)), Batch)
-    assert str(MAX_BATCH) in str(_malformed(_body([1] * (MAX_BATCH + 1))).error)
-
-
-# ---- responses --------------------------------------------------------------------------------------------------
-
-
-@BOUNDED
-@given(TEXT | st.integers(-(2**63), 2**64 - 1) | st.none(), VALUES)
-def test_a_result_is_read_as_it_was_written(call_id: str | int | None, result: Any) -> None:
-    body = jsonrpc.encode_result(call_id, result)
-
-    assert repr(jsonrpc.decode_response(body)) == repr(result)
-    assert values.decode(body)["id"] == call_id
-    assert values.decode(body)["jsonrpc"] == "2.0"
-
-
-def test_a_result_of_none_is_a_result() -> None:
-    assert jsonrpc.decode_response(b'{"jsonrpc":"2.0","id":"7","result":null}') is None
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MethodNotFound("there is no function 'x' here"),
-        InvalidParams("argument 'n' must be int", data={"argument": "n"}),
-        FunctionRaised("f raised E", data={"type": "E", "message": "", "traceback": "Traceback …"}),
-        RemoteError("of another kind", code=-32050, data={"attempts": 3, "exact": 2**70}),
-    ],
-)
-def test_an_error_is_raised_as_it_was_written(error: RemoteError) -> None:
-    with pytest.raises(RemoteError) as caught:
-        jsonrpc.decode_response(jsonrpc.encode_error("7", error))
-
-    assert type(caught.value) is type(error)
-    assert (caught.value.code, caught.value.message, caught.value.data) == (error.code, error.message, error.data)
-
-
-def test_an_error_without_data_has_no_such_member() -> None:
-    assert orjson.loads(jsonrpc.encode_error(None, ParseError("no"))) == {
-        "jsonrpc": "2.0",
-        "id": None,
-        "error": {"code": -32700, "message": "no"},
-    }
-
-
-@BOUNDED
-@given(st.text(), st.text())
-@example("\ud800", "a\udfffb")
-def test_an_error_with_any_text_can_be_written(message: str, detail: str) -> None:
-    with pytest.raises(FunctionRaised) as caught:
-        jsonrpc.decode_response(jsonrpc.encode_error("7", FunctionRaised(message, data={"message": detail})))
-
-    assert caught.value.message == message.encode("utf-8", "backslashreplace").decode()
-    assert caught.value.exception_message == detail.encode("utf-8", "backslashreplace").decode()
-
-
-def test_no_text_of_an_error_makes_a_response_that_is_too_large_to_send() -> None:
-    body = jsonrpc.encode_error("7", FunctionRaised("x" * 10**7, data={"message": "\ud800" * 10**7}))
-
-    assert len(body) < 10 * MAX_ERROR_TEXT
-    with pytest.raises(FunctionRaised) as caught:
-        jsonrpc.decode_response(body)
-    assert caught.value.message == "x" * MAX_ERROR_TEXT + "[…]"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"7",
-        b"[]",
-        b"{}",
-        b'{"jsonrpc":"2.0","id":1}',
-        b'{"error":null}',
-        b'{"error":{}}',
-        b'{"error":{"code":"x","message":"m"}}',
-        b'{"error":{"code":true,"message":"m"}}',
-        b'{"error":{"code":1,"message":null}}',
-    ],
-)
-def test_a_reply_that_is_no_response_is_an_error_of_its_own(body: bytes) -> None:
-    with pytest.raises(DecodingError):
-        jsonrpc.decode_response(body)
-
-
-@BOUNDED
-@given(st.binary(max_size=60) | JSON.map(_body))
-def test_any_reply_is_a_result_or_a_typed_error(body: bytes) -> None:
-    try:
-        jsonrpc.decode_response(body)
-        outcome = None
-    except Exception as error:
-        outcome = error
-
-    assert outcome is None or isinstance(outcome, DecodingError | RemoteError)
+    assert isinstance(parse(as_json([1] * MAX_BATCH)), Batch)
+    assert str(MAX_BATCH) in str(_malformed(as_json([1] * (MAX_BATCH + 1))).error)
 
 
 @pytest.mark.parametrize(

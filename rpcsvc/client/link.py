@@ -299,7 +299,8 @@ class CallLink:
 
     def _delivered(self, delivery: Delivery) -> None:
         if delivery.correlation_id is None and delivery.type == QUEUE_DELETED:
-            self.engine.queue_deleted(self._options.queue)
+            if delivery.message_id is None:  # else it is told in the form of before, and in that of today too
+                self.engine.queue_deleted(self._options.queue)
         else:
             self.engine.delivered(delivery.correlation_id, delivery.body)
 

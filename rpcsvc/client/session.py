@@ -10,6 +10,7 @@ from ..amqp import Channel, Connection, Delivery, Expendable, QueueState, Return
 from ..deadline import Deadline
 from ..errors import ConnectionFailed, ConnectionLost, QueueNotFound, RpcError
 from ..settings import BrokerUrl
+from ..wire.events import queue_deleted
 from ..wire.names import CONTROL, EVENTS
 from ..wire.sizes import BodyLimit
 
@@ -119,7 +120,8 @@ class Session:
     async def _listen(self, queue: str) -> None:
         with contextlib.suppress(RpcError):
             channel = await self.connection.channel()
-            await channel.bind(self.callback_queue, EVENTS, queue)
+            await channel.bind(self.callback_queue, EVENTS, queue_deleted(queue))
+            await channel.bind(self.callback_queue, EVENTS, queue)  # of servers before 0.3
             channel.close()
 
     async def tell(self, messages: Iterable[bytes], refused: Callable[[str], None]) -> None:

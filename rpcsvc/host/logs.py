@@ -29,6 +29,9 @@ def one_line(text: str, most: int | None = _MOST) -> str:
 
 
 _seconds: Callable[[], float] | None = None
+failures: list[str] = []
+"""What `tell_failed` was told of since somebody has emptied this: the first one. An answer that is one, or has one in
+it, is marked for the server, which need not look into answers for that."""
 
 
 def use_seconds(seconds: Callable[[], float]) -> None:
@@ -43,6 +46,8 @@ def use_seconds(seconds: Callable[[], float]) -> None:
 
 def tell_failed(what: str, error: RemoteError) -> None:
     """Tell of a call that failed in a worker. Whatever a program has made of its logging, this raises nothing."""
+    if not failures:
+        failures.append(what)
     with contextlib.suppress(Exception):
         took = "" if _seconds is None else f" (after {_seconds():.3g} s)"
         log.info("%s failed: %s%s", one_line(what), one_line(str(error)), took)

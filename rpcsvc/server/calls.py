@@ -13,10 +13,12 @@ from typing import Any
 
 from ..amqp.messages import Delivery
 from ..deadline import Deadline
+from ..wire import jsonrpc
 from ..wire.names import MAP, SENT_AGAIN
 from ..workers.work import Answer, Lost
-from .asked import called, outcome_unknown, too_large
+from .asked import Asked, called, outcome_unknown, too_large
 from .kinds import Desk
+from .life import CALL_FAILED, error_in
 from .message import CallCarrier, Event, Key, Message, State, look_into
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Calls:
         self.split_after = split_after
         self._workers, self._counts, self._register = desk.workers, desk.counts, desk.register
         self._requests, self._clock, self._move = desk.requests, desk.clock, desk.move
+        self._life = desk.life
 
     # ---- may it be computed?
 
@@ -116,6 +119,8 @@ class Calls:
 
     def answered(self, message: Message, answer: Answer) -> None:
         self._counts.answered += answer.calls or self._count(message)
+        if answer.failed:
+            self._tell_failed(message, answer.body)
         self._answer(message, answer.body)
 
     def lost(self, message: Message, lost: Lost) -> None:
@@ -130,7 +135,15 @@ class Calls:
         else:
             error = asked.lost_error(lost)
             log.warning("%s failed: %s (%s, after %.3g s)", asked.name, error, lost.exit, lost.seconds)
+            if self._life.wants(CALL_FAILED):
+                self._life.failed(CALL_FAILED, _method(asked), jsonrpc.error_object(error), calls=1)
             self._answer(message, asked.failure(error))
+
+    def _tell_failed(self, message: Message, response: bytes | None) -> None:
+        if self._life.wants(CALL_FAILED):
+            error, count = error_in(response)
+            asked = look_into(message, self._workers.functions)
+            self._life.failed(CALL_FAILED, _method(asked), error, calls=count)
 
     def not_run(self, message: Message) -> None:
         self._counts.expired += not message.carrier.is_lost
@@ -158,3 +171,8 @@ class Calls:
             self._move(message, Event.REPLY, response)
         else:
             self._move(message, Event.LARGE_REPLY, response)
+
+
+def _method(asked: Asked) -> str:
+    """What a message calls, in one word or several; empty for the default function, or for nothing."""
+    return asked.method or ", ".join((asked.methods or ())[:3])

@@ -40,6 +40,7 @@ from ..workers.job import Context, Report
 from ..workers.work import Answer, Handled, Lost
 from .asked import Asked
 from .kinds import Desk
+from .life import CAST_DEAD
 from .message import CastCarrier, Event, Message, State
 from .told import headers_of
 
@@ -168,6 +169,7 @@ class Casts:
     def __init__(self, desk: Desk, *, host: str, wall: Clock) -> None:
         self._workers, self._counts, self._register = desk.workers, desk.counts, desk.register
         self._requests, self._clock, self._move = desk.requests, desk.clock, desk.move
+        self._life = desk.life
         self._host, self._wall = host, wall
 
     # ---- may it run?
@@ -344,6 +346,10 @@ class Casts:
         )
         if not cast.carrier.is_lost:
             log.warning("%s is a dead letter in %r: %s", self._name(cast), cast.source.dead, one_line(sentence))
+            if self._life.wants(CAST_DEAD):
+                methods = ", ".join((self._look(cast).methods or ())[:3])
+                message_id = cast.delivery.message_id
+                self._life.failed(CAST_DEAD, methods, told, message_id=message_id, attempts=attempts)
         self._move(cast, Event.DEAD, Parcel(headers))
 
     def _first_published(self, cast: Cast) -> int:

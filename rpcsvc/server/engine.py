@@ -24,6 +24,7 @@ from ..wire.sizes import BodyLimit
 from ..workers.work import Answer, Cancelled, Expired, Lost, Outcome
 from .calls import Calls
 from .counts import ServerCounts
+from .life import Life
 from .message import CallCarrier, Carrier, Event, Message, State, Wake, Workers
 from .orders import Order, Orders
 from .register import Register
@@ -137,17 +138,27 @@ class Engine:
         prefetch: how many deliveries each consumer may hold.
         requests: the largest body in bytes that is taken.
         clock: seconds, monotonic.
+        life: told what others may want to hear; None tells nobody.
 
     Attributes:
-        workers, counts, requests, clock: as given.
+        workers, counts, requests, clock, life: as given.
         register: the messages, by what they are known by.
         kinds: what decides, by the property `type`; what is not in here is looked after like a plain call.
     """
 
     def __init__(
-        self, workers: Workers, counts: ServerCounts, wake: Wake, *, prefetch: int, requests: BodyLimit, clock: Clock
+        self,
+        workers: Workers,
+        counts: ServerCounts,
+        wake: Wake,
+        *,
+        prefetch: int,
+        requests: BodyLimit,
+        clock: Clock,
+        life: Life | None = None,
     ) -> None:
         self.workers, self.counts, self.requests, self.clock = workers, counts, requests, clock
+        self.life = life or Life("", {}, clock)
         self.register = Register(clock)
         self._schedule = Schedule(
             self.register, wake, clock, late=partial(self.move, event=Event.LATE), slow=self._look_whether_slow

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from ..deadline import Clock
 from ..wire.sizes import BodyLimit
 from .counts import ServerCounts
+from .life import Life
 from .message import Event, Message, Workers
 from .register import Register
 
@@ -20,6 +21,7 @@ class Desk(Protocol):
         counts: what happened; written by the kinds too.
         requests: the largest body in bytes that is taken.
         clock: seconds, monotonic.
+        life: what is told of it to whoever hears it.
     """
 
     @property
@@ -36,6 +38,9 @@ class Desk(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def life(self) -> Life: ...
 
     def move(self, message: Message, event: Event, given: Any = None) -> None:
         """Something happened to a message: do what the table says."""

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 from ..amqp import Turns
 from ..amqp.reconnect import Reconnection
@@ -39,7 +40,9 @@ from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
 from ..workers.care import Care
 from ..workers.inside.dispatch import Rules
 from ..workers.pool import WorkerPool
+from ..workers.work import WorkerExit
 from .counts import ServerCounts
+from .life import STARTED, STOPPED, WORKER_LOST
 from .queue import QueueFound
 from .service import CastRules, Service
 from .session import Session
@@ -190,6 +193,7 @@ class RpcServer:
             gave_up=self._pool_gave_up,
             paused=self._flush,
             reloaded=self._reloaded,
+            lost=self._lost,
         )
         try:
             if await self._unless_stopped(self._pool.start()):
@@ -231,6 +235,9 @@ class RpcServer:
             log.info("the registry is not reloaded while the server starts or stops")
             return
         self._pool.reload()
+
+    def _lost(self, exit_: WorkerExit, why: str) -> None:
+        self._tell(WORKER_LOST, worker=exit_.pid, exit_code=exit_.exit_code, signal=exit_.signal_number, why=why)
 
     def _reloaded(self) -> None:
         if self._session is not None:
@@ -318,6 +325,7 @@ class RpcServer:
                 search = Reconnection(time.monotonic(), was_open=True)
             else:
                 await self._drain(self._session)
+                self._tell(STOPPED)
 
     def _connected(self, outage: Outage, ready: Callable[[RpcServer], None] | None) -> None:
         away = outage.ends()
@@ -325,6 +333,11 @@ class RpcServer:
             log.info("connected after %.1f s", away)
         if ready is not None:
             ready(self)
+            self._tell(STARTED, functions=self.function_names, handlers=self.handlers_found, workers=self.workers)
+
+    def _tell(self, topic: str, **facts: Any) -> None:
+        if self._session is not None:
+            self._session.service.life.say(topic, **facts)
 
     async def _drain(self, session: Session) -> None:
         """Finish what was taken; if the pool has given up, only what its last workers run. The rest goes back."""

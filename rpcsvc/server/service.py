@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from .._version import __version__
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_CAST_QUEUE_TYPE, DEFAULT_QUEUE_TYPE
 from ..settings.server import ServerOptions
@@ -18,6 +20,7 @@ from .callback_queues import RefusalLog
 from .casts import Casts, Source
 from .counts import ServerCounts
 from .engine import Engine
+from .life import Life
 from .sending import Levels
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class Service:
         requests: the largest body in bytes that is looked into.
         results: the largest body in bytes that is sent.
         cast_rules: which casts are served, and how; events for handlers likewise.
+        life: what is told of it to whoever hears it.
         engine: what becomes of deliveries, over all sessions.
         casts: what becomes of those of casts.
         refusals: the callback queues that are not answered to, over all sessions.
@@ -88,13 +92,22 @@ class Service:
     results: BodyLimit = field(default_factory=BodyLimit)
     refusals: RefusalLog = field(default_factory=RefusalLog)
     cast_rules: CastRules = field(default_factory=CastRules)
+    life: Life = field(init=False)
     engine: Engine = field(init=False)
     casts: Casts = field(init=False)
 
     def __post_init__(self) -> None:
+        host, version = socket.gethostname(), __version__
+        self.life = Life(self.queue, {"host": host, "pid": os.getpid(), "version": version}, time.monotonic)
         alarm = _Alarm()
         engine = Engine(
-            self.pool, self.counts, alarm.after, prefetch=self.prefetch, requests=self.requests, clock=time.monotonic
+            self.pool,
+            self.counts,
+            alarm.after,
+            prefetch=self.prefetch,
+            requests=self.requests,
+            clock=time.monotonic,
+            life=self.life,
         )
         alarm.ring = engine.tick
         self.engine = engine

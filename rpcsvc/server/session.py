@@ -13,17 +13,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..amqp import Channel, Connection, Delivery
+from ..amqp import Channel, Connection, Delivery, Properties
 from ..deadline import Deadline
 from ..errors import AccessRefused, ConnectionFailed, MessageTooLarge, QueueMismatch, RpcError
 from ..host.logs import one_line
 from ..settings import BrokerUrl
 from ..wire import jsonrpc
-from ..wire.names import EVENTS, QUEUE_DELETED
+from ..wire.events import queue_deleted
+from ..wire.names import EVENTS, FIRST_PUBLISHED, QUEUE_DELETED
 from .asked import Asked, called
 from .callback_queues import CallbackQueues, Refused
 from .cast_session import Casting
@@ -86,6 +88,7 @@ class Session:
 
     def _end(self, reason: RpcError) -> None:
         self.reason = self.reason or reason
+        self.service.life.publish = None
         self._lost.set()
         for look in self._looks:
             look.cancel()
@@ -152,6 +155,18 @@ class Session:
             await self._telling.declare_exchange(EVENTS, "topic", durable=True)
         except (AccessRefused, QueueMismatch) as error:
             log.info("clients will not be told if the queue is deleted: %s", error)
+        else:
+            self.service.life.publish = self._tell
+
+    def _tell(self, topic: str, body: bytes) -> None:
+        """Publish what the server tells of itself, if that is allowed."""
+        if self._telling is not None:
+            headers = {FIRST_PUBLISHED: int(time.time() * 1000)}
+            of_type = QUEUE_DELETED if topic == queue_deleted(self.service.queue) else None
+            with contextlib.suppress(RpcError):
+                self._telling.publish(
+                    topic, body, exchange=EVENTS, type=of_type, properties=Properties(headers, persistent=True)
+                )
 
     def _queue_deleted(self) -> None:
         service, found = self.service, self.consumers.found
@@ -163,7 +178,10 @@ class Session:
         )
         if self._telling is not None:
             with contextlib.suppress(RpcError):
-                self._telling.publish(service.queue, b"null", exchange=EVENTS, type=QUEUE_DELETED)
+                # The form of servers before 0.3, for clients of theirs; others know it by its message_id, and leave it.
+                topic = queue_deleted(service.queue)
+                self._telling.publish(service.queue, b"null", exchange=EVENTS, message_id=topic, type=QUEUE_DELETED)
+        service.life.deleted()
 
     @property
     def answered(self) -> Mapping[str, str]:

@@ -45,7 +45,7 @@ LIFE = "rpcsvc."
 """Topics that begin so are of that exchange."""
 QUEUE_DELETED = "rpcsvc.queue-deleted"
 """The `type` of the event that says: the queue was deleted, and the calls that lay in it went with it. Its routing key
-is the name of the queue, or, from 0.3 on, a topic."""
+is a topic, or, for clients and of servers before 0.3, the name of the queue."""
 
 # ---- methods
 

@@ -2,7 +2,8 @@
 
 A frame is a kind (1 byte), an id (8 bytes), the payload's length (4 bytes; both in network order), and the payload. The
 id is the number of the message that a frame is about, counted from 1 in each worker; READY is about none, and has 0.
-Of each message come any number of partial results, where its caller wants such, and then one RESULT or NO_RESPONSE.
+Of each message come any number of partial results, where its caller wants such, and then one RESULT, FAILURE or
+NO_RESPONSE.
 
 Both ends know which ids can come next and take no other: an answer is that of its call, or of none. Functions may fork,
 and may write to whatever descriptors they find; what is not a frame breaks the stream, and then nothing that comes
@@ -34,9 +35,11 @@ PARTIAL = 7
 """Worker to server: a part of the response, before RESULT or NO_RESPONSE."""
 JOB = 8
 """Server to worker, in place of CALL: the length of a context (4 bytes), the context (`job`), and a body."""
+FAILURE = 9
+"""Worker to server, in place of RESULT: likewise, and the response is an error, or has errors in it."""
 _MOST = 4 * MAX_BODY
 """Bytes. No message comes near it."""
-_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS, PARTIAL, JOB))
+_KINDS = frozenset((CALL, READY, RESULT, NO_RESPONSE, FAILED, LACKS, PARTIAL, JOB, FAILURE))
 
 
 def frame(kind: int, number: int, payload: bytes = b"") -> bytes:

@@ -33,7 +33,7 @@ from .pace import Pace
 from .process import Worker
 from .supervisor import Event, State
 from .watchdog import Watch
-from .work import Answer, Cancelled, Done, Expired, Handled, Part, Served, Work, WorkState, refuse_parts
+from .work import Answer, Cancelled, Done, Expired, Handled, Part, Served, Work, WorkerExit, WorkState, refuse_parts
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class WorkerPool:
         surroundings: what they start in; by default what this process is in now.
         gave_up: called with a reason when workers cannot be kept running.
         reloaded: called when the workers of a reload have taken over.
+        lost: called when a worker has ended that was not to, with how, and why.
         paused: called when all answers that came together were given to their `done`: a time to flush.
     """
 
@@ -67,11 +68,13 @@ class WorkerPool:
         gave_up: Callable[[str], None],
         paused: Callable[[], None] = lambda: None,
         reloaded: Callable[[], None] = lambda: None,
+        lost: Callable[[WorkerExit, str], None] = lambda *_: None,
     ) -> None:
         care = care or Care()
         self._target = target
         self._size = size
         self.answered_for_now = paused
+        self._tell_lost = lost
         self._fleet = Fleet(
             target,
             size,
@@ -286,6 +289,8 @@ class WorkerPool:
             if worker.calls >= self._max_calls and not worker.worn:
                 self._workers.is_worn(worker)
         answer = Answer(body)
+        if work.has_failed:
+            answer.failed = True
         if not worker.given:
             if work.is_cast:
                 self._casting.discard(worker)
@@ -310,13 +315,19 @@ class WorkerPool:
         self._assign()
 
     def _log_end(self, worker: Worker, *, asked: bool, during_a_call: bool) -> None:
+        why = ""
         if worker.kill is not None:
-            log.warning("%s: %s", worker.exit, worker.kill.cause.value)
+            why = worker.kill.cause.value
+            log.warning("%s: %s", worker.exit, why)
         elif worker.failure:
             if not worker.lacks:
-                log.error("%s: it could not start\n%s", worker.exit, worker.failure.rstrip())
+                why = "it could not start"
+                log.error("%s: %s\n%s", worker.exit, why, worker.failure.rstrip())
         elif not asked:
-            log.warning("%s %s", worker.exit, "during a call" if during_a_call else "between calls")
+            why = "during a call" if during_a_call else "between calls"
+            log.warning("%s %s", worker.exit, why)
+        if why and worker.exit is not None:
+            self._tell_lost(worker.exit, why)
 
     def __repr__(self) -> str:
         return (

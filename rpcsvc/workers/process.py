@@ -15,7 +15,21 @@ from itertools import islice
 from typing import Any, cast
 
 from .generations import Desk
-from .pipe import CALL, FAILED, HEADER, JOB, LACKS, NO_RESPONSE, PARTIAL, READY, RESULT, FrameReader, frame, job_head
+from .pipe import (
+    CALL,
+    FAILED,
+    FAILURE,
+    HEADER,
+    JOB,
+    LACKS,
+    NO_RESPONSE,
+    PARTIAL,
+    READY,
+    RESULT,
+    FrameReader,
+    frame,
+    job_head,
+)
 from .scoreboard import MAX_GIVEN, Row
 from .supervisor import Cause, Event, Kill, Life, State, Supervisor
 from .work import Lost, UnwantedPart, Work
@@ -143,6 +157,9 @@ class Worker(Life, asyncio.Protocol):
             try:
                 if kind in (RESULT, NO_RESPONSE):
                     self._desk.answered(self, number, payload if kind == RESULT else None)
+                elif kind == FAILURE:
+                    self.given[number].has_failed = True
+                    self._desk.answered(self, number, payload)
                 elif kind == PARTIAL:
                     self.given[number].give_part(payload)
                 elif kind == READY:

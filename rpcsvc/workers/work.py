@@ -97,10 +97,12 @@ class Answer:
     Attributes:
         body: the response, or None where the request wants none.
         calls: how many calls the message was; 0 where that is not known any more, because the worker is over the next.
+        failed: whether the response is an error, or has errors in it.
     """
 
     body: bytes | None
     calls: int = 0
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ class Work:
         is_wanted: whether it may start; written by whoever has submitted it.
         state: where it is in its life; written by the methods below alone.
         was_taken_back: whether a worker was lost that had been sent it and had not taken it.
+        has_failed: whether its answer is an error, or has errors in it.
     """
 
     body: bytes
@@ -207,6 +210,7 @@ class Work:
     is_wanted: bool = True
     state: WorkState = WorkState.WAITING
     was_taken_back: bool = False
+    has_failed: bool = False
 
     @property
     def may_start(self) -> bool:

@@ -30,7 +30,9 @@ PURE_BESIDES += ["workers.supervisor", "workers.generations", "workers.restarts"
 PURE_BESIDES += [f"workers.inside.{name}" for name in ("casts", "dispatch", "exceptions", "many")]
 PURE_BESIDES += ["client.pending", "client.sizing", "client.evidence", "client.given_up"]
 PURE_BESIDES += ["client.outbox", "client.outgoing"]
-PURE_BESIDES += [f"server.{name}" for name in ("asked", "calls", "casts", "counts", "engine", "kinds", "message")]
+PURE_BESIDES += [
+    f"server.{name}" for name in ("asked", "calls", "casts", "counts", "engine", "kinds", "life", "message")
+]
 PURE_BESIDES += ["server.orders", "server.parts", "server.register", "server.remembered", "server.schedule"]
 PURE_BESIDES += ["server.told"]
 PURE_BESIDES += [f"amqp.{name}" for name in ("reconnect", "turns", "confirms", "arguments", "fastpath", "messages")]

@@ -24,7 +24,7 @@ from ...host import logs
 from .. import output
 from ..job import Context
 from ..orphans import Zombies
-from ..pipe import CALL, FAILED, HEADER, JOB, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame, read_job
+from ..pipe import CALL, FAILED, FAILURE, HEADER, JOB, LACKS, NO_RESPONSE, READY, RESULT, FrameReader, frame, read_job
 from ..scoreboard import MAX_GIVEN, Row, Slot
 from ..shortage import is_passing
 from .casts import perform
@@ -88,12 +88,19 @@ def serve(channel: socket.socket, load: Callable[[], Registry], rules: Rules, ro
         if response is None:
             answers.append(frame(NO_RESPONSE, calls.number))
         else:
-            answers += (HEADER.pack(RESULT, calls.number, len(response)), response)
+            kind = _failure() if logs.failures else RESULT
+            answers += (HEADER.pack(kind, calls.number, len(response)), response)
             size += len(response)
         # Calls that came together are answered together, but none waits for a slow one behind it.
         if not calls.has_more() or calls.age() > _WAIT_FOR_MORE or size > _JOIN_BELOW:
             _send(channel, answers, size)
             answers, size = [], 0
+
+
+def _failure() -> int:
+    """The kind of an answer that tells of a failure, which is told with that."""
+    logs.failures.clear()
+    return FAILURE
 
 
 def _do(registry: Registry, body: bytes, context: Context, rules: Rules, slot: Slot) -> bytes | None:

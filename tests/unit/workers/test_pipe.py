@@ -110,7 +110,9 @@ def test_any_bytes_after_a_frame_are_frames_or_still_to_come_or_break_the_stream
     assert sum(HEADER.size + len(payload) for _, _, payload in arrived) <= len(stream)
 
 
-@pytest.mark.parametrize("rubbish", [b"\x00" * 13, b"Traceback (most", frame(9, 1, b""), HEADER.pack(RESULT, 1, 2**31)])
+@pytest.mark.parametrize(
+    "rubbish", [b"\x00" * 13, b"Traceback (most", frame(10, 1, b""), HEADER.pack(RESULT, 1, 2**31)]
+)
 def test_what_is_no_frame_breaks_the_stream_and_what_comes_after_it_is_not_read(rubbish: bytes) -> None:
     reader = FrameReader()
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         InternalError,
         InvalidParams,
         InvalidRequest,
+        LetterNotFound,
         MemoryLimitExceeded,
         MessageRefused,
         MessageTooLarge,
@@ -65,12 +66,14 @@ if TYPE_CHECKING:
     from .functions.retry import Retry
     from .server.server import RpcServer
     from .wire.events import Event
+    from .wire.letters import Letter
     from .workers.inside.context import CurrentCall, current_call
 
 _HOMES = {
     "AsyncRpcClient": "client.aio",
     "AsyncSubscription": "client.subscriptions",
     "Event": "wire.events",
+    "Letter": "wire.letters",
     "Registry": "functions.registration",
     "Retry": "functions.retry",
     "CurrentCall": "workers.inside.context",
@@ -106,6 +109,8 @@ __all__ = [
     "InternalError",
     "InvalidParams",
     "InvalidRequest",
+    "Letter",
+    "LetterNotFound",
     "MemoryLimitExceeded",
     "MessageRefused",
     "MessageTooLarge",

@@ -9,6 +9,7 @@ This is the only package that knows pika. What leaves it are our own types and e
 - `connection`: `Connection`, how it is opened and what becomes of it.
 - `channel`: `Channel`, the operations that the rest of the code uses.
 - `arguments`: what queues are declared with.
+- `getting`: `Getter`, messages asked for one by one.
 - `confirms`: what becomes of a channel's messages.
 - `expendable`: `Expendable`, for messages that the broker may refuse.
 - `messages`: what is published and delivered.
@@ -24,6 +25,7 @@ from .arguments import QueueArguments
 from .channel import Channel
 from .connection import Connection
 from .expendable import Expendable
+from .getting import Getter
 from .messages import Delivery, QueueState, Returned
 from .properties import Properties
 from .turns import Turns
@@ -33,6 +35,7 @@ __all__ = [
     "Connection",
     "Delivery",
     "Expendable",
+    "Getter",
     "Properties",
     "QueueArguments",
     "QueueState",

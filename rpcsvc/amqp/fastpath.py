@@ -1,5 +1,5 @@
-"""The hot shapes of AMQP 0-9-1, built and parsed directly: Basic.Publish and Basic.Ack out; Basic.Deliver, and the
-confirms Basic.Ack and Basic.Nack, in.
+"""The hot shapes of AMQP 0-9-1, built and parsed directly: Basic.Publish and Basic.Ack out; Basic.Deliver, Basic.GetOk,
+which brings a message too, and the confirms Basic.Ack and Basic.Nack in.
 
 Everything else on the connection stays pika's, byte for byte. This module is pure: bytes in, bytes and `Delivery`s out.
 A property test holds it against pika's own codec.
@@ -47,6 +47,7 @@ _OVERHEAD = _FRAME.size + 1
 _BASIC = 60
 _PUBLISH, _DELIVER, _ACK_METHOD, _NACK_METHOD = 40, 60, 80, 120
 _DELIVER_METHOD = _METHOD.pack(_BASIC, _DELIVER)
+_GET_OK_METHOD = _METHOD.pack(_BASIC, 71)
 _CONFIRMS = {_METHOD.pack(_BASIC, _ACK_METHOD): False, _METHOD.pack(_BASIC, _NACK_METHOD): True}
 """Basic.Ack and Basic.Nack as a broker sends them, and whether they refuse."""
 _PUBLISH_METHOD = _METHOD.pack(_BASIC, _PUBLISH) + b"\0\0"
@@ -191,7 +192,8 @@ class FrameParser:
 
     Args:
         frame: called with each complete frame that is not part of a delivery, nor taken by `confirm`, as it came.
-        deliver: called with the channel's number, the consumer tag and the delivery, when its body is complete.
+        deliver: called with the channel's number, the consumer tag and the delivery, when its body is complete; what
+            was asked for (basic.get) has an empty tag.
         confirm: called with the channel's number, whether it refuses, the delivery tag, and whether all up to it are
             meant, for each confirm; it returns whether that channel is in confirm mode.
     """
@@ -286,14 +288,7 @@ class FrameParser:
         if kind == _METHOD_FRAME:
             if data[first : first + 4] == _DELIVER_METHOD:
                 self._arriving[channel] = _deliver_method(data, first + 4, end)
-            else:
-                # A channel that was closed in the middle of a delivery begins anew.
-                self._arriving.pop(channel, None)
-                refuses = _CONFIRMS.get(data[first : first + 4])
-                if refuses is not None:
-                    tag, bits = _DELIVERY_TAG.unpack_from(data, first + 4)
-                    if self._confirm(channel, refuses, tag, bool(bits & 1)):
-                        return
+            elif not self._takes_method(channel, data, first, end):
                 self._frame(data[start : end + 1])
             return
         arriving = self._arriving.get(channel)
@@ -313,6 +308,20 @@ class FrameParser:
         if arriving.missing <= 0:
             self._complete(channel, arriving)
 
+    def _takes_method(self, channel: int, data: bytes, first: int, end: int) -> bool:
+        """Take a method other than Basic.Deliver; false if it is for pika."""
+        # A channel that was closed in the middle of a delivery begins anew.
+        self._arriving.pop(channel, None)
+        method = data[first : first + 4]
+        refuses = _CONFIRMS.get(method)
+        if refuses is not None:
+            tag, bits = _DELIVERY_TAG.unpack_from(data, first + 4)
+            return self._confirm(channel, refuses, tag, bool(bits & 1))
+        if method == _GET_OK_METHOD:
+            self._arriving[channel] = _Arriving(b"", _delivery(data, first + 4, end))
+            return True
+        return False
+
     def _complete(self, channel: int, arriving: _Arriving) -> None:
         parts = arriving.parts
         assert parts is not None
@@ -328,9 +337,14 @@ def _deliver_method(data: bytes, position: int, end: int) -> _Arriving:
     """Read the arguments of Basic.Deliver (section 1.8.3.14)."""
     after_tag = position + 1 + data[position]
     consumer_tag = data[position + 1 : after_tag]
-    if after_tag + _DELIVERY_TAG.size > end:
-        raise MalformedFrame("Basic.Deliver is cut short")
-    delivery_tag, redelivered = _DELIVERY_TAG.unpack_from(data, after_tag)
+    return _Arriving(consumer_tag, _delivery(data, after_tag, end))
+
+
+def _delivery(data: bytes, position: int, end: int) -> Delivery:
+    """Read what Basic.Deliver and Basic.GetOk (section 1.8.3.11) have in common; a count may come behind it."""
+    if position + _DELIVERY_TAG.size > end:
+        raise MalformedFrame("a delivery is cut short")
+    delivery_tag, redelivered = _DELIVERY_TAG.unpack_from(data, position)
     delivery = Delivery(delivery_tag, bool(redelivered & 1), b"", None, None, None, None)
-    delivery.route_bytes = data[after_tag + _DELIVERY_TAG.size : end]
-    return _Arriving(consumer_tag, delivery)
+    delivery.route_bytes = data[position + _DELIVERY_TAG.size : end]
+    return delivery

@@ -8,7 +8,10 @@ from functools import partial
 from typing import Any
 
 from ..errors import RpcError
+from ..settings.client import ClientOptions
+from ..settings.names import check_queue
 from .casting import CastFactory, How, what_is_left
+from .dead_letters import AsyncDeadLetters, DeadLetters
 from .futures import Waiter
 from .link import CallLink
 from .many_casts import cast_all, cast_all_awaited
@@ -21,6 +24,7 @@ class Casts:
 
     _thread: LinkThread
     _casts: CastFactory
+    _options: ClientOptions
 
     def _check_may_wait(self, what: str) -> None:
         raise NotImplementedError
@@ -113,6 +117,15 @@ class Casts:
         make = partial(self._casts.make, method, kwargs={}, how=how)
         return cast_all(make, self._thread.post, self._thread.wait_for, iterables)
 
+    def dead_letters(self, queue: str | None = None) -> DeadLetters:
+        """The casts that were given up: what failed too often, could not be understood, or may have run half.
+
+        Args:
+            queue: the served queue, or the one of strangers that a pool takes casts from; None is the client's.
+        """
+        name = self._options.queue if queue is None else check_queue(queue, declared=False)
+        return DeadLetters(lambda: self._thread, self._check_may_wait, name)
+
 
 class AsyncCasts:
     """The methods of `AsyncRpcClient`."""
@@ -171,6 +184,12 @@ class AsyncCasts:
         how = How.checked(delay=delay, priority=priority, expires=expires, timeout=timeout)
         make = partial(self._casts.make, method, kwargs={}, how=how)
         return await cast_all_awaited(make, self._link.posting.post, iterables)
+
+    def dead_letters(self, queue: str | None = None) -> AsyncDeadLetters:
+        """The casts that were given up; see `RpcClient.dead_letters`."""
+        self._on_its_loop()
+        name = self._link.queue if queue is None else check_queue(queue, declared=False)
+        return AsyncDeadLetters(self._link.letter_box(name), name)
 
 
 def _tell(answer: Waiter | asyncio.Future[None], _: Outgoing, error: RpcError | None) -> None:

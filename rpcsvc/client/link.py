@@ -28,6 +28,7 @@ from ..wire.many.answer import Understanding
 from ..wire.names import QUEUE_DELETED
 from .calls import CallFactory, now
 from .engine import Engine
+from .letter_box import LetterBox
 from .messages import Call, Message
 from .opening import Connector
 from .outgoing import Outgoing
@@ -89,6 +90,11 @@ class CallLink:
         return self.engine.dropped
 
     @property
+    def queue(self) -> str:
+        """The queue that it is for."""
+        return self._options.queue
+
+    @property
     def pending(self) -> int:
         """How many calls wait for their outcome."""
         return self.engine.pending
@@ -125,6 +131,10 @@ class CallLink:
     def post_all(self, messages: deque[Outgoing]) -> None:
         """Begin to send all the messages of such a queue that are done when they are confirmed."""
         self.posting.post_all(messages)
+
+    def letter_box(self, queue: str) -> LetterBox:
+        """The dead letters of a served queue."""
+        return LetterBox(self._connector, self.posting, queue, self._options.timeout)
 
     def forget(self, call_id: str) -> None:
         """Somebody gave the call up: its reply, if one comes, is late, and the servers are told."""

@@ -23,6 +23,7 @@ The tree:
     │   └── CastRejected                      that message is a cast
     ├── CastUnknown                           a cast was sent, and the broker did not say whether it has it
     ├── EventUnknown                          likewise, an event
+    ├── LetterNotFound (LookupError)          no dead letter has that id
     ├── QueueNotFound                         the queue does not exist
     │   └── ExchangeNotFound                  nor does the exchange
     ├── QueueMismatch                         the queue exists, and cannot be used as it is
@@ -96,7 +97,7 @@ from .remote import (
     WorkerLost,
 )
 from .root import RpcError
-from .sending import CastRejected, CastUnknown, EventUnknown, NoServer, RpcTimeout
+from .sending import CastRejected, CastUnknown, EventUnknown, LetterNotFound, NoServer, RpcTimeout
 
 __all__ = [
     "AccessRefused",
@@ -119,6 +120,7 @@ __all__ = [
     "InternalError",
     "InvalidParams",
     "InvalidRequest",
+    "LetterNotFound",
     "MemoryLimitExceeded",
     "MessageRefused",
     "MessageTooLarge",

@@ -110,3 +110,20 @@ class CastUnknown(RpcError):
             f"the cast of {self.method!r} was sent, and whether the broker has it is not known: {self.reason}; a "
             f"second one with message_id={self.message_id!r} can be told from it"
         )
+
+
+class LetterNotFound(RpcError, LookupError):
+    """There is no dead letter of that id; it was requeued or dropped, or somebody else reads it at the moment.
+
+    Attributes:
+        letter_id: the id that was given.
+        queue: the served queue whose letters were looked through.
+    """
+
+    def __init__(self, letter_id: str, queue: str) -> None:
+        super().__init__(letter_id, queue)
+        self.letter_id = letter_id
+        self.queue = queue
+
+    def __str__(self) -> str:
+        return f"queue {self.queue!r} has no dead letter {self.letter_id!r}; rpcsvc dead list shows those that it has"

@@ -301,3 +301,35 @@ def test_a_confirm_that_is_cut_short_is_malformed() -> None:
     frame = b"\x01\x00\x01\x00\x00\x00\x06" + b"\x00\x3c\x00\x50\x00\x00" + b"\xce"
     with pytest.raises(MalformedFrame):
         FrameParser(lambda _: None, lambda *_: None).feed(frame)
+
+
+# ---- what was asked for -----------------------------------------------------------------------------------------
+
+
+@given(
+    channel=channels,
+    number=st.integers(0, 2**64 - 1),
+    redelivered=st.booleans(),
+    route=st.tuples(short_text, short_text),
+    body=bodies,
+)
+def test_what_was_asked_for_is_a_delivery_without_a_consumer(
+    channel: int, number: int, redelivered: bool, route: tuple[str, str], body: bytes
+) -> None:
+    collected = collecting()
+    method = pika.spec.Basic.GetOk(number, redelivered, *route, message_count=7)
+    properties = pika.BasicProperties(message_id="m", headers={"a": 1})
+    collected.parser.feed(b"".join(content_frames(channel, method, properties, body)))
+
+    ((at, tag, delivery),) = collected.items
+    assert (at, tag) == (channel, b"")
+    assert (delivery.delivery_tag, delivery.redelivered, delivery.body) == (number, redelivered, body)
+    assert (delivery.exchange, delivery.routing_key) == route
+    assert (delivery.message_id, delivery.headers) == ("m", {"a": 1})
+
+
+def test_that_nothing_is_there_is_left_to_pika() -> None:
+    collected = collecting()
+    frame = pika.frame.Method(1, pika.spec.Basic.GetEmpty()).marshal()
+    collected.parser.feed(frame)
+    assert collected.items == [frame]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import RpcError
 from ..host import streams
-from . import bench, broker, call, cast, completion, events, publish, serve
+from . import bench, broker, call, cast, completion, dead, events, publish, serve
 from .advice import advice
 from .exits import ExitCode, exit_code
 from .parsing import Parser
@@ -72,14 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="rpcsvc",
         description="Call CPU-heavy Python functions on a pool of processes through RabbitMQ.",
         not_a_command="; a function is called by rpcsvc call METHOD",
-        missing="say what to do: rpcsvc serve, call, cast, publish, events, bench or broker; rpcsvc --help tells more",
+        missing="say what to do: rpcsvc serve, call, cast, dead, publish, events, bench or broker; "
+        "rpcsvc --help tells more",
     )
     parser.add_argument("--version", action="version", version=f"rpcsvc {__version__}")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more on standard error; twice: of libraries too"
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, call, cast, publish, events, bench, broker):
+    for module in (serve, call, cast, dead, publish, events, bench, broker):
         module.add_parser(subparsers)
     completion.add_parser(subparsers, parser)
     return parser

@@ -27,8 +27,9 @@ from ..errors import (
 from ..settings.client import ClientOptions
 from ..settings.names import MOST_BYTES, check_method, check_queue
 from ..wire import jsonrpc
-from ..wire.casts import casts_queue, delayed, whole_delay
+from ..wire.casts import LEVELS, casts_queue, delayed, whole_delay
 from ..wire.entities import for_delays
+from ..wire.names import DELAY
 from ..wire.sizes import BodyLimit
 from .calls import now
 from .outgoing import Outgoing
@@ -243,14 +244,31 @@ class Levels:
 
         Raises:
             NoServer: there is no such queue.
+            AccessRefused: the levels are not there, and may not be declared.
         """
         with contextlib.suppress(AccessRefused, QueueMismatch):
             try:
                 await session.observe(casts_queue(self.queue))
             except QueueNotFound:
                 raise no_casts(self.queue) from None
-        with contextlib.suppress(AccessRefused):
+        try:
             await declare(session.connection, for_delays())
+        except AccessRefused as refused:
+            await self._look(session, refused)
+
+    async def _look(self, session: Session, refused: AccessRefused) -> None:
+        channel = await session.connection.channel()
+        try:
+            await channel.declare_exchange(f"{DELAY}{LEVELS - 1}", "topic", passive=True)
+        except QueueNotFound:
+            raise AccessRefused(
+                f"the queues in which casts wait are not there, and this user may not declare them: {refused}; have "
+                "whoever may cast with a delay once, or leave the delay out"
+            ) from None
+        except AccessRefused:
+            pass  # it may not look either; what is published will show it
+        finally:
+            channel.close()
 
     def __str__(self) -> str:
         return "the queues in which casts wait"

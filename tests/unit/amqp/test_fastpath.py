@@ -307,7 +307,7 @@ def test_a_confirm_that_is_cut_short_is_malformed() -> None:
 
 
 @given(
-    channel=channels,
+    channel=st.integers(1, 65535),
     number=st.integers(0, 2**64 - 1),
     redelivered=st.booleans(),
     route=st.tuples(short_text, short_text),

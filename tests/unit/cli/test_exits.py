@@ -15,7 +15,7 @@ def _errors() -> list[type[RpcError]]:
 
 def _made(cls: type[RpcError]) -> RpcError:
     match cls.__name__:
-        case "RegistryFailed" | "NoServer":
+        case "RegistryFailed" | "NoServer" | "LetterNotFound":
             return cls("shop", "why")
         case "RpcTimeout":
             return cls("fib", 2.0, "7")

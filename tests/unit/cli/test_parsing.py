@@ -11,7 +11,7 @@ from rpcsvc.errors import ConnectionFailed, NoServer, RpcError, TlsFailed
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("", "say what to do: rpcsvc serve, call, cast, publish, events, bench or broker"),
+        ("", "say what to do: rpcsvc serve, call, cast, dead, publish, events, bench or broker"),
         ("fib 30", "invalid choice: 'fib'"),
         ("fib 30", "a function is called by rpcsvc call METHOD"),
         ("call", "say which function to call: rpcsvc call METHOD [ARGUMENT ...], for instance rpcsvc call fib 30"),

@@ -378,6 +378,19 @@ def test_with_these_permissions_events_are_published_and_heard(users: Users, poo
         billing.unsubscribe("billing")
 
 
+def test_with_these_permissions_a_pool_handles_events(
+    users: Users, pool: ServerProcess, topics: None, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    with (
+        ServerProcess(users.urls["pool"], "--workers", "1", registry="handling:registry") as handling,
+        RpcClient(users.urls["publisher"]) as publisher,
+    ):
+        assert "events for note" in handling.output
+        publisher.publish("permitted.tried", {"trace": str(trace)})
+        wait_until(lambda: trace.exists() and len(trace.read_text().splitlines()) == 3, within=20)
+
+
 @pytest.mark.parametrize(
     ("who", "operation"),
     [

@@ -17,7 +17,7 @@ BATCH = 100
 
 
 def main() -> None:
-    with pool("confirms") as client:
+    with pool("confirms"), RpcClient(queue="confirms") as client:
         measure("individually", client, range(COUNT), one_by_one)
         measure("in batch", client, range(COUNT, 2 * COUNT), in_batches)
         measure("all at once", client, range(2 * COUNT, 3 * COUNT), all_at_once)
@@ -62,9 +62,9 @@ def show_returned() -> None:
 
 def show_refused() -> None:
     """A queue takes as many as it may hold; the broker refuses what is more."""
-    with pool("narrow", "--cast-max-length", "1"):
-        pass  # and the pool is gone again: its casts wait
     taken = 0
+    with pool("narrow", "--cast-max-length", "1"):
+        pass  # it is gone again, and the queue that it made stays: casts wait there
     with RpcClient(queue="narrow") as client:
         try:
             while taken < 100:
@@ -72,34 +72,24 @@ def show_refused() -> None:
                 taken += 1
         except CastRejected as error:
             print(f" [!] Refused after {taken}: {error}")
-    with pool("narrow") as client:
-        while client.call("counted") < taken:
-            time.sleep(0.1)
+        with pool("narrow"):
+            while client.call("counted") < taken:
+                time.sleep(0.1)
 
 
 @contextmanager
-def pool(queue: str, *options: str) -> Iterator[RpcClient]:
-    """A client of a pool that lives as long."""
-    command = [
-        sys.executable,
-        "-m",
-        "rpcsvc",
-        "serve",
-        "counting:registry",
-        "--queue",
-        queue,
-        "--workers",
-        "1",
-        *options,
-    ]
-    server = subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)  # noqa: S603 our own
-    try:
-        with RpcClient(queue=queue, wait_for_server=30, timeout=30) as client:
-            client.call("counted")  # it is there, and so is its queue of casts
-            yield client
-    finally:
-        server.terminate()
-        server.wait()
+def pool(queue: str, *options: str) -> Iterator[None]:
+    """A pool in a process of its own, which is ready when the block begins and ends with it."""
+    words = f"-m rpcsvc serve counting:registry --queue {queue} --workers 1".split()
+    command = [sys.executable, *words, *options]
+    with subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True) as server:  # noqa: S603
+        assert server.stderr is not None
+        if not any("ready:" in line for line in server.stderr):
+            sys.exit(" [!] The pool did not start")
+        try:
+            yield
+        finally:
+            server.terminate()
 
 
 if __name__ == "__main__":

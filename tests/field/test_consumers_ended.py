@@ -138,10 +138,15 @@ def test_calls_go_on_while_their_quorum_queue_is_deleted_again_and_again(
             futures += [client.submit("echo", number) for number in range(100)]
             channel.queue_delete(queue)
             assert client.call("fib", 30) == 832040
+            if version(channel) < (4,):
+                # RabbitMQ 3 itself consumes a queue again that is declared anew before a consumer's channel has heard
+                # of its end, says nothing, and drops what comes: no deletion may come while one server has yet to
+                # declare the queue after the one before.
+                wait_until(lambda: is_consumed(broker, queue, 4))
         assert [future.result() for future in futures] == [*range(100)] * 8
         for each in (server, second):
             assert "reconnecting" not in each.output
-        wait_until(lambda: channel.queue_declare(queue, passive=True).method.consumer_count == 4)
+        wait_until(lambda: is_consumed(broker, queue, 4))
     channel.queue_delete(queue)
 
 
@@ -157,7 +162,7 @@ def test_a_call_that_must_not_run_twice_is_answered_or_its_outcome_is_unknown_wh
         wait_until(lambda: trace.exists() and len(trace.read_text().split()) == 2)
         begun = trace.read_text().split()
         channel.queue_delete(queue)
-        wait_until(lambda: channel.connection.is_open and is_consumed(broker, queue))
+        wait_until(lambda: channel.connection.is_open and is_consumed(broker, queue, 2))
         gate.touch()
         for text, call in zip("abcd", calls, strict=True):
             error = call.exception(timeout=30)
@@ -166,10 +171,10 @@ def test_a_call_that_must_not_run_twice_is_answered_or_its_outcome_is_unknown_wh
     channel.queue_delete(queue)
 
 
-def is_consumed(broker: PrivateBroker, queue: str) -> bool:
+def is_consumed(broker: PrivateBroker, queue: str, consumers: int) -> bool:
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         try:
-            return bool(connection.channel().queue_declare(queue, passive=True).method.consumer_count == 2)
+            return bool(connection.channel().queue_declare(queue, passive=True).method.consumer_count == consumers)
         except pika.exceptions.ChannelClosedByBroker:
             return False
 

@@ -114,6 +114,8 @@ class Servers:
                 if process.status() != psutil.STATUS_ZOMBIE:
                     self._history.write(Orphaned(now(), server.number, process.pid))
                 process.kill()
+        # What its workers were over has ended with them.
+        self._history.write(PoolSeen(now(), server.number, server.workers, ()))
 
     # ---- what the runner uses
 

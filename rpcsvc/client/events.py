@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..errors import RpcError
 from ..wire.events import subscription_queue
 from .futures import Waiter
 from .link import CallLink
+from .many_casts import cast_all, cast_all_awaited
 from .outgoing import Outgoing
 from .portal import LinkThread
 from .published import EventFactory, PublishedHow, what_is_left
@@ -75,6 +76,37 @@ class Events:
                 self._thread.given_up(message)
             raise
         return message.message_id
+
+    def publish_many(
+        self,
+        topic: str,
+        bodies: Iterable[Any],
+        *,
+        exchange: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> list[str]:
+        """Publish an event for each body; return when the broker has all of them safe.
+
+        They are sent ahead of their confirms, as fast as the broker takes them, and a bounded number is under way.
+
+        Args:
+            topic: of all of them.
+            bodies: theirs.
+            exchange, headers, timeout: of each, as for `publish`.
+
+        Returns:
+            The message_ids, in the order of the bodies.
+
+        Raises:
+            RpcError: the error of the first event that failed (see `publish`), when all that were made have their
+                outcome; its attributes `failed` and `message_ids` are those of `cast_many`.
+            ConfigurationError: the topic or an option is wrong, or the bodies are no iterable.
+        """
+        self._check_may_wait("publish_many()")
+        how = PublishedHow.checked(exchange=exchange, headers=headers, timeout=timeout)
+        make = partial(self._published.make_one, topic, how)
+        return cast_all(make, self._thread.post, self._thread.wait_for, (bodies,), "publish_many")
 
     def subscribe(
         self,
@@ -161,6 +193,21 @@ class AsyncEvents:
             self._link.posting.outbox.given_up(message)
             raise
         return message.message_id
+
+    async def publish_many(
+        self,
+        topic: str,
+        bodies: Iterable[Any] | AsyncIterable[Any],
+        *,
+        exchange: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> list[str]:
+        """Publish an event for each body, which may come asynchronously; see `RpcClient.publish_many`."""
+        self._on_its_loop()
+        how = PublishedHow.checked(exchange=exchange, headers=headers, timeout=timeout)
+        make = partial(self._published.make_one, topic, how)
+        return await cast_all_awaited(make, self._link.posting.post, (bodies,), "publish_many")
 
     def subscribe(
         self,

@@ -34,22 +34,24 @@ def cast_all(
     post: Callable[[Outgoing], None],
     wait_for: Callable[[ManyCasts, int], None],
     iterables: tuple[Iterable[Any], ...],
+    name: str = "cast_many",
 ) -> list[str]:
-    """Cast for each item of the iterables, and wait until all is settled; their ids.
+    """Cast, or publish, for each item of the iterables, and wait until all is settled; their ids.
 
     Args:
         make: makes a cast of its `args`, and of who is `settled`.
         post: begins to send it.
         wait_for: waits until no more than so many are under way.
         iterables: the positional arguments.
+        name: of the method that does it.
 
     Raises:
         RpcError: the first failure; see `ManyCasts.result`.
         Exception: what the iterables raise, when all that were made are settled.
     """
-    casts = ManyCasts()
+    casts = ManyCasts(name)
     made, settled = casts.made, casts.settled
-    arguments = rows(iterables)
+    arguments = rows(iterables, name)
     try:
         for args in arguments:
             message = make(args=args, settled=settled)
@@ -76,12 +78,13 @@ async def cast_all_awaited(
     make: Callable[..., Outgoing],
     post: Callable[[Outgoing], None],
     iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
+    name: str = "cast_many",
 ) -> list[str]:
     """Likewise, on the event loop that settles them too; a single iterable may be an asynchronous one."""
-    casts = ManyCasts()
+    casts = ManyCasts(name)
     try:
         try:
-            async with contextlib.aclosing(_awaited_rows(iterables)) as arguments:
+            async with contextlib.aclosing(_awaited_rows(iterables, name)) as arguments:
                 async for args in arguments:
                     message = make(args=args, settled=casts.settled)
                     may_go_on = casts.made(message)
@@ -104,7 +107,7 @@ async def cast_all_awaited(
 
 
 class ManyCasts:
-    """The casts of one `cast_many`, on their way and settled.
+    """The casts of one `cast_many`, or the events of one `publish_many`, on their way and settled.
 
     One thread casts; the client's own settles, or, when it has ended, whoever finds that. No lock is held between them:
     what is shared is changed in single steps of the interpreter.
@@ -114,7 +117,8 @@ class ManyCasts:
         failures: the errors of those that failed, by their message_id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "cast_many") -> None:
+        self._name = name
         self.ids: list[str] = []
         self.failures: dict[str, RpcError] = {}
         self._under_way: dict[Outgoing, None] = {}
@@ -198,33 +202,33 @@ class ManyCasts:
         made, failed, unknown = len(self.ids), len(self.failures), len(self._under_way)
         safe = made - failed - unknown
         return (
-            f"cast_many: of the first {made} items {safe} are safe, {failed} failed, and of {unknown} that is unknown; "
-            "no further item was cast"
+            f"{self._name}: of the first {made} items {safe} are safe, {failed} failed, and of {unknown} that is "
+            "unknown; no further item was sent"
         )
 
 
-def rows(iterables: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+def rows(iterables: tuple[Any, ...], name: str = "cast_many") -> Iterator[tuple[Any, ...]]:
     """The positional arguments of each cast: an item of each iterable; the shortest one ends it, as in `map`.
 
     Raises:
         ConfigurationError: there is no iterable, or one is none.
     """
     if not iterables:
-        raise ConfigurationError("cast_many needs at least one iterable of arguments")
+        raise ConfigurationError(f"{name} needs at least one iterable of arguments")
     for each in iterables:
         if not isinstance(each, Iterable):
-            raise ConfigurationError(f"cast_many takes iterables of arguments, not {type(each).__name__}: {each!r}")
+            raise ConfigurationError(f"{name} takes iterables of arguments, not {type(each).__name__}: {each!r}")
     return zip(*iterables, strict=False)
 
 
 async def _awaited_rows(
-    iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...],
+    iterables: tuple[Iterable[Any] | AsyncIterable[Any], ...], name: str
 ) -> AsyncGenerator[tuple[Any, ...], None]:
     if len(iterables) == 1 and isinstance(iterables[0], AsyncIterable):
         async for item in iterables[0]:
             yield (item,)
         return
-    for number, args in enumerate(rows(iterables), 1):
+    for number, args in enumerate(rows(iterables, name), 1):
         yield args
         if not number % PAUSE_EVERY:
             await asyncio.sleep(0)  # others have their turn, and confirms are read

@@ -179,6 +179,10 @@ class EventFactory:
         event.is_mandatory, event.needs = False, how.exchange
         return event
 
+    def make_one(self, topic: str, how: PublishedHow, *, args: tuple[Any], settled: Settled) -> Outgoing:
+        """One of many, of which `args` is the body."""
+        return self.make(topic, args[0], how, settled)
+
 
 def what_is_left(message: Outgoing, *, is_sure: bool) -> str:
     """What is to be said of an event whose publisher waits no more.

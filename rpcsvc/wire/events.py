@@ -264,14 +264,19 @@ def read_event(
         given = {}
     first = History.read(given).first_published
     return Event(
-        topic,
+        readable(topic),
         moment(first if first is not None else None if timestamp is None else timestamp * 1000),
         decode_body(body, content_type),
         missed,
         users_headers(given),
         redelivered,
-        message_id,
+        None if message_id is None else readable(message_id),
     )
+
+
+def readable(text: str) -> str:
+    """Text of a message's properties, in which what is no UTF-8 is replaced (U+FFFD): it could go nowhere."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def users_headers(headers: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,12 @@ class Context:
     def encode(self) -> bytes:
         """As it travels to a worker. What JSON has no word for in the headers is written as text."""
         told = {name: value for name in self.__slots__ if (value := getattr(self, name)) != _LEFT_OUT.get(name)}
-        return orjson.dumps(told, default=_as_text, option=orjson.OPT_NON_STR_KEYS)
+        try:
+            return orjson.dumps(told, default=_as_text, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError:  # a publisher wrote what is no UTF-8, or nested it too deeply
+            told["headers"] = {}
+            readable = {name: _readable(value) if isinstance(value, str) else value for name, value in told.items()}
+            return orjson.dumps(readable)
 
     @classmethod
     def read(cls, data: bytes) -> Context:
@@ -65,6 +70,10 @@ _LEFT_OUT: dict[str, Any] = {
     "content_type": None,
     "redelivered": False,
 }
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _as_text(value: Any) -> str:

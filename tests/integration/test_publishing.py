@@ -251,3 +251,24 @@ def test_an_event_says_when_it_was_published_to_the_millisecond(client: RpcClien
         time_of_event = events.get(timeout=WITHIN).time
     assert time_of_event is not None
     assert before - 0.001 <= time_of_event.timestamp() <= time.time()
+
+
+def test_many_events_are_published_ahead_of_their_confirms(client: RpcClient, word: str) -> None:
+    with client.subscribe(word) as events:
+        ids = client.publish_many(word, range(2000), headers={"trace": "t"})
+        heard = [events.get(timeout=WITHIN) for _ in range(2000)]
+    assert [event.body for event in heard] == list(range(2000))
+    assert [event.message_id for event in heard] == ids
+    assert heard[0].headers == {"trace": "t"}
+    with pytest.raises(ExchangeNotFound) as failed:
+        client.publish_many(word, [1, 2], exchange="nowhere")
+    assert "publish_many: of the first" in str(failed.value.__notes__)
+
+
+def test_asyncio_publishes_many_too(broker: PrivateBroker, word: str) -> None:
+    async def publish() -> None:
+        async with AsyncRpcClient(broker.url) as client, client.subscribe(word) as events:
+            assert len(await client.publish_many(word, range(500))) == 500
+            assert [(await events.get()).body for _ in range(500)] == list(range(500))
+
+    asyncio.run(publish())

@@ -20,6 +20,7 @@ from rpcsvc import AsyncRpcClient, ConfigurationError, Event, ExchangeNotFound, 
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.errors import ClientClosed
 from rpcsvc.testing import wait_until
+from rpcsvc.testing.proxy import FaultProxy
 from rpcsvc.testing.waiting import scaled
 
 WITHIN = scaled(10)
@@ -315,6 +316,27 @@ def test_it_is_made_anew_when_its_queue_is_deleted(
                 return False
 
         wait_until(heard)
+
+
+def test_it_is_made_anew_when_its_connection_is_stuck(broker: PrivateBroker, publisher: Publisher, word: str) -> None:
+    """Nothing comes any more, and nobody says so; heartbeats find it out, and then the network heals."""
+    with FaultProxy("127.0.0.1", broker.port) as network:
+        url = network.url(broker.url) + "?heartbeat=1"
+        with RpcClient(url) as client, client.subscribe(word) as events, client.subscribe(word, name=word) as kept:
+            network.stall()
+            wait_until(lambda: events.interruptions == kept.interruptions == 1, within=30)
+            network.heal()
+            publisher.publish(word, b"kept")
+            assert kept.get(timeout=WITHIN).body == "kept"
+
+            def heard() -> bool:
+                publisher.publish(word, b"anew")
+                with contextlib.suppress(TimeoutError):
+                    return events.get(timeout=0.05).body in ("kept", "anew")
+                return False
+
+            wait_until(heard, within=30)
+            client.unsubscribe(word)
 
 
 def test_it_waits_for_a_broker_that_is_away(word: str) -> None:

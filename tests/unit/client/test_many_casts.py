@@ -110,7 +110,7 @@ def test_after_a_failure_no_further_item_is_taken_and_the_first_one_is_raised(wa
     assert error.message_ids == ["m0", "m1", "m2", "m3"]
     (note,) = error.__notes__
     assert note == (
-        "cast_many: of the first 4 items 3 are safe, 1 failed, and of 0 that is unknown; no further item was cast "
+        "cast_many: of the first 4 items 3 are safe, 1 failed, and of 0 that is unknown; no further item was sent "
         "(see the attributes failed and message_ids of this error)"
     )
     assert pickle.loads(pickle.dumps(error)).failed.keys() == {3}

@@ -271,5 +271,18 @@ def test_the_topic_of_an_event_that_comes_once_more_stands_in_a_header() -> None
     assert events.users_headers({"rpcsvc-topic": "a.b", "trace": "t", "rpcsvc-attempts": 1}) == {"trace": "t"}
 
 
+def test_a_topic_and_an_id_that_are_no_utf_8_can_be_printed_all_the_same() -> None:
+    event = read_event(
+        "a.\udcff",
+        b"",
+        content_type=None,
+        headers=dict,
+        timestamp=None,
+        message_id="\udcfe",
+        redelivered=False,
+    )
+    assert (event.topic, event.message_id) == ("a.\ufffd", "\ufffd")
+
+
 def test_headers_that_cannot_be_read_are_none() -> None:
     assert read(DecodingError("no table"), 1).headers == {}

@@ -44,3 +44,16 @@ def test_a_report_arrives_as_it_was_said(report: Report) -> None:
 def test_a_report_is_json_that_says_ok_or_an_error() -> None:
     assert Report().encode() == b'{"ok":true}'
     assert Report({"code": -1}, 1.0).encode() == b'{"error":{"code":-1},"retry_in":1.0,"counts":true}'
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        Context(kind="event", topic="a.\udcff", message_id="\udcfe"),
+        Context(kind="event", topic="a.\ufffd", headers={"x": "\udcff"}),
+    ],
+)
+def test_what_is_no_utf_8_reaches_a_worker_replaced(context: Context) -> None:
+    read = Context.read(context.encode())
+    assert (read.topic, read.headers) == ("a.\ufffd", {})
+    assert read.message_id in (None, "\ufffd")

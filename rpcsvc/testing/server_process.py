@@ -70,7 +70,7 @@ class ServerProcess:
         )
         if ready:
             try:
-                self._wait_ready()
+                self.wait_ready()
             except BaseException:
                 self.stop()
                 raise
@@ -79,7 +79,8 @@ class ServerProcess:
         code = self.process.poll()
         return f"<ServerProcess {self.pid} on {self.queue!r}: {'runs' if code is None else f'ended with {code}'}>"
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Return when it is ready. Raises AssertionError: it ended, or was not in time; with what it printed."""
         try:
             wait_until(lambda: "ready:" in self.output or self.process.poll() is not None, within=_READY_WITHIN)
         except AssertionError as error:

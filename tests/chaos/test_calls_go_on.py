@@ -30,6 +30,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path)
+
+
+@pytest.fixture
 def network(broker: PrivateBroker) -> Iterator[FaultProxy]:
     """Between the server and the broker."""
     with FaultProxy("127.0.0.1", broker.port) as proxy:
@@ -47,32 +52,35 @@ def notes(path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-@pytest.mark.parametrize("method", ["write_then_sleep", "write_once_then_sleep"])
+@pytest.mark.parametrize("once", [False, True])
 def test_a_call_that_runs_while_the_connection_is_reset_runs_once_and_is_answered(
-    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, path: Path, method: str
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, gate: Gate, *, once: bool
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
-        running = client.submit(method, str(path), "a", 2.0)
-        wait_until(lambda: notes(path))
+        running = gate.submit(client, "a", once=once)
+        wait_until(lambda: gate.begun)
         for _ in range(3):
             network.reset_all()
-            time.sleep(0.4)
+            wait_until(lambda: network.connections == 1)
+        gate.open()
         assert running.result() == "a"
-    assert notes(path) == ["a"]
+    assert gate.begun == ["a"]
 
 
-@pytest.mark.parametrize("method", ["write_then_sleep", "write_once_then_sleep"])
+@pytest.mark.parametrize("once", [False, True])
 def test_a_call_that_ended_while_there_was_no_connection_is_answered_from_what_it_came_to(
-    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, path: Path, method: str
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, gate: Gate, *, once: bool
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "2", "--queue", queue):
-        running = client.submit(method, str(path), "a", 0.5)
-        wait_until(lambda: notes(path))
+        running = gate.submit(client, "a", once=once)
+        wait_until(lambda: gate.begun)
         network.refuse()
-        time.sleep(1.0)
+        gate.open()
+        with pytest.raises(TimeoutError):
+            running.result(0.3)  # the function looks for its gate each 20 ms
         network.heal()
         assert running.result() == "a"
-    assert notes(path) == ["a"]
+    assert gate.begun == ["a"]
 
 
 @pytest.mark.parametrize("away", [0.0, 1.5])
@@ -95,23 +103,28 @@ def test_a_call_that_waited_in_the_server_runs_once_too_even_if_it_must_not_run_
 
 
 def test_what_waited_in_a_server_without_a_connection_is_left_to_the_one_that_takes_it_over(
-    broker: PrivateBroker, network: FaultProxy, queue: str, path: Path
+    broker: PrivateBroker, network: FaultProxy, queue: str, gate: Gate
 ) -> None:
     options = ("--workers", "1", "--prefetch", "8", "--queue", queue)
     with (
         ServerProcess(network.url(broker.url), *options) as first,
         RpcClient(broker.url, queue=queue, timeout=30, pack=False) as client,  # all are with the first at once
     ):
-        futures = [client.submit("write_then_sleep", str(path), str(n), 3.0 if n == 0 else 0.01) for n in range(8)]
-        wait_until(lambda: notes(path))
+        futures = [gate.submit(client, str(n)) for n in range(8)]
+        wait_until(lambda: gate.begun == ["0"])
         with ServerProcess(broker.url, *options):
             network.refuse()
+            wait_until(lambda: gate.begun == ["0", "0"])
+            gate.open()
             assert [future.result() for future in futures] == [str(n) for n in range(8)]
-            time.sleep(1.0)  # the first server is through with what ran
+            with pytest.raises(
+                AssertionError
+            ):  # nothing more begins in the first server, which is through with what ran
+                wait_until(lambda: len(gate.begun) > 9, within=0.3)
             network.heal()
             assert client.call("echo", 1) == 1
         assert "ready:" in first.output
-    assert sorted(notes(path)) == sorted(["0", *map(str, range(8))])
+    assert sorted(gate.begun) == sorted(["0", *map(str, range(8))])
 
 
 def test_calls_that_travel_together_are_all_answered_when_the_connection_goes_over_a_slow_one(
@@ -128,26 +141,26 @@ def test_calls_that_travel_together_are_all_answered_when_the_connection_goes_ov
 
 
 def test_a_call_given_up_while_there_is_no_connection_is_not_computed_again(
-    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, path: Path
+    broker: PrivateBroker, network: FaultProxy, queue: str, client: RpcClient, gate: Gate
 ) -> None:
     with ServerProcess(network.url(broker.url), "--workers", "1", "--prefetch", "2", "--queue", queue):
-        running = client.submit("write_then_sleep", str(path), "a", 1.0)
-        wait_until(lambda: notes(path))
+        running = gate.submit(client, "a")
+        wait_until(lambda: gate.begun)
         network.reset_all()
-        time.sleep(0.5)
+        with pytest.raises(TimeoutError):
+            running.result(0.5)
         running.cancel()
         assert client.call("echo", 1, timeout=5) == 1
-    assert notes(path) == ["a"]
+    assert gate.begun == ["a"]
 
 
 def test_a_call_longer_than_the_brokers_patience_with_acks_is_computed_once(
-    broker: PrivateBroker, queue: str, tmp_path: Path
+    broker: PrivateBroker, queue: str, gate: Gate
 ) -> None:
     """RabbitMQ closes a channel that holds a delivery for longer than consumer_timeout, and delivers it again.
 
     From 4.3 on it does neither with classic queues.
     """
-    gate = Gate(tmp_path)
     with (
         RabbitCtl(broker).consumer_timeout(1, looks_every=0.5),
         ServerProcess(broker.url, "--workers", "2", "--queue", queue) as server,

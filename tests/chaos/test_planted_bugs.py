@@ -28,7 +28,7 @@ def _kill_servers(stage: Stage) -> None:
             stage.servers.kill(stage.servers.running[0])
 
 
-QUIET = Scenario("planted-quiet", "no fault", _quiet, workers=2, load=Load(rate=60))
+QUIET = Scenario("planted-quiet", "no fault", _quiet, workers=2, load=Load(clients=1, rate=60))
 KILLS = Scenario(
     "planted-kills",
     "servers are killed while they compute calls that must not run twice",
@@ -47,9 +47,9 @@ CONFIRMS = replace(
 )
 
 
-def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> Result:
+def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None, *, seconds: float = 3.0) -> Result:
     environ = {} if bug is None else {"PYTHONPATH": str(PLANTED), "RPCSVC_CHAOS_PLANTED": bug}
-    return run(scenario.stretched(TIME_FACTOR), 3.0, broker, warm_up=0.5, calm=1.0, environ=environ)
+    return run(scenario.stretched(TIME_FACTOR), seconds, broker, warm_up=0.5, calm=1.0, environ=environ)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None) -> R
 )
 def test_a_planted_bug_is_caught(bug: str, scenario: Scenario, heading: str, broker: PrivateBroker) -> None:
     for _ in range(3):  # a bug shows when a fault comes at its moment, which is for chance to say
-        result = _run(scenario, broker, bug)
+        result = _run(scenario, broker, bug, seconds=1.5)
         assert result.verdict.calls > 50, "the load ran"
         if any(text.startswith(f"{heading} ") for text in result.broken):
             return

@@ -38,7 +38,7 @@ class Server(ServerProcess):
     ) -> None:
         self.number = number
         self.workers = workers
-        super().__init__(url, "--workers", str(workers), *options, registry=REGISTRY, environ=environ)
+        super().__init__(url, "--workers", str(workers), *options, registry=REGISTRY, environ=environ, ready=False)
 
     def pool(self) -> list[psutil.Process]:
         """The worker processes that live, zombies not among them."""
@@ -75,14 +75,17 @@ class Servers:
 
     # ---- what a scenario uses
 
-    def start(self) -> Server:
-        """One more server; it is ready on return."""
-        self._count += 1
-        server = Server(self._count, self._url, self._workers, self._options, self._environ)
-        with self._lock:
-            self.running.append(server)
-        self._look(server)
-        return server
+    def start(self, count: int = 1) -> None:
+        """So many servers more; they are ready on return."""
+        started = []
+        for _ in range(count):
+            self._count += 1
+            started.append(Server(self._count, self._url, self._workers, self._options, self._environ))
+            with self._lock:
+                self.running.append(started[-1])
+        for server in started:
+            server.wait_ready()
+            self._look(server)
 
     def stop(self, server: Server, *, within: float = 20.0) -> None:
         """SIGTERM, and wait for the drain. One that does not end in time, or not with 0, is written down."""

@@ -91,8 +91,7 @@ class Stage:
                 url, self.queue, workers=workers, options=options, folder=self.folder, environ=self._environ
             )
             exits.callback(self.servers.close)
-            for _ in range(servers):
-                self.servers.start()
+            self.servers.start(servers)
             self._exit = exits.pop_all()
         return self
 

@@ -7,16 +7,19 @@
 A passing subscription has an exclusive queue that goes with its connection: what is published while it is away, nobody
 keeps. Its events come as fast as they can, and wait in an `Inbox` that drops the oldest; the queue behind that has a
 fence too, for a loop that does not read. A named one has a durable queue that it shares with all of its name; it holds
-one event at a time, and acks that when the next one is asked for.
+one event at a time, and acks that when the next one is asked for. While events are dealt with quickly it holds more of
+them, by a second consumer: the way to the broker and back takes longer than they do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..amqp import Channel, Connection, Delivery
 from ..amqp.reconnect import BackOff, Reconnection
@@ -41,6 +44,13 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 10_000
 ALL = "#"
+_QUICK, _SLOW = 0.002, 0.02
+"""Seconds in which events are dealt with while more are held, and from which on no more are. What is held lies behind
+a slow one that comes before it, though another subscriber of that name may have nothing to do."""
+_MORE = 64
+"""How many more."""
+_LOOK_EVERY = 16
+"""Events after which it is asked whether they are quick."""
 _SHORT_LIFE = 1.0
 """Seconds below which a subscription that ends is not made anew at once."""
 
@@ -132,6 +142,9 @@ class Subscriber:
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
         self._is_closed = False
+        self._acked, self._seconds = 0, 0.0
+        self._ahead: str | None = None  # the tag of the second consumer; empty while it is being started or ended
+        self._changing: asyncio.Task[None] | None = None
 
     async def begin(self, ended: Callable[[Subscriber], None]) -> None:
         """Subscribe; events come from when this returns.
@@ -158,10 +171,46 @@ class Subscriber:
             self._channel.close()
         self._sink.end(None)
 
-    def ack(self, arrived: Arrived) -> None:
-        """An event was dealt with. No effect where its channel has gone: it comes again."""
-        if arrived.channel is not None and not arrived.channel.lost.done():
-            arrived.channel.ack(arrived.delivery.delivery_tag)
+    def ack(self, arrived: Arrived, seconds: float) -> None:
+        """An event was dealt with, in so many seconds. No effect where its channel has gone: it comes again."""
+        if arrived.channel is None or arrived.channel.lost.done():
+            return
+        arrived.channel.ack(arrived.delivery.delivery_tag)
+        self._acked += 1
+        self._seconds += (seconds - self._seconds) / min(self._acked, _LOOK_EVERY)
+        if not self._acked % _LOOK_EVERY or seconds > _SLOW:
+            self._look_how_quick()
+
+    def _look_how_quick(self) -> None:
+        """Hold more events, or no more of them."""
+        if self._ahead == "" or self._channel is None:
+            return
+        if self._ahead is None and self._seconds < _QUICK:
+            change = self._hold_more(self._channel)
+        elif self._ahead and self._seconds > _SLOW:
+            change = self._hold_one(self._channel, self._ahead)
+        else:
+            return
+        self._ahead = ""
+        self._changing = asyncio.get_running_loop().create_task(change)
+
+    async def _hold_more(self, channel: Channel) -> None:
+        tag = None
+        with contextlib.suppress(RpcError):  # it has cost the channel, which is opened again
+            assert self.wanted.queue is not None
+            await channel.prefetch(_MORE)
+            tag = await channel.consume(self.wanted.queue, partial(self._delivered, channel))
+        if channel is self._channel:
+            self._ahead = tag
+
+    async def _hold_one(self, channel: Channel, tag: str) -> None:
+        with contextlib.suppress(RpcError):
+            await channel.cancel(tag)
+        if channel is self._channel:
+            self._ahead = None
+
+    def _delivered(self, channel: Channel | None, delivery: Delivery) -> None:
+        self._sink.put(Arrived(delivery, channel))
 
     # ---- inside
 
@@ -220,13 +269,9 @@ class Subscriber:
             is_named = self.wanted.queue is not None
             if is_named:
                 await channel.prefetch(1)
-
-            def delivered(delivery: Delivery) -> None:
-                self._sink.put(Arrived(delivery, channel if is_named else None))
-
             await channel.consume(
                 queue,
-                delivered,
+                partial(self._delivered, channel if is_named else None),
                 cancelled=lambda: tell("the broker ended its consumer: its queue was deleted, or moved"),
                 no_ack=not is_named,
             )
@@ -234,6 +279,7 @@ class Subscriber:
             channel.close()
             raise
         self._channel, self._gone, self._began = channel, gone, now()
+        self._acked, self._ahead = 0, None
 
     async def _queue(self, connection: Connection, channel: Channel) -> str:
         """The queue, declared and bound."""

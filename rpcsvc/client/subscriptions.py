@@ -12,6 +12,7 @@ from typing import Any, Self, TypeAlias
 from ..errors import ClientClosed, OutOfPlace
 from ..wire.events import Event, read_event
 from . import own_thread
+from .calls import now
 from .inbox import Arrived, Inbox
 from .link import CallLink
 from .portal import LinkThread
@@ -28,6 +29,7 @@ class _Taking:
         self._inbox = inbox
         self._subscriber: Subscriber = link.subscriptions.new(wanted, inbox)
         self._in_hand: Arrived | None = None
+        self._since = 0.0
 
     @property
     def dropped(self) -> int:
@@ -44,7 +46,7 @@ class _Taking:
         if arrived is None:
             return None
         if arrived.channel is not None:
-            self._in_hand = arrived
+            self._in_hand, self._since = arrived, now()
         delivery = arrived.delivery
         return read_event(
             delivery.routing_key,
@@ -120,7 +122,7 @@ class Subscription(_Taking, Iterator[Event]):
         """Say that the event that was given last is dealt with, so that it does not come again."""
         arrived, self._in_hand = self._in_hand, None
         if arrived is not None:
-            self._thread.soon(self._subscriber.ack, arrived)
+            self._thread.soon(self._subscriber.ack, arrived, now() - self._since)
 
     def close(self) -> None:
         """End it; what waits is given up. Of one with a name that goes to the next who subscribes under it."""
@@ -217,7 +219,7 @@ class AsyncSubscription(_Taking, AsyncIterator[Event]):
         """Say that the event that was given last is dealt with, so that it does not come again."""
         arrived, self._in_hand = self._in_hand, None
         if arrived is not None:
-            self._subscriber.ack(arrived)
+            self._subscriber.ack(arrived, now() - self._since)
 
     async def close(self) -> None:
         """End it; what waits is given up. Of one with a name that goes to the next who subscribes under it."""

@@ -428,6 +428,25 @@ def test_an_event_is_acked_when_the_next_is_asked_for_or_the_block_is_left(
         assert (event.body, event.redelivered) == ("3", True)
 
 
+def test_one_that_is_quick_holds_more_and_one_that_is_slow_no_more(
+    client: RpcClient, publisher: Publisher, name: str, word: str
+) -> None:
+    def ready() -> int:
+        return int(publisher.channel.queue_declare(f"rpcsvc.sub.{name}", passive=True).method.message_count)
+
+    with client.subscribe(word, name=name) as events:
+        for number in range(400):
+            publisher.publish(word, str(number).encode())
+        assert bodies(events, 100) == [str(number) for number in range(100)]
+        wait_until(lambda: ready() < 299 - 40)
+        left = 300
+        while ready() < left - 3:
+            events.get(timeout=WITHIN)
+            left -= 1
+            threading.Event().wait(0.03)  # it takes its time
+            assert left > 100, "it still holds more than it needs"
+
+
 def test_what_was_in_hand_when_the_connection_went_comes_again_and_nothing_is_lost(
     client: RpcClient, publisher: Publisher, ctl: RabbitCtl, name: str, word: str
 ) -> None:

@@ -19,6 +19,7 @@ import pika.exceptions
 import pytest
 from support.ctl import RabbitCtl
 from support.processes import ServerProcess, wait_until
+from support.queues_of_casts import CastQueue, cast_queue
 from support.strangers import Stranger
 
 from rpcsvc import AccessRefused, RpcClient, RpcError
@@ -106,7 +107,7 @@ def refusal(url: str, operation: Operation, queue: str = "rpc_queue") -> int:
 
 
 def test_the_page_makes_a_user_for_each_side(users: Users) -> None:
-    assert users.urls.keys() == {"admin", "pool", "caller", "publisher", "subscriber", "billing"}
+    assert users.urls.keys() == {"admin", "pool", "caller", "operator", "publisher", "subscriber", "billing"}
 
 
 def test_with_these_permissions_casts_are_served(users: Users, tmp_path: Path) -> None:
@@ -118,6 +119,54 @@ def test_with_these_permissions_casts_are_served(users: Users, tmp_path: Path) -
         wait_until(lambda: stranger.count("rpc_queue.dead") == 1)
         assert "not wait" not in server.output
         assert len(stranger.letters()) == 1
+
+
+@pytest.fixture
+def cast_queues(users: Users) -> Iterator[CastQueue]:
+    """The queues of casts as a pool declares them, and empty."""
+    with cast_queue(users.urls["admin"], "rpc_queue") as casts:
+        casts.channel.queue_purge(casts.name)
+        casts.channel.queue_purge("rpc_queue.dead")
+        yield casts
+        casts.channel.queue_purge(casts.name)
+
+
+def test_with_these_permissions_a_caller_casts(users: Users, cast_queues: CastQueue) -> None:
+    with RpcClient(users.urls["caller"], timeout=scaled(20)) as client:
+        client.cast("f")
+        cast_queues.take()
+        for level in range(20):
+            cast_queues.channel.exchange_delete(f"rpcsvc.delay.{level}")
+        with pytest.raises(AccessRefused, match="may not declare them"):
+            client.cast("f", delay=1)
+        with RpcClient(users.urls["admin"]) as admin:
+            admin.cast("f", delay=1)
+        client.cast("f", delay=1)
+        cast_queues.take(2)
+        users.permit("caller", "^amq.gen-.*$", "^(amq.default|amq.gen-.*)$", "^amq.gen-.*$")
+        with RpcClient(users.urls["caller"], timeout=scaled(20)) as other:
+            with pytest.raises(AccessRefused, match=r"rpcsvc\.delay"):
+                other.cast("f", delay=1)
+            other.cast("f")
+        users.restore("caller")
+
+
+def test_with_these_permissions_an_operator_looks_after_letters(users: Users, cast_queues: CastQueue) -> None:
+    cast_queues.channel.confirm_delivery()
+    for name in ("a1", "a2"):
+        properties = pika.BasicProperties(message_id=name)
+        cast_queues.channel.basic_publish("", "rpc_queue.dead", b"{}", properties)
+    with RpcClient(users.urls["operator"], timeout=scaled(20)) as operator:
+        letters = operator.dead_letters()
+        assert [letter.letter_id for letter in letters] == ["a1", "a2"]
+        letters.requeue("a1")
+        letters.drop("a2")
+        assert letters.drop_all() == 0
+    cast_queues.take()
+    get: Operation = lambda channel, queue: channel.basic_get(queue)  # noqa: E731
+    assert refusal(users.urls["operator"], get, "rpc_queue.casts") == 403
+    with RpcClient(users.urls["caller"], timeout=scaled(20)) as caller, pytest.raises(AccessRefused):
+        caller.dead_letters().list()
 
 
 def test_with_these_permissions_calls_are_made_and_answered(users: Users, pool: ServerProcess) -> None:

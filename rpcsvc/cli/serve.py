@@ -83,7 +83,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _say_ready(server: RpcServer) -> None:
     names = ", ".join(server.function_names) or "no functions"
-    workers = "1 worker serves" if server.workers == 1 else f"{server.workers} workers serve"
+    threads = f" of {server.threads} threads" if server.threads > 1 else ""
+    workers = f"1 worker{threads} serves" if server.workers == 1 else f"{server.workers} workers{threads} serve"
     casts = f", casts from {server.casts_found}" if server.casts_found else ""
     events = f", events for {', '.join(server.handlers_found)}" if server.handlers_found else ""
     _say(f"ready: {workers} {names} on {server.queue!r} ({server.queue_found}) at {server.url}{casts}{events}")

@@ -44,9 +44,20 @@ def use_seconds(seconds: Callable[[], float]) -> None:
     _seconds = seconds
 
 
+def note_failures(note: Callable[[], None]) -> None:
+    """Have calls that fail noted elsewhere than in `failures`, which is one for all threads."""
+    global _note  # noqa: PLW0603 likewise
+    _note = note
+
+
+_note: Callable[[], None] | None = None
+
+
 def tell_failed(what: str, error: RemoteError) -> None:
     """Tell of a call that failed in a worker. Whatever a program has made of its logging, this raises nothing."""
-    if not failures:
+    if _note is not None:
+        _note()
+    elif not failures:
         failures.append(what)
     with contextlib.suppress(Exception):
         took = "" if _seconds is None else f" (after {_seconds():.3g} s)"

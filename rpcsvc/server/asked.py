@@ -10,9 +10,10 @@ calls once it was taken apart.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import (
     InvalidRequest,
@@ -29,8 +30,29 @@ from ..wire.many.request import MapRequest, read_message
 from ..workers.work import Lost, Served
 
 _LARGE = 64 * 1024
+_SUSPECT = 2
 _UNKNOWN = Served(idempotent=True)
 """A function that does not exist here runs not even once."""
+
+
+class Again(enum.Enum):
+    """Whether what was lost with its worker is computed again."""
+
+    NOT = enum.auto()
+    BESIDE = enum.auto()  # as before
+    ALONE = enum.auto()  # in a worker that computes no other meanwhile
+
+
+class Tried(Protocol):
+    """What was lost: a message, or a call of one.
+
+    Attributes:
+        attempts: over how many a worker died that was running it, and nothing else.
+        suspicion: 0, or 1 if it was lost beside a call that its worker was killed for, or 2 for what runs alone.
+    """
+
+    attempts: int
+    suspicion: int
 
 
 @dataclass(slots=True, eq=False)
@@ -144,6 +166,21 @@ class Asked:
         # What the calls took is not known; calls of this method had better come alone for now.
         return encode_response(self._bones.id, MapResult(results, errors, 0.0, True))
 
+    def again(self, tried: Tried, lost: Lost) -> Again:
+        """Whether a call is computed again that was lost with its worker, and how; that is noted in it.
+
+        What was running beside others may have done it, and runs alone from then on; it has been tried once when it has
+        taken a worker down alone. What ran beside a call that its worker was killed for has done nothing. It runs
+        beside others again, but alone if that happens twice, or it might never come to its end.
+        """
+        if lost.beside and self.served.idempotent:
+            tried.suspicion = _SUSPECT if lost.running else tried.suspicion + 1
+        else:
+            tried.attempts += lost.running
+            if not self.may_try_again(lost, tried.attempts):
+                return Again.NOT
+        return Again.ALONE if tried.suspicion >= _SUSPECT else Again.BESIDE
+
     def may_try_again(self, lost: Lost, attempts: int) -> bool:
         """Whether a call is computed again, after so many attempts over which workers died.
 
@@ -168,10 +205,12 @@ class Asked:
             return TimeLimitExceeded(sentence, data={"seconds": limit, "soft": False})
         if lost.over_memory is not None:
             most, used = lost.over_memory.limit, lost.over_memory.used
-            sentence = f"the call took {used} bytes of memory, more than its limit of {most}, and its worker was killed"
+            who = f"the worker of the call and {lost.beside} beside it" if lost.beside else "the call"
+            sentence = f"{who} took {used} bytes of memory, more than its limit of {most}, and its worker was killed"
             return MemoryLimitExceeded(sentence, data={"limit": most, "used": used})
         data = {"exit_code": lost.exit.exit_code, "signal": lost.exit.signal_number}
-        return WorkerLost(f"{lost.exit} while it computed this call", data=data)
+        others = f" and {lost.beside} beside it" if lost.beside else ""
+        return WorkerLost(f"{lost.exit} while it computed this call{others}", data=data)
 
 
 def called(body: bytes) -> str:

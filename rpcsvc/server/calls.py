@@ -16,7 +16,7 @@ from ..deadline import Deadline
 from ..wire import jsonrpc
 from ..wire.names import MAP, SENT_AGAIN
 from ..workers.work import Answer, Lost
-from .asked import Asked, called, outcome_unknown, too_large
+from .asked import Again, Asked, called, outcome_unknown, too_large
 from .kinds import Desk
 from .life import CALL_FAILED, error_in
 from .message import CallCarrier, Event, Key, Message, State, look_into
@@ -126,12 +126,14 @@ class Calls:
     def lost(self, message: Message, lost: Lost) -> None:
         """The call that was running pays, or is tried again; what can do no harm is computed again."""
         asked = look_into(message, self._workers.functions)
-        message.attempts += lost.running
+        again = asked.again(message, lost)
         message.may_have_run = True
-        if lost.running and asked.comes_apart and asked.served.idempotent:
+        if lost.running and not lost.beside and asked.comes_apart and asked.served.idempotent:
             self._move(message, Event.CALL_DIED, lost)
-        elif asked.may_try_again(lost, message.attempts):
-            self._move(message, Event.WORKER_DIED)
+        elif again is not Again.NOT:
+            if lost.beside:
+                log.info("%s runs again: %s with %d calls beside it", asked.name, lost.exit, lost.beside)
+            self._move(message, Event.SUSPECTED if again is Again.ALONE else Event.WORKER_DIED)
         else:
             error = asked.lost_error(lost)
             log.warning("%s failed: %s (%s, after %.3g s)", asked.name, error, lost.exit, lost.seconds)

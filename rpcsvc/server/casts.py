@@ -292,6 +292,9 @@ class Casts:
         error = asked.lost_error(lost)
         if message.carrier.is_lost:
             self._move(message, Event.WORKER_DIED)
+        elif lost.beside and asked.served.idempotent:
+            log.info("%s runs again, alone: %s with %d others beside it", self._name(message), lost.exit, lost.beside)
+            self._move(message, Event.SUSPECTED)
         elif seconds is not None:
             log.warning("%s is tried again in %g s: %s (%s)", self._name(message), seconds, error, lost.exit)
             self._again(message, seconds)

@@ -72,6 +72,7 @@ TABLE: dict[State, dict[Event, Row]] = {
     State.WORKING: {
         Event.PART: (State.WORKING, ("reply",)),
         Event.WORKER_DIED: (State.WORKING, ("submit",)),
+        Event.SUSPECTED: (State.WORKING, ("submit_alone",)),
         Event.CALL_DIED: (State.APART, ("take_apart",)),
         Event.SLOW: (State.WORKING, ("spread",)),
         Event.GIVEN_UP: (State.STOPPING, ("cancel",)),
@@ -106,6 +107,7 @@ TABLE: dict[State, dict[Event, Row]] = {
     },
     State.ORPHAN: {
         Event.WORKER_DIED: (State.OVER, ("forget", "abandon")),
+        Event.SUSPECTED: (State.OVER, ("forget", "abandon")),
         Event.CALL_DIED: (State.ORPHAN_APART, ("take_apart",)),
         Event.GIVEN_UP: (State.ORPHAN_STOPPING, ("cancel",)),
         Event.LATE: (State.ORPHAN_STOPPING, ("cancel",)),

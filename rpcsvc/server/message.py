@@ -47,6 +47,7 @@ class Event(enum.IntEnum):
     NOT_RUN = enum.auto()  # it did not start: its time was up, or it was held as an orphan
     PART = enum.auto()  # a result came before the last one
     WORKER_DIED = enum.auto()  # and it may be tried again
+    SUSPECTED = enum.auto()  # its worker died, perhaps over it; it may be tried again in a worker alone
     CALL_DIED = enum.auto()  # its worker died over one of its calls; the others can be computed alone
     SLOW = enum.auto()  # one of its calls takes long, and the others need not wait for that
     GIVEN_UP = enum.auto()  # its caller says that it waits no more
@@ -178,6 +179,17 @@ class Workers(Protocol):
             cast: whether it waits behind all calls.
         """
 
+    def submit_alone(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        """Have a request computed, likewise, by a worker that computes no other meanwhile."""
+
     def cancel(self, work: Work) -> None:
         """Have a request not computed, or no longer."""
 
@@ -205,7 +217,8 @@ class Message:
         may_have_run: whether a function of it may have begun, here or on another server.
         key: what it is known by, None where it has no such name.
         deadline: when nobody waits any more, counted from when it was received.
-        attempts: over how many a worker died that was running it.
+        attempts: over how many a worker died that was running it, and nothing else.
+        suspicion: whether it may be what took a worker down that was running others too (`asked.Again`).
         work: what a worker was given of it as a whole.
         asked: what it asks for, once that was looked at.
         parts: those of its calls that are computed one by one, while there are such.
@@ -222,6 +235,7 @@ class Message:
     key: Key | None = None
     deadline: Deadline | None = None
     attempts: int = 0
+    suspicion: int = 0
     work: Work | None = None
     asked: Asked | None = None
     parts: Calls | None = None
@@ -267,7 +281,7 @@ class Call:
         index: its place there.
         key: what its caller knows it by, if it has one of its own.
         deadline: when its caller waits no more.
-        attempts: over how many a worker died that was running it.
+        attempts, suspicion: as of a message.
         work: what a worker was given.
         is_given_up: whether its caller waits no more.
     """
@@ -277,6 +291,7 @@ class Call:
     key: Key | None
     deadline: Deadline | None
     attempts: int = 0
+    suspicion: int = 0
     work: Work | None = field(default=None, repr=False)
     is_given_up: bool = False
 

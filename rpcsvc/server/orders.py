@@ -67,6 +67,14 @@ class Orders:
         else:
             message.work = self.workers.submit(delivery.body, ended, message.deadline)
 
+    def submit_alone(self, message: Message, _: Any) -> None:
+        delivery, ended, submit = message.delivery, partial(self.ended, message), self.workers.submit_alone
+        if isinstance(message, Cast):
+            message.work = submit(delivery.body, ended, message.expires, context=message.context, cast=True)
+        else:
+            context = context_of_call(delivery, message.attempts + 2)  # the one beside others does not count
+            message.work = submit(delivery.body, ended, message.deadline, context=context)
+
     def perform(self, message: Message, _: Any) -> None:
         assert isinstance(message, Cast)
         body, ended = message.delivery.body, partial(self.ended, message)

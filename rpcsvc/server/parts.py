@@ -18,7 +18,7 @@ from functools import partial
 from ..errors import CallCancelled, RemoteError
 from ..wire import jsonrpc
 from ..workers.work import Answer, Cancelled, Lost, Outcome
-from .asked import Asked
+from .asked import Again, Asked
 from .message import Call, Message, Workers
 from .register import Register
 
@@ -91,12 +91,13 @@ class Parts:
 
     # ---- computing
 
-    def _submit(self, call: Call) -> None:
+    def _submit(self, call: Call, *, alone: bool = False) -> None:
         if self._is_over:
             self._remove(call)
         else:
             request = self.asked.requests[call.index]
-            call.work = self.workers.submit(request, partial(self._call_ended, call), call.deadline)
+            submit = self.workers.submit_alone if alone else self.workers.submit
+            call.work = submit(request, partial(self._call_ended, call), call.deadline)
 
     def _call_ended(self, call: Call, outcome: Outcome) -> None:
         match outcome:
@@ -113,9 +114,9 @@ class Parts:
                 self._end(outcome)
 
     def _lost(self, call: Call, lost: Lost) -> None:
-        call.attempts += lost.running
-        if self.asked.may_try_again(lost, call.attempts):
-            self._submit(call)
+        again = self.asked.again(call, lost)
+        if again is not Again.NOT:
+            self._submit(call, alone=again is Again.ALONE)
             return
         error = self.asked.lost_error(lost)
         log.warning("%s failed: %s (%s, after %.3g s)", self.asked.name_of(call.index), error, lost.exit, lost.seconds)

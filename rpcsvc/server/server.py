@@ -25,7 +25,6 @@ from ..host.loops import new_event_loop
 from ..host.malloc import keep_large_blocks
 from ..host.signals import stop_signals
 from ..host.stopping import Ask, StopRequests
-from ..host.surroundings import Surroundings
 from ..settings import (
     DEFAULT_CAST_QUEUE_TYPE,
     DEFAULT_CONNECT_TIMEOUT,
@@ -36,12 +35,11 @@ from ..settings import (
 )
 from ..settings.options import SSL_CONTEXT, URL, documented, options_of
 from ..settings.server import BUILT_IN, DEFAULT_CANCEL_GRACE, DEFAULT_RESTART_WINDOW, ServerOptions
-from ..wire.sizes import AUTO, MAX_BODY, BodyLimit, Setting
-from ..workers.care import Care
-from ..workers.inside.dispatch import Rules
+from ..wire.sizes import AUTO, BodyLimit, Setting
 from ..workers.pool import WorkerPool
 from ..workers.work import WorkerExit
 from .counts import ServerCounts
+from .crew import new_pool
 from .life import STARTED, STOPPED, WORKER_LOST
 from .queue import QueueFound
 from .service import CastRules, Service
@@ -82,6 +80,7 @@ class RpcServer:
         cast_max_length: int | None = None,
         dead_ttl: float | None = None,
         workers: int | None = None,
+        threads: int = 1,
         cast_workers: int | None = None,
         prefetch: int = 1,
         callback_queues: Iterable[str] = (),
@@ -107,7 +106,7 @@ class RpcServer:
         self._options = ServerOptions(**{each.name: given[each.name] for each in options_of(ServerOptions)})
         check_is_importable(registry)
         self.registry, self.queue, self.workers = registry, queue, self._options.processes
-        self._rules, self._care = _rules(self._options), _care(self._options)
+        self.threads = threads
         self.counts = ServerCounts()
         self._queue_found: QueueFound | None = None
         self._pool: WorkerPool | None = None
@@ -184,12 +183,8 @@ class RpcServer:
         """What `run` does, on the running event loop and without signal handlers; `stop` ends it."""
         refuse_server(self.registry)
         self._stop = asyncio.Event()
-        self._pool = WorkerPool(
-            self.registry,
-            self.workers,
-            rules=self._rules,
-            care=self._care,
-            surroundings=Surroundings.here(preload=self._options.preload, blas_threads=self._options.threads_each),
+        self._pool = new_pool(
+            self._options,
             gave_up=self._pool_gave_up,
             paused=self._flush,
             reloaded=self._reloaded,
@@ -215,7 +210,7 @@ class RpcServer:
             if self._session is not None:
                 self._session.abort()
         else:
-            log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.busy)
+            log.info("draining: %d calls under way", 0 if self._pool is None else self._pool.under_way)
         self._stop.set()
 
     def _told_to_stop(self, requests: StopRequests, number: signal.Signals) -> None:
@@ -352,7 +347,9 @@ class RpcServer:
 
     async def _open_session(self, service: Service, turns: Turns, timeout: float) -> None:
         async def attempt(url: BrokerUrl, timeout: float) -> Session:
-            return await Session.open(url, service, consumers=self.workers, timeout=timeout, known=self._queue_found)
+            return await Session.open(
+                url, service, consumers=self._options.slots, timeout=timeout, known=self._queue_found
+            )
 
         self._session = await turns.open(attempt, timeout=timeout)
         self._queue_found = self._session.consumers.found
@@ -366,24 +363,3 @@ def _event_loop() -> asyncio.AbstractEventLoop:
         return new_event_loop()
     except OSError as error:
         raise PoolFailed(f"no server for want of something on this machine: {error}") from error
-
-
-def _rules(options: ServerOptions) -> Rules:
-    return Rules(
-        max_result=MAX_BODY if options.max_result == AUTO else options.max_result,
-        send_tracebacks=options.send_tracebacks,
-        soft_time_limit=options.soft_time_limit,
-        time_limit=options.time_limit,
-        memory_limit=options.memory_limit,
-    )
-
-
-def _care(options: ServerOptions) -> Care:
-    return Care(
-        cancel_grace=options.cancel_grace,
-        start_timeout=options.ready_within,
-        max_calls=options.max_calls_per_worker,
-        max_restarts=options.max_restarts,
-        restart_window=options.restart_window,
-        cast_workers=options.cast_workers,
-    )

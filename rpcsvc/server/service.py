@@ -26,6 +26,10 @@ from .sending import Levels
 log = logging.getLogger(__name__)
 
 
+MOST_PREFETCH = 65_535
+"""The largest prefetch count that AMQP has a number for."""
+
+
 @dataclass(frozen=True, slots=True)
 class CastRules:
     """Which casts are served, and how.
@@ -55,7 +59,7 @@ class CastRules:
         sources = own + tuple(map(Source.foreign, options.casts_from))
         return cls(
             sources,
-            prefetch=options.cast_processes,
+            prefetch=min(options.cast_slots, MOST_PREFETCH),
             queue_type=options.cast_queue_type,
             max_length=options.cast_max_length,
             dead_ttl=options.dead_ttl,

@@ -63,6 +63,9 @@ class ServerOptions:
     workers: int | None = option(
         None, Whole(most=10_000), "worker processes", otherwise="the CPUs this process may use"
     )
+    threads: int = option(
+        1, Whole(most=1_000), "calls that each worker runs at a time, each in a thread, for functions that wait"
+    )
     cast_workers: int | None = option(
         None,
         Whole(most=10_000),
@@ -157,9 +160,16 @@ class ServerOptions:
         return usable_cpus() if self.workers is None else self.workers
 
     @property
-    def cast_processes(self) -> int:
-        """How many workers may be at casts at once."""
-        return max(1, self.processes - 1) if self.cast_workers is None else min(self.processes, self.cast_workers)
+    def slots(self) -> int:
+        """How many calls all workers run at a time."""
+        return self.processes * self.threads
+
+    @property
+    def cast_slots(self) -> int:
+        """How many casts may run at once: those of as many workers as may have some, one slot at least."""
+        if self.cast_workers is not None:
+            return min(self.processes, self.cast_workers) * self.threads
+        return max(1, self.slots - (self.threads if self.processes > 1 else 1))
 
     @property
     def threads_each(self) -> int:

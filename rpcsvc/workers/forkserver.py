@@ -191,7 +191,7 @@ class _ForkServer:
             self._tell({"failed": "the fork server has no more file descriptors (ulimit -n)\n"})
             return
         self._target, self._rules = order["target"], Rules(**order["rules"])
-        self._scoreboard = Scoreboard(scoreboard_fd, order["workers"])
+        self._scoreboard = Scoreboard(scoreboard_fd, order["workers"], self._rules.threads)
         os.close(scoreboard_fd)
         self._log = output.LogSettings(**order["log"])
         self._command_line.show(f"rpcsvc: fork server of {self._target}")

@@ -89,7 +89,9 @@ class WorkerPool:
         self._supervisor = self._workers.supervisor
         self._load_timeout = care.load_timeout
         self._max_calls = care.max_calls
-        self._watch = Watch(self._workers, self._supervisor, self._fleet.interrupt, care.cancel_grace)
+        self._watch = Watch(
+            self._workers, self._supervisor, self._fleet.interrupt, care.cancel_grace, self._workers.is_worn
+        )
         self._idle: deque[Worker] = deque()
         self._waiting: deque[Work] = deque()
         self._pace = Pace()
@@ -145,6 +147,18 @@ class WorkerPool:
         self._assign()
         return work
 
+    def submit_alone(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        """Have a request computed, likewise, by a worker that computes no other meanwhile, as all do here."""
+        return self.submit(body, done, deadline, context=context, cast=cast)
+
     def cancel(self, work: Work) -> None:
         """Have a request not computed, or no longer; nothing happens if it is over.
 
@@ -158,7 +172,7 @@ class WorkerPool:
                 self._watch.cancel(worker, message)
                 return
         with contextlib.suppress(ValueError):
-            (self._casts if work.is_cast else self._waiting).remove(work)
+            self._line(work).remove(work)
         work.end(Cancelled())
 
     def reload(self) -> None:
@@ -207,6 +221,11 @@ class WorkerPool:
         return sum(bool(worker.given) for worker in self._workers)
 
     @property
+    def under_way(self) -> int:
+        """How many messages workers have that they have not answered."""
+        return sum(len(worker.given) for worker in self._workers)
+
+    @property
     def waiting(self) -> int:
         """How many messages wait for a worker."""
         return len(self._waiting) + len(self._casts)
@@ -227,6 +246,10 @@ class WorkerPool:
         return self._fleet.pids
 
     # ---- messages for workers
+
+    def _line(self, work: Work) -> deque[Work]:
+        """Where a work waits for a worker."""
+        return self._casts if work.is_cast else self._waiting
 
     def _assign(self) -> None:
         while line := self._waiting or self._casts:
@@ -304,11 +327,10 @@ class WorkerPool:
             self._casting.discard(worker)
             back = worker.take_back()
             self._log_end(worker, asked=asked, during_a_call=any(lost for _, lost in back))
-            untaken = [work for work, lost in back if lost is None and not work.is_over]
-            for work in untaken:
-                work.taken_back()
-            if untaken:
-                (self._casts if untaken[0].is_cast else self._waiting).extendleft(reversed(untaken))
+            for work, lost in reversed(back):
+                if lost is None and not work.is_over:
+                    work.taken_back()
+                    self._line(work).appendleft(work)
             for work, lost in back:
                 if lost is not None:
                     work.end(lost)

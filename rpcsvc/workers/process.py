@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, cast
 
 from .generations import Desk
+from .losses import Running, how_lost
 from .pipe import (
     CALL,
     FAILED,
@@ -30,7 +31,7 @@ from .pipe import (
     frame,
     job_head,
 )
-from .scoreboard import MAX_GIVEN, Row
+from .scoreboard import Row
 from .supervisor import Cause, Event, Kill, Life, State, Supervisor
 from .work import Lost, UnwantedPart, Work
 
@@ -52,6 +53,7 @@ class Worker(Life, asyncio.Protocol):
         calls: how many it has made, as far as that is counted.
         cancels: the numbers of the messages that are cancelled, each with the time when its worker is to be killed,
             or None where it was not seen running.
+        began: when it was given each of them, where it computes several at a time.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class Worker(Life, asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._sent, self._slots = 0, len(row.slots)
         self._has_begun = False
+        self._places = len(row.ends)
         self.row, self._ends = row, row.ends
         self.given: dict[int, Work] = {}
         self.last_event = 0.0
         self.calls = 0
         self.cancels: dict[int, float | None] = {}
+        self.began: dict[int, float] = {}
 
     def expect(self, within: float | None) -> None:
         if self._timer is not None:
@@ -87,7 +91,7 @@ class Worker(Life, asyncio.Protocol):
         self._sent = number = self._sent + 1
         self.given[number] = work
         work.given()
-        self._ends[number % MAX_GIVEN] = 0.0 if work.deadline is None else work.deadline.at
+        self._ends[number % self._places] = 0.0 if work.deadline is None else work.deadline.at
         if work.context is not None:
             self._transport.writelines((job_head(number, work.context, len(work.body)), work.body))
         elif len(work.body) <= _JOIN_BELOW:
@@ -123,17 +127,13 @@ class Worker(Life, asyncio.Protocol):
         assert self.exit is not None
         if message > self.row.taken:
             return None
-        slot = self.row.slot_of(message)
-        running, item = slot is not None, 0 if slot is None else slot.item[0]
-        seconds = time.monotonic() - self.last_event
-        if self.kill is None:
-            return Lost(self.exit, running, item, seconds=seconds)
-        # Killed over a message that is over by now, it was already computing the next: that has done nothing wrong, and
-        # ends like one that had been computed.
-        running = running and self.kill.message == message
-        over_time = running and self.kill.cause is Cause.TIME
-        memory = self.kill.memory if running else None
-        return Lost(self.exit, running, item, over_time, memory, seconds)
+        running = {
+            slot.message: Running(slot.item[0], slot.memory_limit)
+            for slot in self.row.slots
+            if slot.message in self.given
+        }
+        seconds = time.monotonic() - self.began.get(message, self.last_event)
+        return how_lost(message, running, self.exit, self.kill, seconds)
 
     # ---- its socket
 

@@ -9,7 +9,7 @@ take, so that the server can kill a worker that holds on, whatever it does. The 
 cancelled, and until when somebody waits for each: for a function that asks, which few do.
 
 Each number has one writer. Messages are taken in the order in which they were given, from number 1, each by a slot that
-is free: a slot computes one at a time. Workers have one slot, as long as they compute in one thread.
+is free: a slot computes one at a time. A worker has as many slots as threads that compute.
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ import mmap
 import os
 import sys
 import tempfile
+from collections.abc import Container, Iterator
 from typing import Self
 
 from ..errors import PoolFailed
 
-MAX_CANCELLED = 16
-"""How many messages of one worker may be cancelled at one time: no fewer than it may be given."""
 MAX_GIVEN = 16
-"""How many messages a worker may be given that it has not answered."""
+"""How many messages a worker with one slot may be given that it has not answered; one with more slots, one for each.
+No more of them can be cancelled at one time."""
 _AT_START, _CANCELLED = 0, 1
-_ENDS = _CANCELLED + MAX_CANCELLED
-_SLOTS = _ENDS + MAX_GIVEN
 _MESSAGE, _ITEM, _DEADLINE, _MEMORY, _SLOT_NUMBERS = range(5)
 _NUMBER_BYTES = 8
 
@@ -39,7 +37,7 @@ class Scoreboard:
 
     def __init__(self, fd: int, workers: int, slots: int = 1) -> None:
         """Map the rows of `workers` workers, each with so many slots; the descriptor stays the caller's."""
-        self._row_numbers = _row_numbers(slots)
+        self._row_numbers, self._slots = _row_numbers(slots), slots
         self._map = mmap.mmap(fd, workers * self._row_numbers * _NUMBER_BYTES)
         self._numbers = memoryview(self._map).cast("Q")
 
@@ -60,11 +58,16 @@ class Scoreboard:
 
     def row(self, worker: int) -> Row:
         """The numbers of one worker."""
-        return Row(self._numbers[worker * self._row_numbers : (worker + 1) * self._row_numbers])
+        return Row(self._numbers[worker * self._row_numbers : (worker + 1) * self._row_numbers], self._slots)
+
+
+def _places(slots: int) -> int:
+    """How many messages a row has room for that are cancelled, or whose end is noted."""
+    return max(MAX_GIVEN, slots)
 
 
 def _row_numbers(slots: int) -> int:
-    return _SLOTS + slots * _SLOT_NUMBERS
+    return _CANCELLED + 2 * _places(slots) + slots * _SLOT_NUMBERS
 
 
 def _memory() -> int:
@@ -140,14 +143,23 @@ class Row:
     Attributes:
         slots: those of its threads that compute.
         ends: until when somebody waits for each message that it was given, in seconds on the machine's monotonic clock,
-            at the message's number modulo MAX_GIVEN; 0 is no end.
+            at the message's number modulo their length; 0 is no end. It stays there until the message is taken, and
+            where there is one slot until it is answered.
     """
 
-    def __init__(self, numbers: memoryview[int]) -> None:
+    def __init__(self, numbers: memoryview[int], slots: int) -> None:
+        self._ends = _CANCELLED + _places(slots)
+        self._first_slot = self._ends + _places(slots)
+        self._use(numbers)
+        self.slots = tuple(Slot(part) for part in self._parts())
+
+    def _use(self, numbers: memoryview[int]) -> None:
         self._numbers = numbers
-        self.ends = _ends_of(numbers)
-        places = range(_SLOTS, len(numbers), _SLOT_NUMBERS)
-        self.slots = tuple(Slot(numbers[place : place + _SLOT_NUMBERS]) for place in places)
+        self.ends: memoryview[float] = numbers[self._ends : self._first_slot].cast("B").cast("d")  # no whole numbers
+
+    def _parts(self) -> Iterator[memoryview[int]]:
+        for place in range(self._first_slot, len(self._numbers), _SLOT_NUMBERS):
+            yield self._numbers[place : place + _SLOT_NUMBERS]
 
     @property
     def taken(self) -> int:
@@ -170,31 +182,25 @@ class Row:
     @property
     def cancelled(self) -> frozenset[int]:
         """The messages that are cancelled, by number; they may be over."""
-        return frozenset(self._numbers[_CANCELLED:_ENDS]) - {0}
+        return frozenset(self._numbers[_CANCELLED : self._ends]) - {0}
 
-    def cancel(self, message: int, *, over: int) -> None:
+    def cancel(self, message: int, *, under_way: Container[int]) -> None:
         """Note that a message is cancelled.
 
         Args:
             message: its number.
-            over: up to this number messages are answered, and their notes of no use any more.
+            under_way: the messages that are not answered; notes of others are of no use any more.
         """
-        noted = self._numbers[_CANCELLED:_ENDS]
-        noted[next(place for place, number in enumerate(noted) if number <= over)] = message
+        noted = self._numbers[_CANCELLED : self._ends]
+        noted[next(place for place, number in enumerate(noted) if number not in under_way)] = message
 
     def detach(self) -> None:
         """Write where nobody reads from now on: this process is not the worker any more, but a child of it."""
-        self._numbers = memoryview(bytearray(self._numbers)).cast("Q")
-        self.ends = _ends_of(self._numbers)
-        for place, slot in zip(range(_SLOTS, len(self._numbers), _SLOT_NUMBERS), self.slots, strict=True):
-            slot.use(self._numbers[place : place + _SLOT_NUMBERS])
+        self._use(memoryview(bytearray(self._numbers)).cast("Q"))
+        for slot, part in zip(self.slots, self._parts(), strict=True):
+            slot.use(part)
 
     def reset(self) -> None:
         """A new worker takes over the row."""
         for place in range(len(self._numbers)):
             self._numbers[place] = 0
-
-
-def _ends_of(numbers: memoryview[int]) -> memoryview[float]:
-    """The part of a row that is in seconds, which are no whole numbers."""
-    return numbers[_ENDS:_SLOTS].cast("B").cast("d")

@@ -69,7 +69,7 @@ class Spawner(Generation[Worker]):
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._by_pid: dict[int, Worker] = {}
-        self._scoreboard, self._scoreboard_fd = Scoreboard.create(self.places)
+        self._scoreboard, self._scoreboard_fd = Scoreboard.create(self.places, rules.threads)
         self._stopping = False
         self._empty = asyncio.Event()
         events = ForkServerEvents(spawned=self._spawned, unborn=self._unborn, exited=self._exited, lost=self._lost)

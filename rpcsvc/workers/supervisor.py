@@ -165,11 +165,18 @@ class Kill:
         message: the number of the message it is about, 0 if about none. The worker may have come further by the time
             it is killed.
         memory: what it had taken, where that is the cause.
+        others: the numbers of further messages that it is about likewise.
     """
 
     cause: Cause
     message: int = 0
     memory: MemoryUse | None = None
+    others: frozenset[int] = frozenset()
+
+    @property
+    def messages(self) -> frozenset[int]:
+        """All that it is about."""
+        return self.others | {self.message}
 
 
 class Life:

@@ -7,6 +7,7 @@ It looks from outside, so it sees whatever a worker does: a loop in C, a deadloc
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 
@@ -15,6 +16,8 @@ from .process import Worker
 from .scoreboard import Slot
 from .supervisor import Cause, Kill, State, Supervisor
 from .work import Cancelled, MemoryUse
+
+log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.05
 """Seconds."""
@@ -31,6 +34,7 @@ class Watch:
         supervisor: has them killed.
         interrupt: has a worker sent the signal that says: look what is cancelled.
         cancel_grace: seconds that a cancelled call may take to end by itself; 0 kills its worker at once.
+        replace: has a worker replaced, which goes on until its replacement is ready and it has answered what it has.
 
     Attributes:
         timer: until the next look; None while nothing runs.
@@ -42,11 +46,13 @@ class Watch:
         supervisor: Supervisor[Worker],
         interrupt: Callable[[Worker], None],
         cancel_grace: float,
+        replace: Callable[[Worker], None],
     ) -> None:
         self._workers = workers
         self._supervisor = supervisor
         self._interrupt = interrupt
         self._grace = cancel_grace
+        self._replace = replace
         self.timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -71,7 +77,7 @@ class Watch:
             worker.given[message].end(Cancelled())
         if runs or not was_taken:
             worker.cancels[message] = None
-            worker.row.cancel(message, over=next(iter(worker.given)) - 1)
+            worker.row.cancel(message, under_way=worker.given)
             self._stop_cancelled(worker)
             if not runs:
                 self._interrupt(worker)  # it is to hear of it before it takes that message
@@ -79,7 +85,7 @@ class Watch:
     def _look(self) -> None:
         self.timer = None
         any_busy = False
-        for worker in self._workers:
+        for worker in list(self._workers):  # one may be made meanwhile, in place of another
             if worker.state in (State.BUSY, State.FINISHING):
                 any_busy = True
                 self._look_at(worker)
@@ -92,15 +98,19 @@ class Watch:
             self._supervisor.kill(worker, Kill(Cause.DEAF))  # no message is to blame, should it take one just now
         for slot in running:
             message = slot.message
-            if 0 < slot.deadline < time.monotonic_ns() and message in worker.given:
-                self._supervisor.kill(worker, Kill(Cause.TIME, message))
+            if _is_over_time(slot) and message in worker.given:
+                others = frozenset(each.message for each in running if each is not slot and _is_over_time(each))
+                self._supervisor.kill(worker, Kill(Cause.TIME, message, others=others))
             elif (used := _memory_over_limit(worker, slot)) is not None and message in worker.given:
                 self._supervisor.kill(worker, Kill(Cause.MEMORY, message, used))
         if worker.cancels:
             self._stop_cancelled(worker)
 
     def _stop_cancelled(self, worker: Worker) -> None:
-        """Softly: the signal may have come at a moment when nothing could be raised, so it comes again. Then hard."""
+        """Softly: the signal may have come at a moment when nothing could be raised, so it comes again. Then hard.
+
+        A worker that computes others besides is not killed for it. It is replaced, and has its end when those are over.
+        """
         for message in [number for number in worker.cancels if number not in worker.given]:
             del worker.cancels[message]
         now = time.monotonic()
@@ -111,10 +121,25 @@ class Watch:
             end = worker.cancels[message]
             if end is None:
                 end = worker.cancels[message] = now + self._grace
-            if now >= end:
-                self._supervisor.kill(worker, Kill(Cause.CANCEL, message))
-            else:
+            if now < end:
                 self._interrupt(worker)
+            elif not _would_end_others(worker, now):
+                self._supervisor.kill(worker, Kill(Cause.CANCEL, message))
+            elif not worker.worn:
+                log.warning("worker process %s is replaced: a call in it goes on that nobody waits for", worker.pid)
+                self._replace(worker)
+
+
+def _would_end_others(worker: Worker, now: float) -> bool:
+    """Whether some of what a worker computes beside a message that is to end is not to end."""
+    if len(worker.row.slots) == 1:
+        return False
+    ends = (worker.cancels.get(message) for message in worker.given)
+    return any(end is None or now < end for end in ends)
+
+
+def _is_over_time(slot: Slot) -> bool:
+    return 0 < slot.deadline < time.monotonic_ns()
 
 
 def _memory_over_limit(worker: Worker, slot: Slot) -> MemoryUse | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from ..deadline import Deadline
 from ..functions.retry import Retry
@@ -125,6 +125,8 @@ class Lost:
         over_time: whether it was killed because the call's time was up.
         over_memory: what it had taken, if it was killed for that.
         seconds: how long ago the worker began with it, or last gave an answer.
+        beside: how many others ran in the same worker, so that nobody knows which one took it down, or that were not
+            what it was killed for; 0 where this one alone is to blame.
     """
 
     exit: WorkerExit
@@ -133,6 +135,7 @@ class Lost:
     over_time: bool = False
     over_memory: MemoryUse | None = None
     seconds: float = field(default=0.0, compare=False)
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,10 @@ class Work:
         state: where it is in its life; written by the methods below alone.
         was_taken_back: whether a worker was lost that had been sent it and had not taken it.
         has_failed: whether its answer is an error, or has errors in it.
+        is_suspect: whether it may take its worker down, and so runs in one alone.
     """
+
+    is_suspect: ClassVar[bool] = False
 
     body: bytes
     done: Done
@@ -251,6 +257,13 @@ class Work:
         # Who is told mostly knows the work too: a cycle would be left to the collector, for every call.
         done, self.done = self.done, _told_already
         done(Cancelled() if was is _STOPPING else outcome)
+
+
+class Suspect(Work):
+    """A work that was running beside others when their worker ended: it runs in a worker alone."""
+
+    __slots__ = ()
+    is_suspect: ClassVar[bool] = True
 
 
 def _told_already(_: Outcome) -> None:

@@ -12,6 +12,7 @@ from support.processes import wait_until
 from rpcsvc import RpcClient, RpcServer, WorkerLost
 from rpcsvc.broker import PrivateBroker
 from rpcsvc.cli.exits import ExitCode
+from rpcsvc.server.crew import care_of
 from rpcsvc.settings import usable_cpus
 
 WAITING_THREAD = """
@@ -252,5 +253,5 @@ class TestWithoutPreload:
         assert "with exit code 7" in output
 
     def test_one_that_takes_longer_than_ten_seconds_is_waited_for(self) -> None:
-        assert RpcServer(preload=False)._care.start_timeout == 60
-        assert RpcServer()._care.start_timeout == 10
+        assert care_of(RpcServer(preload=False)._options).start_timeout == 60
+        assert care_of(RpcServer()._options).start_timeout == 10

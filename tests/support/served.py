@@ -15,7 +15,7 @@ from rpcsvc.server.message import Message, State
 from rpcsvc.wire import jsonrpc
 from rpcsvc.wire.control import Cancel
 from rpcsvc.wire.sizes import BodyLimit
-from rpcsvc.workers.work import Answer, Cancelled, Done, Expired, Lost, Outcome, Served, Work, WorkerExit
+from rpcsvc.workers.work import Answer, Cancelled, Done, Expired, Lost, Outcome, Served, Suspect, Work, WorkerExit
 
 EXIT = WorkerExit(1, None, 9)
 DIED = Lost(EXIT, running=True, item=0)
@@ -45,6 +45,18 @@ class Workers:
         cast: bool = False,
     ) -> Work:
         self.works.append(Work(body, done, deadline, context=context, is_cast=cast))
+        return self.works[-1]
+
+    def submit_alone(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        self.works.append(Suspect(body, done, deadline, context=context, is_cast=cast))
         return self.works[-1]
 
     def cancel(self, work: Work) -> None:

@@ -97,6 +97,17 @@ class MemoryServer:
         self.broker.time.after(0.0, self._assign)
         return work
 
+    def submit_alone(
+        self,
+        body: bytes,
+        done: Done,
+        deadline: Deadline | None = None,
+        *,
+        context: bytes | None = None,
+        cast: bool = False,
+    ) -> Work:
+        return self.submit(body, done, deadline, context=context, cast=cast)
+
     def cancel(self, work: Work) -> None:
         self._running.pop(work, None)
         if work in self._waiting:

@@ -9,11 +9,13 @@ from typing import Any
 from rpcsvc.deadline import Deadline
 from rpcsvc.workers.care import Care
 from rpcsvc.workers.generations import Generation
+from rpcsvc.workers.inside.dispatch import Rules
 from rpcsvc.workers.pipe import CALL, RESULT, FrameReader, frame
 from rpcsvc.workers.pool import WorkerPool
 from rpcsvc.workers.process import Worker
 from rpcsvc.workers.restarts import Restarts
 from rpcsvc.workers.scoreboard import Scoreboard
+from rpcsvc.workers.sharing import SharingPool
 from rpcsvc.workers.supervisor import Event, Kill, State
 from rpcsvc.workers.work import Outcome, Work, WorkerExit
 
@@ -41,14 +43,16 @@ class Stage:
 
     def __init__(self, size: int, cast_workers: int | None = None) -> None:
         self.told: dict[bytes, Outcome] = {}
-        care = Care(cast_workers=cast_workers)
-        self.pool = WorkerPool("nobody:registry", size, care=care, gave_up=self.fail)
+        self._begin(size, WorkerPool("nobody:registry", size, care=Care(cast_workers=cast_workers), gave_up=self.fail))
+
+    def _begin(self, size: int, pool: WorkerPool, slots: int = 1) -> None:
+        self.pool = pool
         self.pool._watch.timer = object()  # type: ignore[assignment]  # looks by itself, in an event loop
         self.supervisor = self.pool._supervisor
         generation = Generation[Worker](2 * size, Restarts(time.monotonic, max_restarts=100))
         self.pool._workers.current = generation
         self.pool._workers.is_over = True  # none is replaced
-        self.scoreboard, fd = Scoreboard.create(size)
+        self.scoreboard, fd = Scoreboard.create(size, slots)
         os.close(fd)
         self.workers = [self._worker(generation, number) for number in range(size)]
         for worker in self.workers:
@@ -90,3 +94,24 @@ class Stage:
         worker.exit = WorkerExit(1000 + number, None, 9)
         self.supervisor.happened(worker, Event.EXITED)
         assert worker.state is State.GONE
+
+
+class SharingStage(Stage):
+    """Likewise, of a pool whose workers compute several messages at a time."""
+
+    def __init__(self, size: int, *, threads: int, cast_slots: int = 1) -> None:
+        self.told = {}
+        pool = SharingPool(
+            "nobody:registry", size, rules=Rules(threads=threads), cast_slots=cast_slots, gave_up=self.fail
+        )
+        self._begin(size, pool, threads)
+
+    def submit_alone(self, body: bytes, deadline: Deadline | None = None) -> Work:
+        return self.pool.submit_alone(body, lambda outcome: self.told.update({body: outcome}), deadline)
+
+    def answer(self, number: int, message: int, body: bytes) -> None:  # type: ignore[override]
+        """Have a worker take and answer one of its messages."""
+        worker = self.workers[number]
+        free = next(slot for slot in worker.row.slots if slot.message not in worker.given)
+        free.take(message)
+        worker.data_received(frame(RESULT, message, body))

@@ -26,6 +26,7 @@ FLOORS = {
 }
 # On an upper floor for its neighbours' sake, and pure all the same.
 PURE_BESIDES = ["host.logs", "host.stopping", "workers.pipe", "workers.work", "workers.job", "workers.pace"]
+PURE_BESIDES += ["workers.losses"]
 PURE_BESIDES += ["workers.supervisor", "workers.generations", "workers.restarts"]
 PURE_BESIDES += [f"workers.inside.{name}" for name in ("casts", "dispatch", "exceptions", "many")]
 PURE_BESIDES += ["client.pending", "client.sizing", "client.evidence", "client.given_up"]

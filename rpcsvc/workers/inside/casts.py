@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import CodeType
 from typing import Any
 
+from ...deadline import Clock
 from ...errors import DecodingError, InvalidParams, InvalidRequest, MethodNotFound, RemoteError, RetryLater
 from ...functions.function import Function
 from ...functions.registration import Registry
@@ -20,8 +21,23 @@ from ...wire.names import DISCOVER, MAP, PING
 from ..job import Context, Report
 from . import exceptions as raising
 from .context import running
-from .dispatch import Rules, not_found
+from .dispatch import Rules, dispatch, not_found
 from .exceptions import NoMemory, SoftLimit, StopCall, Stray, function_raised, server_failed, stop_if_strayed
+from .many import Progress
+
+
+def do(
+    registry: Registry, body: bytes, context: Context, rules: Rules, *, progress: Progress, clock: Clock
+) -> bytes | None:
+    """Do a message of which the server has told more than its body: a cast, an event, or a call; see `dispatch`."""
+    if context.kind != "call":
+        return perform(registry, body, context, rules)
+    running.context = context
+    try:
+        return dispatch(registry, body, rules, progress, clock)
+    finally:
+        running.context = None
+
 
 _ELSEWHERE = 1.0
 """Seconds after which an event comes again that has no handler here."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -93,7 +94,60 @@ class Running:
 
 
 running = Running()
-"""Of this process. It computes in one thread; others, which a function may have, see the same."""
+"""Of this process. It computes in one thread; others, which a function may have, see the same. Where it computes in
+several, each has its own (`apart`)."""
+
+
+class _RunningApart(Running):
+    """What runs in this thread, or in the task that computes for it."""
+
+    __slots__ = ()
+
+    @property
+    def asked(self) -> Request | Several | None:
+        return _here.get().asked
+
+    @asked.setter
+    def asked(self, asked: Request | Several | None) -> None:
+        _here.get().asked = asked
+
+    @property
+    def context(self) -> Context | None:
+        return _here.get().context
+
+    @context.setter
+    def context(self, context: Context | None) -> None:
+        _here.get().context = context
+
+    @property
+    def ends(self) -> Callable[[], float | None]:
+        return _here.get().ends
+
+    @ends.setter
+    def ends(self, ends: Callable[[], float | None]) -> None:
+        _here.get().ends = ends
+
+
+_here: ContextVar[Running] = ContextVar("rpcsvc.running", default=Running())  # noqa: B039 nothing is written to it
+
+
+def keep_apart() -> None:
+    """From now on each thread of this process has a `running` of its own, if it has `begin` called first.
+
+    It is for workers with several threads; in others a look at one object is all that a call pays.
+    """
+    running.__class__ = _RunningApart
+
+
+def begin(ends: float | None) -> None:
+    """A message begins in this thread.
+
+    Args:
+        ends: its deadline on the monotonic clock; None for none.
+    """
+    here = Running()
+    here.ends = lambda: ends
+    _here.set(here)
 
 
 def current_call() -> CurrentCall | None:

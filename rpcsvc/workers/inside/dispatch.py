@@ -39,6 +39,7 @@ class Rules:
         send_tracebacks: whether the caller sees the traceback of a function that raised.
         soft_time_limit, time_limit: seconds for a call of a function that has no limits of its own.
         memory_limit: likewise, bytes.
+        threads: how many messages a worker computes at a time.
     """
 
     max_result: int = MAX_BODY
@@ -46,6 +47,7 @@ class Rules:
     soft_time_limit: float | None = None
     time_limit: float | None = None
     memory_limit: int | None = None
+    threads: int = 1
 
 
 _DEFAULT_RULES = Rules()

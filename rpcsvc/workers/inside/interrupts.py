@@ -44,12 +44,13 @@ class Interrupts:
         own: what is the worker's own; its children do not inherit the handlers.
 
     Attributes:
+        row: as given.
         cancelled: numbers of the messages not to be computed, as far as this worker has heard.
     """
 
     def __init__(self, row: Row, own: Belongings) -> None:
         self.cancelled: frozenset[int] = frozenset()
-        self._row = row
+        self.row = row
         self._slot = row.slots[0]
         self._seconds: float | None = None
         self._interrupted: tuple[int, int] | None = None
@@ -84,7 +85,7 @@ class Interrupts:
             raise SoftLimit(f"ran longer than its soft limit of {seconds:g} s", data={"seconds": seconds, "soft": True})
 
     def _cancel(self, _signal: int, frame: FrameType | None) -> None:
-        self.cancelled = self._row.cancelled
+        self.cancelled = self.row.cancelled
         if self._slot.message in self.cancelled and in_function(frame) and self._is_first():
             raise StopCall("the call was cancelled")
 

@@ -41,6 +41,7 @@ WRONG: dict[str, list[Any]] = {
     "cast_max_length": WHOLE,
     "dead_ttl": TIME,
     "workers": [*WHOLE, 10_001],
+    "threads": [*WHOLE, 1_001],
     "cast_workers": [*WHOLE, 10_001],
     "prefetch": [*WHOLE, 65_536, None],
     "callback_queues": ["replies.*", 7, None, [7], [""], b"x"],
@@ -77,6 +78,7 @@ WRONG_WORDS = {
     "cast_max_length": ["0", "many"],
     "dead_ttl": ["0", "inf", "x"],
     "workers": ["0", "-1", "two", "1.5", "10001", ""],
+    "threads": ["0", "-1", "two", "1001", ""],
     "cast_workers": ["0", "-1", "two", "10001", ""],
     "prefetch": ["0", "65536", "x"],
     "callback_queues": [""],
@@ -103,6 +105,7 @@ RIGHT: dict[str, tuple[Any, list[str]]] = {
     "cast_max_length": (1000, ["1000"]),
     "dead_ttl": (86400.0, ["86400"]),
     "workers": (3, ["3"]),
+    "threads": (32, ["32"]),
     "cast_workers": (3, ["3"]),
     "prefetch": (4, ["4"]),
     "callback_queues": (("a.*", "b"), ["a.*", "b"]),
@@ -322,7 +325,9 @@ def test_a_workers_time_to_start_depends_on_who_imports_the_registry() -> None:
 def test_the_cpus_are_shared_among_the_workers_unless_told_otherwise() -> None:
     assert ServerOptions(workers=3).processes == 3
     assert ServerOptions().processes >= 1
-    assert [ServerOptions(workers=n).cast_processes for n in (1, 2, 5)] == [1, 1, 4]
+    assert [ServerOptions(workers=n).cast_slots for n in (1, 2, 5)] == [1, 1, 4]
+    assert [ServerOptions(workers=n, threads=8).cast_slots for n in (1, 2, 5)] == [7, 8, 32]
+    assert [ServerOptions(workers=2, threads=8, cast_workers=n).cast_slots for n in (1, 2, 5)] == [8, 16, 16]
     assert ServerOptions(workers=10_000).threads_each == 1
     assert ServerOptions(workers=3, blas_threads=8).threads_each == 8
 

@@ -140,7 +140,7 @@ def test_each_slot_loses_what_it_computes_with_the_worker_and_the_rest_goes_to_o
     assert [how for _, how in worker.take_back()] == [
         Lost(KILLED, False, 0),
         Lost(KILLED, False, 0),
-        Lost(KILLED, False, 30),
+        Lost(KILLED, False, 30, beside=1),
         Lost(KILLED, True, 40, over_time=True),
         None,
     ]

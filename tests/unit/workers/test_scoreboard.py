@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rpcsvc.workers.scoreboard import MAX_CANCELLED, MAX_GIVEN, Scoreboard
+from rpcsvc.workers.scoreboard import MAX_GIVEN, Scoreboard
 
 
 @pytest.fixture(params=[1, 3], ids=["one slot", "three slots"])
@@ -123,15 +123,30 @@ def test_the_server_notes_what_is_cancelled_over_what_is_over(both_sides: tuple[
     servers, own = (side.row(2) for side in both_sides)
     assert own.cancelled == frozenset()
 
-    for message in range(1, MAX_CANCELLED + 1):
-        servers.cancel(message, over=0)
-    assert own.cancelled == set(range(1, MAX_CANCELLED + 1))
+    for message in range(1, MAX_GIVEN + 1):
+        servers.cancel(message, under_way=range(1, MAX_GIVEN + 1))
+    assert own.cancelled == set(range(1, MAX_GIVEN + 1))
 
-    servers.cancel(MAX_CANCELLED + 1, over=3)
-    servers.cancel(MAX_CANCELLED + 2, over=3)
-    assert own.cancelled == set(range(3, MAX_CANCELLED + 3))
+    under_way = {*range(1, MAX_GIVEN + 3)} - {2, 5}
+    servers.cancel(MAX_GIVEN + 1, under_way=under_way)
+    servers.cancel(MAX_GIVEN + 2, under_way=under_way)
+    assert own.cancelled == under_way
     assert own.taken == 0
     assert both_sides[1].row(1).cancelled == frozenset()
+
+
+def test_a_row_has_room_for_as_many_cancels_and_ends_as_it_has_slots() -> None:
+    servers, fd = Scoreboard.create(1, 40)
+    own = Scoreboard(fd, 1, 40).row(0)
+    os.close(fd)
+    seen = servers.row(0)
+    for message in range(1, 41):
+        seen.cancel(message, under_way=range(1, 41))
+        seen.ends[message % len(seen.ends)] = message / 2
+    own.slots[39].take(40)
+    assert own.cancelled == set(range(1, 41))
+    assert [own.ends[message % len(own.ends)] for message in (1, 39, 40)] == [0.5, 19.5, 20.0]
+    assert (seen.taken, [slot.message for slot in seen.slots[:39]]) == (40, [0] * 39)
 
 
 def test_limits_of_the_running_call_are_seen_and_forgotten_with_the_worker(
@@ -139,7 +154,7 @@ def test_limits_of_the_running_call_are_seen_and_forgotten_with_the_worker(
 ) -> None:
     servers, own = (side.row(1) for side in both_sides)
     own.slots[0].deadline, own.slots[0].memory_limit, own.memory_at_start = 5, 6, 7
-    servers.cancel(1, over=0)
+    servers.cancel(1, under_way=())
     assert (servers.slots[0].deadline, servers.slots[0].memory_limit, servers.memory_at_start) == (5, 6, 7)
 
     servers.reset()

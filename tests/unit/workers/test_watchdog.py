@@ -24,6 +24,7 @@ class Stage:
     def __init__(self, slots: int, *, given: int) -> None:
         self.now = 1000.0
         self.interrupts = 0
+        self.replaced: list[Worker] = []
         self.told: dict[int, Outcome] = {}
         scoreboard, fd = Scoreboard.create(1, slots)
         os.close(fd)
@@ -37,7 +38,7 @@ class Stage:
         for number in range(1, given + 1):
             work = self.worker.given[number] = Work(b"", self._done(number), None)
             work.given()
-        self.watch = Watch([self.worker], supervisor, self._interrupt, GRACE)
+        self.watch = Watch([self.worker], supervisor, self._interrupt, GRACE, self.replaced.append)
         self.watch.begin = lambda: None  # type: ignore[method-assign]
 
     def _done(self, number: int) -> Done:
@@ -104,10 +105,35 @@ def test_a_message_that_runs_is_interrupted_until_it_ends_and_killed_after_the_g
     stage.now += GRACE / 2
     assert stage.look() is None
     assert stage.interrupts == 2
+    for other in (1, 2, 4, 5):
+        del stage.worker.given[other]
     stage.now += GRACE / 2
     assert stage.look() == Kill(Cause.CANCEL, 3)
     stage.worker.given[3].end(Lost(WorkerExit(1, None, 9), True, 0))
     assert stage.told == {3: Cancelled()}
+
+
+def test_a_message_that_does_not_end_beside_others_has_its_worker_replaced_and_killed_when_those_are_over(
+    stage: Stage,
+) -> None:
+    stage.watch.cancel(stage.worker, 3)
+    stage.now += GRACE
+    assert (stage.look(), stage.replaced) == (None, [stage.worker])
+    stage.worker.worn = True
+    assert (stage.look(), stage.replaced) == (None, [stage.worker])
+    for other in (1, 4, 5):
+        del stage.worker.given[other]
+    stage.watch.cancel(stage.worker, 2)
+    stage.now += GRACE / 2
+    assert stage.look() is None
+    stage.now += GRACE / 2
+    assert stage.look() == Kill(Cause.CANCEL, 2)
+
+
+def test_several_whose_time_is_up_at_once_share_the_blame(stage: Stage) -> None:
+    for slot in stage.worker.row.slots:
+        slot.deadline = 1
+    assert stage.look() == Kill(Cause.TIME, 2, others=frozenset({3}))
 
 
 def test_a_message_that_is_not_taken_ends_at_once_and_its_worker_hears_of_it(stage: Stage) -> None:
@@ -131,6 +157,8 @@ def test_a_message_that_is_taken_while_it_is_cancelled_is_stopped(
 
     monkeypatch.setattr(Row, look, property(then_taken) if isinstance(seen, property) else then_taken)
     stage.watch.cancel(stage.worker, 4)
+    for other in (1, 2, 3, 5):
+        del stage.worker.given[other]
     stage.look()
     stage.now += GRACE
     assert stage.look() == Kill(Cause.CANCEL, 4)

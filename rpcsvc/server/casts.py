@@ -299,6 +299,8 @@ class Casts:
             log.warning("%s is tried again in %g s: %s (%s)", self._name(message), seconds, error, lost.exit)
             self._again(message, seconds)
         else:
+            if not asked.served.idempotent:
+                error = OutcomeUnknown(f"{error}; its function must not run twice", data=error.data)
             self._die(message, error, message.attempt)
 
     def not_run(self, message: Message) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from ..errors import RemoteError
+from . import jsonrpc
 from .casts import History, kept_headers
 from .names import ATTEMPTS, CAME_FROM, DIED, ERROR, HOST
 
@@ -69,7 +71,7 @@ class Letter:
         method: what it calls; None where its body is no request.
         body: the message's.
         error: the error's sentence.
-        error_type: the exception's type, or the error's code as text.
+        error_type: the type of the function's exception, or the name of the error, "WorkerLost" for instance.
         traceback: the function's, or empty.
         attempts: how often its function was tried.
         first_published, died: milliseconds since 1970; None where that is not known.
@@ -100,7 +102,7 @@ class Letter:
         error = _object(headers.get(ERROR))
         data = _object(error.get("data"))
         if error:
-            sentence, kind = str(error.get("message", "")), str(data.get("type", error.get("code", "")))
+            sentence, kind = str(error.get("message", "")), str(data.get("type") or _named(error.get("code", "")))
         else:
             sentence, kind = _brokers_reason(death), str(death.get("reason", ""))
         came_from = headers.get(CAME_FROM, death.get("queue"))
@@ -120,6 +122,12 @@ class Letter:
             came_from=came_from if isinstance(came_from, str) else None,
             headers=kept_headers(headers),
         )
+
+
+def _named(code: object) -> str:
+    """The name of the error with that code, such as "OutcomeUnknown"; the code, where there is none."""
+    kind = type(jsonrpc.remote_error(code, "")) if isinstance(code, int) else RemoteError
+    return str(code) if kind is RemoteError else kind.__name__
 
 
 def _digest(body: bytes, headers: Mapping[str, Any]) -> str:

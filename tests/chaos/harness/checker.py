@@ -17,6 +17,7 @@
     undrained   servers that did not end on SIGTERM, or not with exit code 0
     reconnects  servers that had other connections to the broker in the end than before
     offered, useful     calls and successes a second, while faults lasted
+    given, undone, early, twice, buried     casts and events, as `owed` has them; `often` counts those that must not
 
 A call counts once for each heading. Each heading keeps a few examples, as sentences.
 """
@@ -45,6 +46,7 @@ from .history import (
     Struck,
     Unresolved,
 )
+from .owed import check_owed
 from .workers import Run, lost_workers, runs
 
 E = TypeVar("E", Invoked, Cancelled, Ended, Unresolved, Started)
@@ -112,6 +114,11 @@ class Verdict:
     queued: int = 0
     fds: int = 0
     memory: int = 0
+    given: int = 0
+    undone: int = 0
+    early: int = 0
+    twice: int = 0
+    buried: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -170,6 +177,7 @@ def check(events: Iterable[Event], rules: Rules) -> Verdict:
         verdict.refill = max(verdict.refill or 0.0, *(each.replaced - each.at for each in lost))
     _measure_pace(verdict, events, spans)
     _check_ends(verdict, events)
+    _check_owed(verdict, events)
     return verdict
 
 
@@ -360,6 +368,15 @@ def _measure_pace(verdict: Verdict, events: list[Event], faults: list[tuple[floa
 
     verdict.offered = sum(during(event.at) for event in _of(events, Invoked)) / seconds
     verdict.useful = sum(during(event.at) for event in _of(events, Ended) if event.outcome == OK) / seconds
+
+
+def _check_owed(verdict: Verdict, events: list[Event]) -> None:
+    owed = check_owed(events)
+    verdict.given, verdict.undone, verdict.early, verdict.twice = owed.given, owed.undone, owed.early, owed.twice
+    verdict.often += owed.once_twice
+    verdict.buried = owed.buried.total()
+    for heading, examples in owed.examples.items():
+        verdict.examples.setdefault("often" if heading == "once_twice" else heading, []).extend(examples)
 
 
 # ---- what is left

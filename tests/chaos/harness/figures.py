@@ -14,11 +14,14 @@ class Figures:
 
     Attributes:
         recovery, refill: seconds.
+        twice: casts and events that were done more than once.
+        buried: dead letters.
         deaths: workers that went.
         reconnects: servers whose connection was another one in the end.
         fds, memory: growth from before the faults to after them, of one client or server; memory in bytes.
         failed: calls that ended in an error, allowed as it may be.
         least_ok: the share of calls that must succeed, lest a service that refuses everything passes.
+        least_given: casts and events that must have been confirmed.
         least_offered, least_useful: calls and successes a second that there must be while faults last.
     """
 
@@ -36,6 +39,10 @@ class Figures:
     zombies: int = 0
     pending: int = 0
     queued: int = 0
+    undone: int = 0
+    early: int = 0
+    twice: int | None = None
+    buried: int | None = 0
     deaths: int | None = None
     reconnects: int | None = None
     recovery: float | None = 5.0
@@ -47,6 +54,7 @@ class Figures:
     least_ok: float = 0.5
     least_offered: float = 0.0
     least_useful: float = 0.0
+    least_given: int = 0
 
 
 def broken(verdict: Verdict, figures: Figures) -> list[str]:
@@ -66,6 +74,8 @@ def broken(verdict: Verdict, figures: Figures) -> list[str]:
         least, pace = getattr(figures, f"least_{name}"), getattr(verdict, name) or 0.0
         if pace < least:
             found.append(f"{name} {pace:.1f} a second < {least:g}")
+    if verdict.given < figures.least_given:
+        found.append(f"only {verdict.given} casts and events, fewer than {figures.least_given}")
     return found
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rpcsvc import Registry
+from rpcsvc import Registry, Retry, current_call
 from rpcsvc.functions import registry as built_in
 
 from .history import Finished, History, Started, now
@@ -61,10 +61,13 @@ def _served(
             if history is None:
                 return function(token, *args)
             history.write(Started(now(), token, os.getpid()))
+            raised = True
             try:
-                return function(token, *args)
+                value = function(token, *args)
+                raised = False
+                return value
             finally:
-                history.write(Finished(now(), token, os.getpid()))
+                history.write(Finished(now(), token, os.getpid(), raised))
 
         registry.function(**options)(traced)
         _functions[name] = function
@@ -202,6 +205,22 @@ def linger(token: str, seconds: float) -> str:
 def linger_once(token: str, seconds: float) -> str:
     time.sleep(seconds)
     return token[::-1]
+
+
+@_served(retry=Retry(attempts=3, back_off=3.0, up_to=3.0))
+def stumble(token: str) -> None:
+    """Fails twice, and waits each time in the same two levels."""
+    call = current_call()
+    if call is not None and call.kind == "cast" and call.attempt <= 2:
+        raise OSError(token)
+
+
+@_served(retry=Retry(attempts=4, back_off=1.0))
+def wobble(token: str) -> None:
+    """Fails when it is tried first."""
+    call = current_call()
+    if call is not None and call.kind == "cast" and call.attempt == 1:
+        raise OSError(token)
 
 
 def _fib(n: int) -> int:

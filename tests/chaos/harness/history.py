@@ -93,6 +93,32 @@ class Measured:
     queued: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The broker has confirmed a cast or an event: it is owed.
+
+    Attributes:
+        call: its token.
+        idempotent: whether it may be done more than once.
+        due: when it may begin at the earliest.
+    """
+
+    at: float
+    call: str
+    function: str
+    idempotent: bool
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A cast was found among the dead letters, with the type of the error that is in it."""
+
+    at: float
+    call: str
+    error: str
+
+
 # ---- what a worker writes
 
 
@@ -107,11 +133,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A function is about to return or raise."""
+    """A function is about to return, or to raise."""
 
     at: float
     call: str
     pid: int
+    raised: bool = False
 
 
 # ---- what the stage writes
@@ -174,6 +201,8 @@ class Orphaned:
 
 Event: TypeAlias = (
     Invoked
+    | Given
+    | Buried
     | Cancelled
     | Ended
     | Unresolved
@@ -192,6 +221,8 @@ _TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
         Invoked,
+        Given,
+        Buried,
         Cancelled,
         Ended,
         Unresolved,

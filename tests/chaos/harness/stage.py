@@ -43,6 +43,7 @@ class Stage:
         servers: the servers; `servers.running`, `servers.start()`, `stop`, `kill`.
         chance: the run's source of chance.
         folder: where everything is written.
+        seconds: that the scenario was given.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Stage:
         self._environ = environ
         self._prepare = prepare
         self._client_url = broker.url + url_options
-        self._end = 0.0
+        self.seconds = self._end = 0.0
         self._crowd: Crowd | None = None
         self.servers: Servers
 
@@ -135,6 +136,7 @@ class Stage:
 
     def begin(self, seconds: float) -> None:
         """The scenario's time begins."""
+        self.seconds = seconds
         self._end = now() + seconds
 
     @property

@@ -15,9 +15,11 @@ from typing import Any
 from rpcsvc.amqp import expendable
 from rpcsvc.client.engine import Engine
 from rpcsvc.client.pending import Pending
+from rpcsvc.server import casts
 from rpcsvc.server.asked import Asked
 from rpcsvc.server.engine import TABLE, Event, State
 from rpcsvc.server.large_replies import LargeReplies, LargeReply
+from rpcsvc.server.sending import Sending
 from rpcsvc.workers.work import Served
 
 
@@ -91,6 +93,32 @@ def leaked_pending_calls() -> None:
     Pending.expire = expire_and_keep  # type: ignore[method-assign]
 
 
+def no_bug_but_slow_copies() -> None:
+    """What stands for a cast waits a while before it is published; the cast is acked after that."""
+    publish = Sending._publish
+
+    async def publish_late(self: Sending, *args: Any) -> Any:
+        await asyncio.sleep(0.3)
+        return await publish(self, *args)
+
+    Sending._publish = publish_late  # type: ignore[method-assign]
+
+
+def ack_before_the_copy() -> None:
+    """The same, but the cast is acked before its copy is published, so it is lost with the server."""
+    no_bug_but_slow_copies()
+    for event in (Event.AGAIN, Event.DEAD):
+        then, orders = TABLE[State.WORKING][event]
+        TABLE[State.WORKING][event] = then, ("ack", *orders)
+    then, orders = TABLE[State.COPYING][Event.CONFIRMED]
+    TABLE[State.COPYING][Event.CONFIRMED] = then, tuple(order for order in orders if order != "ack")
+
+
+def copies_keep_x_death() -> None:
+    """A copy has the headers of the broker: RabbitMQ before 4.0.1 believes them, and drops what goes in a circle."""
+    casts.kept_headers = dict  # type: ignore[attr-defined]
+
+
 _BUGS = {
     bug.__name__: bug
     for bug in (
@@ -100,6 +128,9 @@ _BUGS = {
         correlation_dropped,
         retry_of_what_must_not_run_twice,
         leaked_pending_calls,
+        no_bug_but_slow_copies,
+        ack_before_the_copy,
+        copies_keep_x_death,
     )
 }
 

@@ -239,6 +239,16 @@ def test_one_whose_worker_is_lost_is_tried_again_as_its_function_may(
     assert server.counts.lost == 1
 
 
+@pytest.mark.parametrize(("method", "attempts", "name"), [("once", 0, "OutcomeUnknown"), ("f", 2, "WorkerLost")])
+def test_a_letter_says_whether_what_was_lost_with_its_worker_may_be_requeued(
+    method: str, attempts: int, name: str
+) -> None:
+    server = CastServer()
+    server.come(method, headers={ATTEMPTS: attempts})
+    server.workers.end(DIED)
+    assert the_letter(server).error_type == name
+
+
 # ---- what may have run
 
 
@@ -502,5 +512,5 @@ def test_a_handlers_function_says_whether_its_event_may_be_handled_twice(caplog:
     assert server.casting.sending[0][1].seconds == 4
     server = CastServer(source=Source.of_handler("rpc_queue", ONCE))
     event(server, exchange="rpcsvc.topics", routing_key="order.paid", redelivered=True)
-    assert the_letter(server).error_type == "-32003"
+    assert the_letter(server).error_type == "OutcomeUnknown"
     assert "event order.paid for receipt is a dead letter in 'rpc_queue.dead'" in caplog.text

@@ -75,6 +75,19 @@ def test_whatever_lies_there_is_read(headers: dict[str, Any], body: bytes) -> No
     assert letter.error or headers.get("rpcsvc-error") == '{"data": 3}'
 
 
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        ({"code": -32003, "message": "m"}, "OutcomeUnknown"),
+        ({"code": -32000, "message": "m", "data": {"type": "OSError"}}, "OSError"),
+        ({"code": 7, "message": "m"}, "7"),
+        ({"message": "m"}, ""),
+    ],
+)
+def test_an_error_has_a_name(error: dict[str, Any], name: str) -> None:
+    assert Letter.read(BODY, written(error), None).error_type == name
+
+
 def test_letters_without_an_id_are_told_apart_by_what_is_in_them() -> None:
     first, second = (Letter.read(BODY, {**written(ERROR), "rpcsvc-died": died}, None) for died in (1, 2))
     assert first.letter_id != second.letter_id

@@ -140,13 +140,22 @@ class Outbox:
 
     def returned(self, message: Outgoing) -> None:
         """No queue took a message, and the broker has confirmed that."""
-        self._step(message, Event.RETURNED if self._clock() >= message.waits_until else Event.AWAITED)
+        if self._clock() >= message.waits_until:
+            self._step(message, Event.RETURNED)
+        else:
+            self._step(message, Event.AWAITED, message.kind.returned(message))
 
     def refused(self, message: Outgoing, error: RpcError) -> None:
-        """The broker does not take a message; MessageRefused is told as its kind tells it, any other error as it is."""
-        self._step(
-            message, Event.REFUSED, message.kind.rejected(message) if isinstance(error, MessageRefused) else error
-        )
+        """The broker does not take a message; MessageRefused is told as its kind tells it, any other error as it is.
+
+        A quorum queue that is just being declared refuses too: who waits for a server waits for that.
+        """
+        if isinstance(error, MessageRefused):
+            error = message.kind.rejected(message)
+            if message.needs is None and self._clock() < message.waits_until:
+                self._step(message, Event.AWAITED, error)
+                return
+        self._step(message, Event.REFUSED, error)
 
     def failed(self, message: Outgoing) -> None:
         """The channel of one message went, which other messages do not use."""
@@ -323,7 +332,7 @@ class Outbox:
                 self._step(message, _WRITTEN)
 
     def _mark(self, message: Outgoing, _: Any) -> None:
-        message.may_be_taken, message.came_back = True, False
+        message.may_be_taken, message.came_back = True, None
 
     def _hold(self, message: Outgoing, _: Any) -> None:
         self._lanes[message.needs].held[message] = None
@@ -332,8 +341,8 @@ class Outbox:
         message.is_again = True
         self._hold(message, None)
 
-    def _pause(self, message: Outgoing, _: Any) -> None:
-        message.may_be_taken, message.came_back = message.is_again, True
+    def _pause(self, message: Outgoing, error: RpcError | None) -> None:
+        message.may_be_taken, message.came_back = message.is_again, error
         lane = self._lanes[message.needs]
         lane.is_ready = lane.needs is None  # it may have gone
         lane.paused_until = self._clock() + RETURNED_PAUSE
@@ -358,8 +367,8 @@ class Outbox:
 
     def _not_sent(self, message: Outgoing) -> RpcError:
         """Why a message was not sent in its time."""
-        if message.came_back and (error := message.kind.returned(message)) is not None:
-            return error
+        if message.came_back is not None:
+            return message.came_back
         if self._is_blocked:
             why = "the broker takes no messages for now, it is short of memory or disk, or the network is slow"
         elif self._has_channel:

@@ -37,7 +37,7 @@ class Event(StrEnum):
     WRITTEN = "the driver has written it"
     CONFIRMED = "the broker has it safe"
     RETURNED = "no queue took it"
-    AWAITED = "no queue took it, and its sender waits for one"
+    AWAITED = "no queue took it, or one refused it, and its sender waits for a server"
     REFUSED = "it is too large, or its queue is full, or it may not go there"
     LOST = "its channel went, and with it what the broker would have said"
     EXPIRED = "its time is up"
@@ -101,7 +101,8 @@ class Outgoing:
         state: where it is.
         may_be_taken: whether it was written, so that the broker may have it.
         is_again: whether it was written on a channel that was lost before it was confirmed; it is marked so.
-        came_back: whether no queue took it when it was written last.
+        came_back: the error that it would have ended with when it was written last, if its sender did not wait for a
+            server: no queue took it, or one refused it.
     """
 
     # Of the class until they differ: to set them all would make each message a third dearer.
@@ -117,7 +118,7 @@ class Outgoing:
     state = State.HELD
     may_be_taken = False
     is_again = False
-    came_back = False
+    came_back: RpcError | None = None
 
     def __init__(  # noqa: PLR0917 names would cost each message some, too
         self,

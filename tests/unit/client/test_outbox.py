@@ -404,6 +404,27 @@ def test_a_message_that_came_back_is_sent_again_while_its_sender_waits() -> None
     assert isinstance(world.error_of(cast), NoServer)
 
 
+def test_a_message_that_was_refused_is_sent_again_while_its_sender_waits() -> None:
+    world = opened()
+    cast = world.post(waits_until=world.clock.now + 1.0)
+    world.outbox.refused(cast, MessageRefused("not yet"))
+    assert (cast.state, world.ends) == (State.HELD, [])
+    world.pass_time(RETURNED_PAUSE)
+    assert world.written == [cast, cast]
+    world.pass_time(1.0)
+    world.outbox.refused(cast, MessageRefused("full"))
+    assert isinstance(world.error_of(cast), CastRejected)
+
+
+def test_a_message_that_was_refused_and_has_no_time_left_says_so() -> None:
+    world = opened()
+    cast = world.post(timeout=1.0, waits_until=math.inf)
+    world.outbox.blocked()
+    world.outbox.refused(cast, MessageRefused("full"))
+    world.pass_time(1.0)
+    assert isinstance(world.error_of(cast), CastRejected)
+
+
 def test_a_message_that_came_back_has_what_it_needs_seen_to_again() -> None:
     world = opened()
     cast = world.post(needs="levels", waits_until=math.inf)

@@ -17,7 +17,21 @@ from typing import Any, TextIO
 
 from .runner import Result
 
-_COLUMNS = ("lost", "hung", "wrong", "double", "late", "after", "often", "unexpected", "for_nobody")
+_COLUMNS = (
+    "lost",
+    "hung",
+    "wrong",
+    "double",
+    "late",
+    "after",
+    "often",
+    "unexpected",
+    "for_nobody",
+    "given",
+    "undone",
+    "early",
+    "twice",
+)
 
 
 class Progress:
@@ -53,13 +67,18 @@ class Progress:
             self._stream.write("\r\x1b[K")
         verdict = result.verdict
         said = "passed" if result.passed else "FAILED: " + "; ".join(result.broken)
-        self._stream.write(f"{result.scenario}: {said} ({verdict.calls} calls, {verdict.ok} ok)\n")
+        self._stream.write(f"{result.scenario}: {said} ({verdict.calls} calls, {verdict.ok} ok{_owed(result)})\n")
         if not result.passed:
             for heading, examples in verdict.examples.items():
                 self._stream.writelines(f"    {heading}: {example}\n" for example in examples)
             if result.folder is not None:
                 self._stream.write(f"    its history and logs: {result.folder}\n")
         self._stream.flush()
+
+
+def _owed(result: Result) -> str:
+    verdict = result.verdict
+    return f"; {verdict.given} casts or events confirmed, {verdict.twice} done twice" if verdict.given else ""
 
 
 def table(results: Sequence[Result]) -> str:

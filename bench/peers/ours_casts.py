@@ -84,7 +84,8 @@ async def _subscribe(setup: Setup) -> None:
     count: list[Any] = []
 
     async def hear(events: Any, number: int) -> None:
-        async for _ in events:
+        async for event in events:
+            assert event.body
             count[number]()
 
     async with AsyncRpcClient() as client, asyncio.TaskGroup() as group:

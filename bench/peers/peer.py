@@ -82,7 +82,7 @@ class Peer:
     name = ""
     kind = "peer"
     """"ours", "earlier" (ours at another revision), "peer" (RPC over RabbitMQ in Python), "local" (no broker), "limit"
-    (C), "work" (the function alone)."""
+    (C), "work" (the function alone), "hand" (a program for this one purpose, not a library)."""
     note = ""
     """What a reader of the table should know."""
     one_way = False

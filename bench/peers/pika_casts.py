@@ -27,6 +27,8 @@ class PikaCasts(OneWay):
     """`new_task` and `worker`, `emit_log_topic` and `receive_logs_topic`."""
 
     name = "pika tutorial"
+    kind = "hand"
+    note = "one queue, one function, nothing around it; its events are not confirmed"
     quick = 12_000
 
     def unable(self, mode: Mode) -> str | None:

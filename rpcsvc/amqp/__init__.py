@@ -8,6 +8,7 @@ This is the only package that knows pika. What leaves it are our own types and e
 - `heartbeats`: when a silent broker is given up.
 - `connection`: `Connection`, how it is opened and what becomes of it.
 - `channel`: `Channel`, the operations that the rest of the code uses.
+- `acks`: which deliveries are dealt with, said in few acks.
 - `arguments`: what queues are declared with.
 - `getting`: `Getter`, messages asked for one by one.
 - `confirms`: what becomes of a channel's messages.
@@ -21,6 +22,7 @@ This is the only package that knows pika. What leaves it are our own types and e
 
 from __future__ import annotations
 
+from .acks import Acks
 from .arguments import QueueArguments
 from .channel import Channel
 from .connection import Connection
@@ -31,6 +33,7 @@ from .properties import Properties
 from .turns import Turns
 
 __all__ = [
+    "Acks",
     "Channel",
     "Connection",
     "Delivery",

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec
 
 import pika.exceptions
@@ -83,7 +83,6 @@ class Channel:
         """Declare a queue, or with `passive` ask for its state; "" has the broker choose a name.
 
         Args:
-            name: the queue's.
             durable, exclusive, auto_delete, passive: the bits of AMQP's queue.declare.
             arguments: RabbitMQ's, by name or as their table.
 
@@ -116,7 +115,6 @@ class Channel:
         """Declare an exchange of that kind ("direct", "fanout", "topic", "headers").
 
         Args:
-            name: the exchange's.
             kind: its type.
             durable: whether it outlives the broker's restart.
             passive: only look whether there is one of that name, of whatever kind.
@@ -200,7 +198,6 @@ class Channel:
         """Start a consumer, beside those of this queue or of others; the consumer tag.
 
         Args:
-            queue: whose messages.
             delivered: called with each delivery.
             cancelled: called when the broker ends the consumer, as it does when the queue is deleted. From RabbitMQ
                 4.3 on it does so too when a delivery of a quorum queue was not acked for too long, and delivers that
@@ -236,6 +233,11 @@ class Channel:
         """
         self._check_open()
         self._stream.write((fastpath.ack(self._number, delivery_tag),))
+
+    def ack_all(self, acks: Iterable[tuple[int, bool]]) -> None:
+        """Acknowledge deliveries, as `Acks.take` says; raises as `ack`."""
+        self._check_open()
+        self._stream.write([fastpath.ack(self._number, tag, multiple=multiple) for tag, multiple in acks])
 
     def nack(self, delivery_tag: int, *, requeue: bool, multiple: bool = False) -> None:
         """Give back a delivery that was not dealt with.

@@ -165,9 +165,9 @@ class Publisher:
         return method
 
 
-def ack(channel: int, delivery_tag: int) -> bytes:
-    """The frame that acknowledges one delivery."""
-    return _ACK.pack(_METHOD_FRAME, channel, 13, _BASIC, _ACK_METHOD, delivery_tag, 0, _END_BYTE)
+def ack(channel: int, delivery_tag: int, *, multiple: bool = False) -> bytes:
+    """The frame that acknowledges one delivery, or with `multiple` all up to it."""
+    return _ACK.pack(_METHOD_FRAME, channel, 13, _BASIC, _ACK_METHOD, delivery_tag, multiple, _END_BYTE)
 
 
 # ---- in ---------------------------------------------------------------------------------------------------------

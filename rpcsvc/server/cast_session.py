@@ -1,14 +1,13 @@
-"""One queue of casts, on one connection of a server: its consumer, and its channel, which is lost and opened again.
+"""One queue of casts, on one connection of a server: its consumers, and their channel, which is lost and opened again.
 
     look, or declare --> consume --> deliveries --> Casts --> ack, or what stands for the cast first (`sending`)
        ^                    |
        +------pause---------+--the broker ends the consumer (its queue was deleted), or the channel
 
-While casts are found to be quick, a second consumer has more of them held here than there are workers for them: the way
-to a quorum queue and back takes longer than they do.
-
 Rules: it has a channel of its own, so that whatever happens to its queue costs no call. What came through a channel
-that was lost goes on, and is known when the broker delivers it again, as for calls.
+that was lost goes on, and is known when the broker delivers it again, as for calls. One consumer holds as many casts as
+workers run. While casts are quick there is a second one, for those that are held beside (`holding`); then acks are
+gathered for a moment (`amqp.acks`).
 """
 
 from __future__ import annotations
@@ -20,30 +19,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..amqp import Channel, Connection, Delivery
+from ..amqp import Acks, Channel, Connection, Delivery
 from ..amqp.reconnect import BackOff
 from ..amqp.topology import declare, delivers_any_number_of_times_if_told
 from ..errors import AccessRefused, ConfigurationError, QueueLocked, QueueNotFound, RpcError
 from ..wire.entities import bindings_of, for_casts, for_foreign, for_handler
 from .casts import Cast, Parcel, Source
+from .holding import SECONDS, Holding
 from .queue import DECLARED_WITHIN, is_there
 from .sending import Sending
 from .service import Service
 
 log = logging.getLogger(__name__)
 
-_QUICK, _SLOW = 0.002, 0.02
-"""Seconds that casts take while more are held, and from which on no more are. What is held lies behind a long one that
-comes before it, though another pool may have nothing to do."""
-_MORE = 64
-"""How many more."""
-_LOOK_EVERY = 32
-"""Casts after which it is asked whether they are quick."""
 _TRIED_WITHIN, _TAKES_UP_TO = 5.0, 15.0
 """Seconds in which a queue is consumed on a quiet broker; and after which the attempt is given up. A broker that has
 just started may leave what is asked of a quorum queue without an answer."""
 _PAUSE_UP_TO = 5.0
 """Seconds between attempts to consume a queue, at most."""
+_GATHERED_FOR = 0.01
+"""Seconds that the ack of a quick cast may wait for others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,20 +62,25 @@ class CastSession:
 
     def __init__(self, tap: Tap, channel: Channel) -> None:
         self._tap = tap
-        self._engine = tap.service.engine
+        self._engine, self._pool = tap.service.engine, tap.service.pool
         self._consumer: CastConsumer | None = None
-        self._ahead: CastConsumer | None = None
-        self._starting: asyncio.Task[None] | None = None
-        self._acked = 0
-        self._idle = asyncio.Event()
+        self._second: CastConsumer | None = None
+        self._holding = Holding(tap.prefetch)
+        self._more = 0  # held by the second consumer
+        self._changing: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()  # a prefetch count is for the consumer that is started next
+        self._acks = Acks()
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle, self.interrupted = asyncio.Event(), asyncio.Event()
         self.channel = channel
         self.unacked = 0
         self.draining = False
-        self.interrupted = asyncio.Event()
         channel.lost.add_done_callback(self._lost)
 
     def _lost(self, _: object) -> None:
         self._engine.session_lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
         self._idle.set()
         self.interrupted.set()
 
@@ -91,45 +91,62 @@ class CastSession:
             QueueNotFound, AccessRefused: the channel is lost, as AMQP has it.
         """
         self.interrupted.clear()
-        self._ahead = None
-        self._consumer = CastConsumer(self._tap.source)
-        await self._start(self._consumer, self._tap.prefetch)
+        await self._end_second()
+        self._consumer = await self._start(self._tap.prefetch, self.interrupted.set)
 
-    async def _hold_more(self, consumer: CastConsumer) -> None:
-        with contextlib.suppress(RpcError):  # it has cost the channel, which is opened again
-            await self._start(consumer, _MORE)
-
-    async def _start(self, consumer: CastConsumer, prefetch: int) -> None:
-        casts = self._tap.service.casts
+    async def _start(self, prefetch: int, cancelled: Callable[[], None]) -> CastConsumer:
+        consumer = CastConsumer(self._tap.source)
+        holding, pool, casts = self._holding, self._pool, self._tap.service.casts
 
         def delivered(delivery: Delivery) -> None:
+            handler = consumer.source.handler
+            if handler is None:
+                holding.came(delivery.type, pool.functions)
+            elif not handler.served.idempotent:
+                holding.be_careful()
             casts.delivered(self, consumer, delivery)
 
-        await self.channel.prefetch(prefetch)
-        consumer.tag = await self.channel.consume(self._tap.source.queue, delivered, cancelled=self.interrupted.set)
+        async with self._starting:
+            await self.channel.prefetch(prefetch)
+            consumer.tag = await self.channel.consume(consumer.source.queue, delivered, cancelled=cancelled)
+        return consumer
 
-    def _look_how_quick(self) -> None:
-        """Hold more casts, or no more of them."""
-        seconds = self._tap.service.pool.seconds_a_cast
-        if self._ahead is None and seconds < _QUICK and not self.draining:
-            self._ahead = CastConsumer(self._tap.source)
-            self._starting = asyncio.ensure_future(self._hold_more(self._ahead))
-        elif self._ahead is not None and seconds > _SLOW and self._ahead.tag:
-            self._cancel(self._ahead)
-            self._ahead = None
+    def _look(self) -> None:
+        """Hold as many casts as is good now."""
+        self._holding.learn(self._pool.casts_within(SECONDS))
+        if self._holding.more != self._more and (self._changing is None or self._changing.done()):
+            self._changing = asyncio.ensure_future(self._change())
+
+    async def _change(self) -> None:
+        with contextlib.suppress(RpcError, TimeoutError):  # the channel went, or the queue
+            async with asyncio.timeout(_TAKES_UP_TO):
+                await self._end_second()
+            more = 0 if self.draining else self._holding.more
+            if more:
+                self._second = await self._start(more, self._second_ended)
+                self._more = more
+
+    async def _end_second(self) -> None:
+        second = self._second
+        self._second_ended()
+        if second is not None:
+            await self._cancel(second)
+
+    def _second_ended(self) -> None:
+        self._second, self._more = None, 0
 
     def know(self, source: Source) -> None:
         """The same queue, of a handler that was loaded anew."""
-        for consumer in (self._consumer, self._ahead):
+        for consumer in (self._consumer, self._second):
             if consumer is not None:
                 consumer.source = source
 
     async def drain(self) -> None:
         """Take no more; return when those that were taken are acked, or the channel is lost."""
         self._engine.drain(self)
-        if self._starting is not None:
-            await asyncio.gather(self._starting, return_exceptions=True)
-        for consumer in (self._consumer, self._ahead):
+        if self._changing is not None:
+            await self._changing
+        for consumer in (self._second, self._consumer):
             if consumer is not None:
                 await self._cancel(consumer)
         if self.unacked and not self.is_lost:  # some may have come until the consumer had ended
@@ -154,14 +171,24 @@ class CastSession:
 
     def ack(self, _: Any, delivery: Delivery) -> bool:
         """Ack a delivery; whether it was acked."""
-        try:
-            self.channel.ack(delivery.delivery_tag)
-        except RpcError:
+        if self.is_lost:
             return False
-        self._acked += 1
-        if self._ahead is not None or self._acked % _LOOK_EVERY == 0:
-            self._look_how_quick()
+        waiting = self._acks.add(delivery.delivery_tag)
+        if not self._more or waiting > self._more // 4:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHERED_FOR, self._flush)
         return True
+
+    def _flush(self) -> None:
+        """Send the acks that wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self.is_lost:
+            self.channel.ack_all(self._acks.take())
+            if not self.draining:
+                self._look()
 
     def end_consumer(self, consumer: CastConsumer, then: Callable[[], None]) -> None:
         """End a consumer, then do something."""
@@ -169,6 +196,7 @@ class CastSession:
 
     def drained(self) -> None:
         """While it is draining: nothing is unacked any more."""
+        self._flush()
         self._idle.set()
 
     def send(self, cast: Cast, parcel: Parcel) -> None:

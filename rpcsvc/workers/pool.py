@@ -29,7 +29,7 @@ from ..host.surroundings import Surroundings
 from .care import Care
 from .fleet import Fleet
 from .inside.dispatch import Rules
-from .pace import Pace
+from .pace import Mean, Pace
 from .process import Worker
 from .supervisor import Event, State
 from .watchdog import Watch
@@ -97,6 +97,7 @@ class WorkerPool:
         self._pace = Pace()
         self._casts: deque[Work] = deque()
         self._pace_of_casts = Pace()
+        self._mean_of_casts = Mean()
         self._casting: set[Worker] = set()  # those that have casts
         self._most_casting = max(1, size - 1) if care.cast_workers is None else min(size, care.cast_workers)
 
@@ -230,10 +231,9 @@ class WorkerPool:
         """How many messages wait for a worker."""
         return len(self._waiting) + len(self._casts)
 
-    @property
-    def seconds_a_cast(self) -> float:
-        """How long casts take just now; slow ones are believed at once."""
-        return self._pace_of_casts.seconds
+    def casts_within(self, seconds: float) -> int:
+        """How many casts a worker does in that time, as far as was learnt."""
+        return self._mean_of_casts.within(seconds)
 
     @property
     def lost(self) -> int:
@@ -304,7 +304,12 @@ class WorkerPool:
         """Take the answer to a message that a worker was given."""
         now = time.monotonic()
         work = worker.given.pop(number)
-        (self._pace_of_casts if work.is_cast else self._pace).learn(now - worker.last_event)
+        if work.is_cast:
+            spent = worker.spent()  # on all that it answers now, if this is the first of them
+            self._pace_of_casts.learn(spent)
+            self._mean_of_casts.learn(spent)
+        else:
+            self._pace.learn(now - worker.last_event)
         worker.last_event = now
         worker.answered += 1
         if self._max_calls is not None:

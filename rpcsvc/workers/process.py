@@ -66,7 +66,7 @@ class Worker(Life, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sent, self._slots = 0, len(row.slots)
-        self._has_begun = False
+        self._has_begun, self._spent = False, 0
         self._places = len(row.ends)
         self.row, self._ends = row, row.ends
         self.given: dict[int, Work] = {}
@@ -98,6 +98,11 @@ class Worker(Life, asyncio.Protocol):
             self._transport.write(frame(CALL, number, work.body))
         else:
             self._transport.writelines((HEADER.pack(CALL, number, len(work.body)), work.body))
+
+    def spent(self) -> float:
+        """Seconds that it has spent on casts since this was asked last. What else the machine did is not in it."""
+        before, self._spent = self._spent, self.row.spent
+        return (self._spent - before) / 1e9
 
     def number_of(self, work: Work) -> int | None:
         """The number of a message that it was given and has not answered; None if it is none."""

@@ -1,6 +1,6 @@
 """Numbers for each worker in memory that the server and the workers share: what runs, and what is called off.
 
-    one row a worker:   memory at start │ cancelled messages │ ends │ slot 0: message, item, time, memory │ slot 1 …
+    one row a worker:  memory at start │ cancelled messages │ ends │ slot 0: message, item, time, memory, spent │ slot 1
 
 When a worker is lost, its row tells a message that was running, which ends with the worker, from one that still lay in
 the socket of a worker already dead, which has not run and can go to another. For a message of many calls it tells which
@@ -28,7 +28,7 @@ MAX_GIVEN = 16
 """How many messages a worker with one slot may be given that it has not answered; one with more slots, one for each.
 No more of them can be cancelled at one time."""
 _AT_START, _CANCELLED = 0, 1
-_MESSAGE, _ITEM, _DEADLINE, _MEMORY, _SLOT_NUMBERS = range(5)
+_MESSAGE, _ITEM, _DEADLINE, _MEMORY, _SPENT, _SLOT_NUMBERS = range(6)
 _NUMBER_BYTES = 8
 
 
@@ -136,6 +136,15 @@ class Slot:
     def memory_limit(self, size: int) -> None:
         self._numbers[_MEMORY] = size
 
+    @property
+    def spent(self) -> int:
+        """Nanoseconds that it has spent on casts, on all of them together."""
+        return self._numbers[_SPENT]
+
+    def spend(self, nanoseconds: int) -> None:
+        """Note that a cast took so long."""
+        self._numbers[_SPENT] += nanoseconds
+
 
 class Row:
     """The numbers of one worker.
@@ -165,6 +174,11 @@ class Row:
     def taken(self) -> int:
         """How many messages it has taken from its socket: the number of the last one."""
         return max(slot.message for slot in self.slots)
+
+    @property
+    def spent(self) -> int:
+        """Nanoseconds that it has spent on casts, on all of them together."""
+        return sum(slot.spent for slot in self.slots)
 
     def slot_of(self, message: int) -> Slot | None:
         """The slot that computes a message, or has computed it last; None if none has."""

@@ -24,6 +24,16 @@ def note(path: str, text: str) -> None:
     _note(path, text)
 
 
+@registry.function(idempotent=False)
+def note_once(path: str, text: str) -> None:
+    _note(path, text)
+
+
+@registry.function
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 @registry.function
 def take(body: Any) -> None:
     """Whatever a stranger sends; the first line says where to write it."""

@@ -37,6 +37,7 @@ PURE_BESIDES += [
 PURE_BESIDES += ["server.orders", "server.parts", "server.register", "server.remembered", "server.schedule"]
 PURE_BESIDES += ["server.told"]
 PURE_BESIDES += [f"amqp.{name}" for name in ("reconnect", "turns", "confirms", "arguments", "fastpath", "messages")]
+PURE_BESIDES += ["amqp.acks", "server.holding"]
 PURE_BESIDES += [f"bench.{name}" for name in ("load", "schedule", "latency", "tally", "results", "units", "tables")]
 
 # What reads a clock, talks to the outside, or runs at a time of its own.

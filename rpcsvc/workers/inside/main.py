@@ -35,6 +35,7 @@ from .incoming import Calls
 from .interrupts import Interrupts
 from .limits import enforce
 from .own import Belongings, leave, leave_if_strayed
+from .spent import Spending
 from .threads import Threads
 
 _JOIN_BELOW = 64 * 1024
@@ -93,7 +94,8 @@ def _one_by_one(registry: Registry, channel: socket.socket, rules: Rules, interr
                     response = dispatch(registry, call, rules, slot.item, time.perf_counter)
                 else:
                     context = calls.take_context()
-                    response = do(registry, call, context, rules, progress=slot.item, clock=time.perf_counter)
+                    with Spending(slot, context):
+                        response = do(registry, call, context, rules, progress=slot.item, clock=time.perf_counter)
             else:
                 calls.context = None
         except StopCall:

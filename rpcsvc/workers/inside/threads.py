@@ -40,6 +40,7 @@ from .exceptions import SoftLimit, StopCall, Stray
 from .incoming import BrokenStream, Calls
 from .interrupts import CANCEL_SIGNAL
 from .own import Belongings, leave
+from .spent import Spending
 from .stops import Clock, Stopped, Ticket, soft_limit, stoppable
 
 _JOIN_BELOW = 64 * 1024
@@ -163,7 +164,8 @@ class Threads:
         if told is None:
             return dispatch(self._registry, body, self._rules, slot.item, time.perf_counter)
         given = Context.read(told)
-        return do(self._registry, body, given, self._rules, progress=slot.item, clock=time.perf_counter)
+        with Spending(slot, given):
+            return do(self._registry, body, given, self._rules, progress=slot.item, clock=time.perf_counter)
 
     def _answer(self, message: int, kind: int, response: bytes | None) -> None:
         try:

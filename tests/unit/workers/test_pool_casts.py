@@ -112,6 +112,30 @@ def test_quick_casts_are_given_ahead_to_the_workers_that_have_casts_alone(clock:
     assert stage.sent(1)[-1] == b"call"
 
 
+def test_casts_that_take_their_worker_long_are_given_one_by_one() -> None:
+    stage = Stage(1)
+    for number in range(QUICK):
+        stage.submit(b"%d" % number, cast=True)
+        stage.workers[0].row.slots[0].spend(30_000_000)
+        stage.answer(0, b"")
+    before = len(stage.sent(0))
+    casts(stage, *[b"cast"] * 4)
+    assert (len(stage.sent(0)) - before, stage.pool.waiting) == (1, 3)
+    assert stage.pool.casts_within(0.1) == 3
+
+
+def test_of_casts_that_are_answered_together_each_took_its_part(clock: Clock) -> None:
+    stage = Stage(1)
+    for number in range(QUICK):
+        stage.submit(b"%d" % number, cast=True)
+        stage.answer(0, b"")
+    casts(stage, *[b"cast"] * 10)
+    stage.workers[0].row.slots[0].spend(640_000)
+    for _ in range(10):
+        stage.answer(0, b"")
+    assert stage.pool.casts_within(0.01) in range(900, 1200)
+
+
 def test_casts_that_a_lost_worker_had_not_taken_go_before_other_casts_and_its_place_is_free(clock: Clock) -> None:
     stage = Stage(2, cast_workers=1)
     for number in range(QUICK):

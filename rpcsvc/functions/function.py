@@ -38,6 +38,7 @@ class Function:
         limits: how long a call may take, and how much memory.
         max_attempts: how often a call is tried whose worker dies over it.
         retry: how casts and events are tried again, if it says so.
+        is_async: whether a call of it gives a coroutine, which an event loop runs.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Function:
     limits: Limits = NO_LIMITS
     max_attempts: int = 1
     retry: Retry | None = None
+    is_async: bool = False
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int or not 1 <= self.max_attempts <= MAX_ATTEMPTS:
@@ -144,8 +146,10 @@ def entry_of(function: Callable[..., Any], name: str | None, idempotent: bool, c
     if not callable(function):
         raise RegistrationError(f"only a callable can be registered, not {type(function).__name__}")
     chosen = checked_name(getattr(function, "__name__", None) if name is None else name)
-    if returns_at_once(function) or returns_at_once(type(function).__call__):
-        raise RegistrationError(f"{chosen}: a worker calls plain functions; wrap this one in a function that returns")
+    if _generates(function) or _generates(type(function).__call__):
+        raise RegistrationError(
+            f"{chosen}: a call has one result; wrap this generator in a function that returns a list"
+        )
     signature = _signature(chosen, function, resolve=check)
     if check:
         _refuse_misfits(chosen, signature)
@@ -167,6 +171,7 @@ def entry_of(function: Callable[..., Any], name: str | None, idempotent: bool, c
         _by_position=tuple(checks.get(p.name) for p in positional),
         # A call by position alone cannot satisfy a required keyword: let `bind` say so.
         _required=len(positional) + 1 if needs_names else required,
+        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__),
     )
 
 
@@ -201,11 +206,11 @@ def _refuse_misfits(name: str, signature: inspect.Signature) -> None:
 
 def returns_at_once(function: object) -> bool:
     """Whether a call computes nothing yet but gives a coroutine or a generator."""
-    return (
-        inspect.iscoroutinefunction(function)
-        or inspect.isgeneratorfunction(function)
-        or inspect.isasyncgenfunction(function)
-    )
+    return inspect.iscoroutinefunction(function) or _generates(function)
+
+
+def _generates(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def checked_name(name: object) -> str:

@@ -174,7 +174,9 @@ class SharingPool(WorkerPool):
         now = worker.last_event = time.monotonic()
         worker.answered += 1
         work = worker.given.pop(number)
-        (self._pace_of_casts if work.is_cast else self._pace).learn(now - worker.began.pop(number, now))
+        seconds = now - worker.began.pop(number, now)
+        if work.is_cast:
+            self._mean_of_casts.learn(seconds)
         self._casts_given -= work.is_cast
         calls = worker.calls_in(number)
         if self._max_calls is not None:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ..scoreboard import Row
-from . import casts, dispatch
+from . import casts, dispatch, stops
 from .exceptions import SoftLimit, StopCall
 from .own import Belongings
 
@@ -32,7 +32,7 @@ def call_function(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     return call(*args, **kwargs)
 
 
-_CALLERS = dispatch.CALLERS | casts.CALLERS | {call_function.__code__}
+_CALLERS = dispatch.CALLERS | casts.CALLERS | {call_function.__code__, stops.wait.__code__}
 _PACKAGE = __name__.partition(".")[0]
 
 

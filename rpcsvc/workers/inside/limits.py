@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ...functions.function import Function
@@ -25,6 +26,7 @@ from ..scoreboard import Row, Slot
 from .dispatch import Rules
 from .exceptions import NoMemory
 from .interrupts import Interrupts, call_function
+from .stops import Ticket
 
 
 def enforce(registry: Registry, rules: Rules, row: Row, interrupts: Interrupts) -> Registry:
@@ -32,6 +34,7 @@ def enforce(registry: Registry, rules: Rules, row: Row, interrupts: Interrupts) 
     defaults = Limits(rules.soft_time_limit, rules.time_limit, rules.memory_limit)
     functions = (*registry, *(handler.function for handler in registry.handlers.values()))
     every = [function.limits.or_else(defaults) for function in functions]
+    tasks = new_tasks(functions)
     if any(limits.soft is not None for limits in every):
         interrupts.use_alarm()
     ceiling = Ceiling() if any(limits.memory is not None for limits in every) else None
@@ -40,6 +43,8 @@ def enforce(registry: Registry, rules: Rules, row: Row, interrupts: Interrupts) 
 
     def wrap(function: Function) -> Callable[..., Any]:
         call, limits = function.call, function.limits.or_else(defaults)
+        if function.is_async:
+            call = _in_task(call, tasks)
         if limits.memory is not None:
             assert ceiling is not None
             call = _limited_in_memory(call, limits.memory, row.slots[0], ceiling)
@@ -48,6 +53,19 @@ def enforce(registry: Registry, rules: Rules, row: Row, interrupts: Interrupts) 
         return call
 
     return registry.wrapped(wrap)
+
+
+def new_tasks(functions: Iterable[Function]) -> Callable[[], Ticket]:
+    """What makes the ticket of each call of a coroutine function; a loop runs for them, if there is such a function."""
+    if not any(function.is_async for function in functions):
+        return Ticket
+    from .coroutines import Loop, Task  # noqa: PLC0415 asyncio, where it is needed
+
+    return partial(Task, Loop())
+
+
+def _in_task(call: Callable[..., Any], tasks: Callable[[], Ticket]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: tasks().run(partial(call, *args, **kwargs))
 
 
 def _limited_in_time(

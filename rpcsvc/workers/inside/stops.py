@@ -55,11 +55,16 @@ class Ticket:
         self._free = [True]
         self._is_sent = False
 
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Call the function."""
+        try:
+            return call()
+        finally:
+            self.close()
+
     def stop(self, error: type[BaseException]) -> bool:
         """Have an exception raised in the function; whether that is so, or it has ended or was stopped before."""
-        try:
-            self._free.pop()
-        except IndexError:
+        if not self._take():
             return False
         _raise_in(self._thread, error)
         self._is_sent = True
@@ -67,12 +72,17 @@ class Ticket:
 
     def close(self) -> None:
         """The function has ended: see to it that nothing is raised any more when this has returned, or raised."""
-        try:
-            self._free.pop()
-        except IndexError:
+        if not self._take():
             while not self._is_sent:
                 time.sleep(0)
             _raise_in(self._thread, None)  # what was not raised yet
+
+    def _take(self) -> bool:
+        try:
+            self._free.pop()
+        except IndexError:
+            return False
+        return True
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
@@ -82,12 +92,13 @@ def _raise_in(thread: int, error: type[BaseException] | None) -> None:
     )
 
 
-def stoppable(ticket: Ticket, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a function that may be stopped."""
+def wait(ended: threading.Lock) -> BaseException | None:
+    """Wait for a lock. An exception that a signal raises meanwhile is given back: it is a reason to stop waiting."""
     try:
-        return call(*args, **kwargs)
-    finally:
-        ticket.close()
+        ended.acquire()
+    except BaseException as reason:
+        return reason
+    return None
 
 
 class Clock:

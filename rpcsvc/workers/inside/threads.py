@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -39,9 +40,10 @@ from .dispatch import Rules, dispatch
 from .exceptions import SoftLimit, StopCall, Stray
 from .incoming import BrokenStream, Calls
 from .interrupts import CANCEL_SIGNAL
+from .limits import new_tasks
 from .own import Belongings, leave
 from .spent import Spending
-from .stops import Clock, Stopped, Ticket, soft_limit, stoppable
+from .stops import Clock, Stopped, Ticket, soft_limit
 
 _JOIN_BELOW = 64 * 1024
 """Answers up to this many bytes are copied behind their header, to be sent by one system call."""
@@ -205,23 +207,25 @@ class Threads:
             clock.start()
         if any(limits.memory is not None for limits in every):
             self._row.memory_at_start = private_bytes(os.getpid())
-        return registry.wrapped(lambda function: _limited(function, function.limits.or_else(defaults), clock))
+        tasks = new_tasks(functions)
+        return registry.wrapped(lambda function: _limited(function, function.limits.or_else(defaults), clock, tasks))
 
 
-def _limited(function: Function, limits: Limits, clock: Clock) -> Callable[..., Any]:
+def _limited(function: Function, limits: Limits, clock: Clock, tasks: Callable[[], Ticket]) -> Callable[..., Any]:
     call, hard = function.call, limits.hard
+    new_ticket = tasks if function.is_async else Ticket
     soft, over = limits.soft, soft_limit(limits.soft or 0.0)
 
     def limited(*args: Any, **kwargs: Any) -> Any:
         thread = _this_thread()
-        slot, ticket = thread.slot, Ticket()
+        slot, ticket = thread.slot, new_ticket()
         try:
             slot.memory_limit = limits.memory or 0
             slot.deadline = 0 if hard is None else time.monotonic_ns() + int(hard * 1e9)
             if soft is not None:
                 clock.set(ticket, soft, over)
             thread.ticket = ticket
-            return stoppable(ticket, call, args, kwargs)
+            return ticket.run(partial(call, *args, **kwargs))
         except over as error:
             raise SoftLimit(error.message, data=error.data) from None
         finally:

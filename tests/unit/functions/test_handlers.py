@@ -74,10 +74,16 @@ def by_name(*, event: Any) -> None: ...
 async def later(event: Any) -> None: ...
 
 
-@pytest.mark.parametrize("function", [nothing, two, by_name, later, 7])
+@pytest.mark.parametrize("function", [nothing, two, by_name, 7])
 def test_what_cannot_be_called_with_one_event_is_no_handler(function: Any) -> None:
     with pytest.raises(RegistrationError):
         Registry().on("a")(function)
+
+
+def test_a_coroutine_function_can_be_a_handler() -> None:
+    registry = Registry()
+    registry.on("a")(later)
+    assert one(registry).function.is_async
 
 
 def test_two_handlers_have_two_names() -> None:

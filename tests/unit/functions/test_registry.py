@@ -139,12 +139,20 @@ class _AsyncCallable:
         return 1
 
 
-@pytest.mark.parametrize(
-    "function", [_coroutine, _generator, _async_generator, functools.partial(_coroutine), _AsyncCallable()]
-)
-def test_a_function_that_would_return_before_it_has_computed_is_refused(function: Callable[..., Any]) -> None:
-    with pytest.raises(RegistrationError, match="plain functions"):
+@pytest.mark.parametrize("function", [_generator, _async_generator, functools.partial(_generator)])
+def test_a_generator_is_refused(function: Callable[..., Any]) -> None:
+    with pytest.raises(RegistrationError, match="a call has one result"):
         Registry().add(function, name="f")
+
+
+@pytest.mark.parametrize("function", [_coroutine, functools.partial(_coroutine), _AsyncCallable()])
+def test_a_coroutine_function_is_known_as_one(function: Callable[..., Any]) -> None:
+    registry = Registry()
+    assert registry.add(function, name="f").is_async
+    assert not registry.add(lambda: 1, name="g").is_async
+    wrapped = registry.wrapped(lambda _: lambda: 2).get("f")
+    assert wrapped is not None
+    assert wrapped.is_async
 
 
 def test_methods_classes_partials_and_builtins_are_callables_like_others() -> None:

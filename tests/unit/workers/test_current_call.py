@@ -13,8 +13,10 @@ from rpcsvc import CurrentCall, Registry, current_call
 from rpcsvc.wire.jsonrpc import encode_params, encode_request
 from rpcsvc.wire.many.request import params
 from rpcsvc.wire.names import MAP
-from rpcsvc.workers.inside.context import running
-from rpcsvc.workers.inside.dispatch import dispatch
+from rpcsvc.workers.inside.casts import do
+from rpcsvc.workers.inside.context import begin, keep_apart, running
+from rpcsvc.workers.inside.dispatch import Rules, dispatch
+from rpcsvc.workers.job import Context
 
 
 @pytest.fixture
@@ -110,3 +112,42 @@ def test_a_deadline_is_told_as_a_time_of_day_and_as_what_remains(
     dispatch(registry, call(1))
     assert told[1] is not None
     assert told[1].remaining == 0
+
+
+@pytest.mark.parametrize("kind", ["call", "cast"])
+def test_what_a_server_tells_besides_is_told_for_one_message(
+    registry: Registry, told: list[CurrentCall | None], kind: Any
+) -> None:
+    context = Context(kind=kind, message_id="m-1", attempt=2, headers={"who": "me"})
+    body = call(1) if kind == "call" else b'{"jsonrpc":"2.0","method":"f","params":[1]}'
+    assert do(registry, body, context, Rules(), progress=[0], clock=lambda: 0.0) is not None
+    assert told[0] is not None
+    assert (told[0].kind, told[0].attempt, told[0].headers) == (kind, 2, {"who": "me"})
+    assert (running.context, running.asked) == (None, None)
+
+
+def test_threads_that_are_kept_apart_see_their_own_and_others_none(
+    registry: Registry, told: list[CurrentCall | None]
+) -> None:
+    before = running.__class__
+    barrier = threading.Barrier(2, timeout=10)
+    registry.add(lambda: (barrier.wait(), told.append(current_call()), barrier.wait()), name="together", check=False)
+
+    def run(call_id: str, ends: float | None) -> None:
+        begin(ends)
+        dispatch(registry, encode_request(call_id, "together", b"[]"))
+        told.append(current_call())
+
+    try:
+        keep_apart()
+        threads = [threading.Thread(target=run, args=args) for args in (("a", None), ("b", time.monotonic() + 60))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert current_call() is None
+    finally:
+        running.__class__ = before
+    assert {each and each.id for each in told[:2]} == {"a", "b"}
+    assert {each.id: each.remaining is None for each in told[:2] if each} == {"a": True, "b": False}
+    assert told[2:] == [None, None]

@@ -12,7 +12,7 @@ import pytest
 from rpcsvc.errors import CallCancelled, TimeLimitExceeded
 from rpcsvc.testing import wait_until
 from rpcsvc.workers.inside.exceptions import SoftLimit, StopCall
-from rpcsvc.workers.inside.stops import Clock, Stopped, Ticket, soft_limit, stoppable
+from rpcsvc.workers.inside.stops import Clock, Stopped, Ticket, soft_limit
 
 
 class Call:
@@ -30,7 +30,7 @@ class Call:
         ticket = Ticket()
         try:
             self.ticket = ticket
-            self.outcome = stoppable(ticket, function, (), {})
+            self.outcome = ticket.run(function)
         except BaseException as error:
             self.outcome = error
         for _ in range(2000):

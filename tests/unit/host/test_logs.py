@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from rpcsvc.errors import FunctionRaised
-from rpcsvc.host.logs import Outage, one_line, tell_failed, use_seconds
+from rpcsvc.host import logs
+from rpcsvc.host.logs import Outage, note_failures, one_line, tell_failed, use_seconds
 
 
 class Clock:
@@ -69,6 +70,21 @@ def test_a_call_that_failed_is_told_with_its_time_where_that_is_known(
     with caplog.at_level(logging.INFO, "rpcsvc"):
         tell_failed("call 7 of fib", FunctionRaised("no"))
     assert caplog.messages == ["call 7 of fib failed: no (after 0.512 s)"]
+
+
+def test_a_failure_is_noted_for_the_process_or_where_somebody_keeps_it_for_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "failures", [])
+    monkeypatch.setattr(logs, "_note", None)
+    tell_failed("call 7 of fib", FunctionRaised("no"))
+    tell_failed("call 8 of fib", FunctionRaised("no"))
+    assert logs.failures == ["call 7 of fib"]
+    noted: list[None] = []
+    note_failures(lambda: noted.append(None))
+    logs.failures.clear()
+    tell_failed("call 9 of fib", FunctionRaised("no"))
+    assert (noted, logs.failures) == ([None], [])
 
 
 def test_a_log_that_raises_ends_no_call() -> None:

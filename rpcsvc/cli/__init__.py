@@ -2,12 +2,13 @@
 
 Results go to standard output, everything else to standard error. An error is one sentence, without a traceback of ours.
 Neither stream ends the command by what is behind it (see `host.streams`); a result that cannot be printed is told
-when all is done, and has an exit code of its own.
+when all is done, and has an exit code of its own. What a subcommand does not need is not imported for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,13 +16,14 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import RpcError
 from ..host import streams
-from . import bench, broker, call, cast, completion, dead, events, publish, serve
+from . import completion
 from .advice import advice
 from .exits import ExitCode, exit_code
 from .parsing import Parser
 
 __all__ = ["ExitCode", "main"]
 
+COMMANDS = ("serve", "call", "cast", "dead", "publish", "events", "bench", "broker")
 LOG_FORM = "%(asctime)s %(levelname)s rpcsvc: %(message)s"
 
 
@@ -39,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    options = _parser(words).parse_args(words)
     _log(options.verbose)
     try:
         return int(options.run(options))
@@ -67,7 +70,8 @@ def _log(verbosity: int) -> None:
     logging.getLogger("pika").setLevel(logging.DEBUG if verbosity > 1 else logging.CRITICAL)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of the whole command, or of what these words need of it: they name one subcommand."""
     parser = Parser(
         prog="rpcsvc",
         description="Call CPU-heavy Python functions on a pool of processes through RabbitMQ.",
@@ -80,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="say more on standard error; twice: of libraries too"
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, call, cast, dead, publish, events, bench, broker):
-        module.add_parser(subparsers)
-    completion.add_parser(subparsers, parser)
+    named = next((word for word in argv if not word.startswith("-")), "")
+    for name in (named,) if named in COMMANDS else COMMANDS:
+        importlib.import_module(f".{name}", __package__).add_parser(subparsers)
+    if named not in COMMANDS:
+        completion.add_parser(subparsers, parser)
     return parser

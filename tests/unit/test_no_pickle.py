@@ -14,7 +14,9 @@ PACKAGE = Path(rpcsvc.__file__).parent
 LOADERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "yaml", "joblib"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 # Modules that are named by who starts the process, or by us; never by a message.
-IMPORTS_BY_NAME = {"workers/loading.py"} | {f"{room}__init__.py" for room in ("", "client/", "server/", "functions/")}
+IMPORTS_BY_NAME = {"workers/loading.py"} | {
+    f"{room}__init__.py" for room in ("", "cli/", "client/", "server/", "functions/")
+}
 
 
 def what_runs_text(source: str) -> Iterator[str]:

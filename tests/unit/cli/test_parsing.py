@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from rpcsvc import cli
@@ -109,3 +112,25 @@ def test_an_error_that_says_it_all_is_followed_by_nothing(error: RpcError) -> No
 
 def test_a_benchmark_is_not_told_to_wait_for_a_server() -> None:
     assert cli.advice(NoServer("q", "why"), cli._parser().parse_args(["bench"]), {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "without"),
+    [
+        (["serve", "a:r"], ("rpcsvc.client", "rpcsvc.bench")),
+        (["-v", "call", "bench"], ("rpcsvc.server", "rpcsvc.bench", "rpcsvc.workers")),
+        (["broker", "status"], ("rpcsvc.client", "rpcsvc.server", "pika")),
+    ],
+)
+def test_a_subcommand_begins_without_what_only_others_need(words: list[str], without: tuple[str, ...]) -> None:
+    program = f"import sys; from rpcsvc import cli; cli._parser({words}).parse_args({words}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert "argparse" in done.stdout.split()
+    assert not set(without) & set(done.stdout.split())
+
+
+def test_the_help_of_the_command_names_every_subcommand() -> None:
+    told = cli._parser(["--help"]).format_help()
+
+    assert [name for name in (*cli.COMMANDS, "completion") if f"\n    {name} " not in told] == []

@@ -154,5 +154,7 @@ def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in headers.items()
-        if name == TOPIC or (not name.startswith((*_BROKERS_OWN, OWN)) and name not in _ROUTES)
+        # A name in bytes is no UTF-8, as AMQP has it that names are; RabbitMQ does not look.
+        if isinstance(name, str)
+        and (name == TOPIC or (not name.startswith((*_BROKERS_OWN, OWN)) and name not in _ROUTES))
     }

@@ -12,6 +12,8 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine
 
+import psutil
+
 from ..host.surroundings import Surroundings
 from .forkserver_client import ForkServer, ForkServerEvents
 from .generations import Desk, Generation, Generations
@@ -187,7 +189,7 @@ class Spawner(Generation[Worker]):
 
     def _reap(self, pids: list[int], looks: int = _LOOKS_AT_ORPHANS) -> None:
         """Orphans are children of process 1, which in a container is this one: then nobody else reaps them."""
-        left = [pid for pid in pids if _is_a_living_child(pid)]
+        left = [pid for pid in pids if is_to_be_reaped(pid)]
         if left and looks:
             self._loop.call_later(_LOOK_AT_ORPHANS, self._reap, left, looks - 1)
 
@@ -195,9 +197,12 @@ class Spawner(Generation[Worker]):
         return f"<Spawner of {len(self.workers)}: {self._fork_server!r}>"
 
 
-def _is_a_living_child(pid: int) -> bool:
-    """Whether that process is a child of this one and has not ended; one that has is reaped."""
+def is_to_be_reaped(pid: int) -> bool:
+    """Whether that process is still there; one that has ended and is a child of this one is reaped.
+
+    One whose parent is just ending becomes a child of this one a moment later, where that is process 1.
+    """
     try:
         return os.waitpid(pid, os.WNOHANG) == (0, 0)
     except ChildProcessError:
-        return False
+        return psutil.pid_exists(pid)

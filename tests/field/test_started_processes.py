@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -281,6 +282,33 @@ def test_a_pool_that_is_process_1_leaves_no_zombies_of_what_functions_have_start
                 assert client.call("echo", 1) == 1
         finally:
             process.terminate()
+
+
+def test_a_zombie_whose_parent_ends_later_is_reaped_too() -> None:
+    """The kernel gives it to process 1 with its parent's end, which on a busy machine may be after the first look."""
+    program = """
+        import os, signal, sys
+        from rpcsvc.workers.orphans import adopt
+        from rpcsvc.workers.spawner import is_to_be_reaped
+
+        adopt()
+        from_parent, to_us = os.pipe()
+        parent = os.fork()
+        if parent == 0:
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+            os.write(to_us, str(child).encode())
+            signal.pause()
+        child = int(os.read(from_parent, 100))
+        assert is_to_be_reaped(child), "it is its parent's still"
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        assert not is_to_be_reaped(child)
+        assert not os.path.exists(f"/proc/{child}")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
 
 
 def pids_of(folder: Path, how: str) -> set[int]:

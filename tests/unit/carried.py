@@ -140,7 +140,7 @@ def tick(packer: Packer, count: int, make: Callable[[int], Call] = make) -> list
 def learned(carrier: FakeCarrier, *, each: float = 1e-6) -> Packer:
     """A packer that has seen how long the calls of `f` take."""
     packer = carrier.packer()
-    for _ in range(40):
-        tick(packer, 400)
+    for _ in range(20):
+        tick(packer, 100)
         carrier.answer(each=each)
     return packer

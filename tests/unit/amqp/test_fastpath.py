@@ -306,16 +306,8 @@ def test_a_confirm_that_is_cut_short_is_malformed() -> None:
 # ---- what was asked for -----------------------------------------------------------------------------------------
 
 
-@given(
-    channel=st.integers(1, 65535),
-    number=st.integers(0, 2**64 - 1),
-    redelivered=st.booleans(),
-    route=st.tuples(short_text, short_text),
-    body=bodies,
-)
-def test_what_was_asked_for_is_a_delivery_without_a_consumer(
-    channel: int, number: int, redelivered: bool, route: tuple[str, str], body: bytes
-) -> None:
+def assert_asked_for(channel: int, number: int, redelivered: bool, route: tuple[str, str], body: bytes) -> None:
+    """Read a message that was asked for (basic.get) as pika writes it."""
     collected = collecting()
     method = pika.spec.Basic.GetOk(number, redelivered, *route, message_count=7)
     properties = pika.BasicProperties(message_id="m", headers={"a": 1})
@@ -326,6 +318,23 @@ def test_what_was_asked_for_is_a_delivery_without_a_consumer(
     assert (delivery.delivery_tag, delivery.redelivered, delivery.body) == (number, redelivered, body)
     assert (delivery.exchange, delivery.routing_key) == route
     assert (delivery.message_id, delivery.headers) == ("m", {"a": 1})
+
+
+@pytest.mark.parametrize("body", [b"", b"30", b"x" * (2 * FRAME_MAX)], ids=len)
+def test_what_was_asked_for_is_a_delivery_without_a_consumer(body: bytes) -> None:
+    assert_asked_for(1, 7, False, ("", "q"), body)
+    assert_asked_for(2, 8, True, ("x", "a.b"), body)
+
+
+@given(
+    channel=st.integers(1, 65535),
+    number=st.integers(0, 2**64 - 1),
+    redelivered=st.booleans(),
+    route=st.tuples(short_text, short_text),
+    body=bodies,
+)
+def test_any_message_that_was_asked_for_is_a_delivery_without_a_consumer(**given: Any) -> None:
+    assert_asked_for(**given)
 
 
 def test_that_nothing_is_there_is_left_to_pika() -> None:

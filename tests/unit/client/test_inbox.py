@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from queue import SimpleQueue
 from typing import Any, cast
 
 import pytest
@@ -50,6 +51,43 @@ def test_every_event_is_either_taken_or_told_as_missed(limit: int, steps: list[b
             taken += 1
     assert taken + sum(missed) == put
     assert inbox.dropped == sum(missed)
+
+
+def test_the_oldest_is_dropped_for_the_newest_and_told_as_missed_once() -> None:
+    inbox = Inbox(2)
+    for number in range(5):
+        inbox.put(arrived(number))
+        assert len(inbox) <= 2
+    assert (inbox.dropped, inbox.missed(), inbox.missed()) == (3, 3, 0)
+    assert [number_of(inbox.take(0)) for _ in range(2)] == [3, 4]
+
+
+def test_an_event_that_somebody_takes_in_the_moment_in_which_it_would_be_dropped_is_not_dropped() -> None:
+    inbox = Inbox(1)
+
+    class Raced(SimpleQueue[Any]):
+        def qsize(self) -> int:
+            size = super().qsize()
+            if size:
+                inbox.take(0)
+            return size
+
+    inbox._queue = Raced()
+    inbox.put(arrived(1))
+    inbox.put(arrived(2))
+    assert inbox.dropped == 0
+    inbox._queue = Raced()
+    assert len(inbox) == 0
+
+
+def test_what_somebody_tells_in_this_moment_nobody_else_tells() -> None:
+    inbox = Inbox(1)
+    inbox.put(arrived(1))
+    inbox.put(arrived(2))
+    told = inbox._told.pop()  # as `missed` does, until it has counted
+    assert inbox.missed() == 0
+    inbox._told.append(told)
+    assert inbox.missed() == 1
 
 
 def test_what_is_missed_is_told_once_though_several_ask() -> None:

@@ -150,6 +150,12 @@ def test_no_server_says_what_was_found_and_what_to_do() -> None:
     assert "wait_for_server=" in str(error)
 
 
+def test_a_letter_that_is_not_there_is_named_with_its_queue() -> None:
+    error = LetterNotFound("a1", "jobs")
+    assert (error.letter_id, error.queue) == ("a1", "jobs")
+    assert str(error) == "queue 'jobs' has no dead letter 'a1'; rpcsvc dead list shows those that it has"
+
+
 def test_an_exchange_that_is_not_there_is_named() -> None:
     error = ExchangeNotFound("orders")
     assert error.exchange == "orders"

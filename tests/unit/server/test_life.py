@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from support.cast import CastServer, failed
-from support.served import Server
+from support.served import DIED, Server, request
 
-from rpcsvc.errors import FunctionRaised
+from rpcsvc.errors import FunctionRaised, WorkerLost
 from rpcsvc.server.life import CALL_FAILED, CAST_DEAD, MOST, Life, error_in
 from rpcsvc.wire import jsonrpc
 from rpcsvc.workers.work import Answer
@@ -84,6 +84,25 @@ def test_a_call_that_failed_is_told_and_one_that_ended_well_is_not() -> None:
         1,
     )
     assert event["method"]
+
+
+def test_a_call_whose_worker_died_is_told() -> None:
+    server = Server()
+    heard = Heard(server.engine.life)
+    server.deliver(request(method="once"))
+    server.workers.end(DIED)
+    ((topic, event),) = heard.events
+    assert (topic, event["method"], event["calls"]) == (CALL_FAILED, "once", 1)
+    assert event["code"] == WorkerLost.CODE
+
+
+def test_failures_are_answered_where_nobody_can_be_told_of_them() -> None:
+    server = Server()
+    server.deliver(request(method="once"))
+    server.workers.end(DIED)
+    server.deliver(call_id="2")
+    server.workers.end(Answer(jsonrpc.encode_error("2", FunctionRaised("f raised OSError: no")), 1, failed=True))
+    assert [entry[0] for entry in server.log] == ["reply", "ack"] * 2
 
 
 def test_a_dead_cast_is_told() -> None:

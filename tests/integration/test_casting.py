@@ -272,15 +272,21 @@ def test_a_done_callback_cannot_wait_for_a_cast(broker: PrivateBroker, queue: st
 def test_a_signal_handler_may_cast_in_the_midst_of_a_cast(broker: PrivateBroker, queue: str, casts: CastQueue) -> None:
     with RpcClient(broker.url, queue=queue) as client:
         handled: list[str] = []
-        before = signal.signal(signal.SIGALRM, lambda *_: handled.append(client.cast("handler")))
+
+        def cast(*_: object) -> None:
+            handled.append(client.cast("handler"))
+            signal.setitimer(signal.ITIMER_REAL, 0.001)  # not before: on a slow machine handlers would pile up
+
+        before = signal.signal(signal.SIGALRM, cast)
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
             end = time.monotonic() + 1.0
             made = 0
             while time.monotonic() < end:
                 client.cast("main")
                 made += 1
         finally:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)  # first: the handler sets the timer
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
     assert handled

@@ -135,7 +135,7 @@ def test_one_that_must_not_be_handled_twice_is_a_letter_instead(
 ) -> None:
     serve()
     client.publish(f"{word}.killing.once", {"trace": str(trace)})
-    assert letter(channel, queue).error.endswith("while it computed this call")
+    assert letter(channel, queue).error.endswith("while it computed this call; its function must not run twice")
     assert len(lines(trace)) == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from rpcsvc.errors import CallCancelled, TimeLimitExceeded
-from rpcsvc.testing import wait_until
+from rpcsvc.testing import scaled, wait_until
 from rpcsvc.workers.inside.exceptions import SoftLimit, StopCall
 from rpcsvc.workers.inside.stops import Clock, Stopped, Ticket, soft_limit
 
@@ -91,6 +93,33 @@ def test_whoever_comes_at_the_last_moment_hits_the_function_or_nothing(pause: fl
         assert outcome is None or (was_hit and isinstance(outcome, Stopped))
         outcomes.add((was_hit, outcome is None))
     assert outcomes <= {(True, True), (True, False), (False, True)}
+
+
+STOPPED_AND_TRACED = """
+import sys, threading, time
+from rpcsvc.workers.inside.stops import Stopped, Ticket
+
+ticket = Ticket()
+
+def function():
+    threading.Thread(target=ticket.stop, args=(Stopped,)).start()
+    while True:
+        time.sleep(0.001)
+
+try:
+    ticket.run(function)
+except Stopped:
+    sys.settrace(lambda *_: None)
+    (lambda: print("traced"))()
+"""
+
+
+def test_a_thread_in_which_a_call_was_stopped_can_be_traced() -> None:
+    """Python 3.11 hangs where something is marked as to be raised, and is not; no signal interrupts it."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AND_TRACED], capture_output=True, text=True, timeout=scaled(20), check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "traced\n", "")
 
 
 def test_a_soft_limit_tells_how_long_it_was() -> None:

@@ -75,7 +75,7 @@ class Ticket:
         if not self._take():
             while not self._is_sent:
                 time.sleep(0)
-            _raise_in(self._thread, None)  # what was not raised yet
+            _catch_what_comes(self._thread)
 
     def _take(self) -> bool:
         try:
@@ -85,11 +85,27 @@ class Ticket:
         return True
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread as soon as it runs Python code; None takes back one that was not yet."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
-    )
+class _Nothing(BaseException):
+    """Raised in place of what was not raised yet, and caught."""
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Have an exception raised in a thread as soon as it runs Python code, in place of one that was not yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
+
+
+def _catch_what_comes(thread: int) -> None:
+    """See to it that nothing is to be raised any more in this thread.
+
+    It could be taken back, too (raise NULL). But Python 3.11 would keep the mark that something is to be raised in some
+    thread, and goes round in circles at it in each that is traced, by a debugger or for coverage.
+    """
+    try:
+        _raise_in(thread, _Nothing)
+        while True:
+            pass  # it comes at once
+    except _Nothing:
+        pass
 
 
 def wait(ended: threading.Lock) -> BaseException | None:

@@ -67,6 +67,13 @@ def broker() -> Iterator[PrivateBroker]:
         yield broker
 
 
+@pytest.fixture
+def broken_broker(broker: PrivateBroker) -> Iterator[PrivateBroker]:
+    """The session's broker, to be stopped, killed and started at will: afterwards it runs. What is set in it stays."""
+    yield broker
+    broker.start()
+
+
 @pytest.fixture(scope="session")
 def broker_version(broker: PrivateBroker) -> tuple[int, ...]:
     """Which RabbitMQ this run is with."""

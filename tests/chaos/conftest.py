@@ -14,13 +14,6 @@ from rpcsvc.testing import FaultProxy
 
 
 @pytest.fixture
-def broken_broker(broker: PrivateBroker) -> Iterator[PrivateBroker]:
-    """The session's broker, to be stopped, killed and started at will: afterwards it runs. What is set in it stays."""
-    yield broker
-    broker.start()
-
-
-@pytest.fixture
 def queue() -> str:
     return f"chaos-{uuid.uuid4().hex[:12]}"
 

@@ -1,4 +1,8 @@
-"""The harness catches what it is there for: a service with a bug in it does not pass, the same run without it does."""
+"""The harness catches what it is there for: a service with a bug in it does not pass, the same run without it does.
+
+Each time a bug of the pool and one of the client are planted. The others are long: the models of both engines find such
+bugs in memory, each time (`tests/unit/server`, `tests/unit/client`).
+"""
 
 from __future__ import annotations
 
@@ -57,10 +61,10 @@ def _run(scenario: Scenario, broker: PrivateBroker, bug: str | None = None, *, s
     [
         # What is acked and then lost has no reply: its callers run into their time-out, which nothing excuses.
         ("ack_before_the_reply", KILLS, "unexpected"),
-        ("ack_before_the_confirm", CONFIRMS, "unexpected"),
+        pytest.param("ack_before_the_confirm", CONFIRMS, "unexpected", marks=pytest.mark.long),
         ("correlation_dropped", QUIET, "wrong"),
-        ("retry_of_what_must_not_run_twice", KILLS, "often"),
-        ("leaked_pending_calls", QUIET, "pending"),
+        pytest.param("retry_of_what_must_not_run_twice", KILLS, "often", marks=pytest.mark.long),
+        pytest.param("leaked_pending_calls", QUIET, "pending", marks=pytest.mark.long),
     ],
 )
 def test_a_planted_bug_is_caught(bug: str, scenario: Scenario, heading: str, broker: PrivateBroker) -> None:
@@ -72,6 +76,7 @@ def test_a_planted_bug_is_caught(bug: str, scenario: Scenario, heading: str, bro
     pytest.fail(f"{result.broken}\n{result.verdict}")
 
 
+@pytest.mark.long
 def test_without_a_bug_the_run_with_kills_passes(broker: PrivateBroker) -> None:
     """Without a fault a run passes too: that is the scenario `none`."""
     result = _run(KILLS, broker)
@@ -79,6 +84,7 @@ def test_without_a_bug_the_run_with_kills_passes(broker: PrivateBroker) -> None:
     assert result.verdict.outcomes["OutcomeUnknown"], "calls that must not run twice were under way when servers died"
 
 
+@pytest.mark.long
 def test_without_a_bug_the_run_with_slow_confirms_passes(broker: PrivateBroker) -> None:
     result = _run(CONFIRMS, broker, "no_bug_but_slow_confirms")
     assert result.passed, f"{result.broken}\n{result.verdict}"

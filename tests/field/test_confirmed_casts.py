@@ -64,11 +64,13 @@ def test_casts_of_many_threads_survive_a_queue_that_comes_and_goes(broker: Priva
     assert len(ended) == 200
 
 
-def test_nothing_is_lost_over_a_restart_of_the_broker_by_who_casts_all_along(broker: PrivateBroker, queue: str) -> None:
+def test_nothing_is_lost_over_a_restart_of_the_broker_by_who_casts_all_along(
+    broken_broker: PrivateBroker, queue: str
+) -> None:
     safe: list[str] = []
-    with cast_queue(broker.url, queue):
+    with cast_queue(broken_broker.url, queue):
         pass
-    with RpcClient(broker.url, queue=queue, connect_timeout=scaled(40), timeout=scaled(40)) as client:
+    with RpcClient(broken_broker.url, queue=queue, connect_timeout=scaled(40), timeout=scaled(40)) as client:
         is_over = threading.Event()
 
         def cast() -> None:
@@ -79,13 +81,13 @@ def test_nothing_is_lost_over_a_restart_of_the_broker_by_who_casts_all_along(bro
         thread = threading.Thread(target=cast)
         thread.start()
         wait_until(lambda: len(safe) >= 50)
-        broker.stop()
-        broker.start()
+        broken_broker.stop()
+        broken_broker.start()
         before = len(safe)
         wait_until(lambda: len(safe) >= before + 50, within=60)
         is_over.set()
         thread.join(scaled(40))
-    with cast_queue(broker.url, queue) as casts:
+    with cast_queue(broken_broker.url, queue) as casts:
         there = {said.message_id for said, _ in casts.take(casts.length)}
     assert set(safe) <= there
 

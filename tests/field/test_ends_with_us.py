@@ -149,6 +149,7 @@ def test_the_demonstration_that_is_killed_leaves_nothing(start) -> None:
     demo.kill_and_see_all_go()
 
 
+@pytest.mark.long
 def test_a_pool_with_a_broker_of_its_own_takes_it_along_when_it_is_killed(start, tmp_path: Path) -> None:
     pool = start(sys.executable, "-m", "rpcsvc", "serve", "--start-broker", "--workers", "1")
     pool.says("ready:")
@@ -172,6 +173,7 @@ def test_a_pool_with_a_broker_of_its_own_takes_one_that_is_named_or_answers(
     assert broker.status().running
 
 
+@pytest.mark.long
 def test_a_test_run_that_is_killed_leaves_nothing(start, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         textwrap.dedent("""

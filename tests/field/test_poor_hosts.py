@@ -186,7 +186,9 @@ def test_without_memfd_a_file_does(broker: PrivateBroker, tmp_path: Path, queue:
         assert client.call("pid") > 0
 
 
-@pytest.mark.parametrize("locale", ["C", "POSIX", "nowhere.UTF-8"])
+@pytest.mark.parametrize(
+    "locale", ["C", *(pytest.param(name, marks=pytest.mark.long) for name in ("POSIX", "nowhere.UTF-8"))]
+)
 def test_names_that_ascii_lacks_are_served_and_shown_in_any_locale(
     broker: PrivateBroker, tmp_path: Path, queue: str, locale: str
 ) -> None:

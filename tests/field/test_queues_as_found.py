@@ -45,7 +45,11 @@ def channel(broker: PrivateBroker) -> Iterator[Any]:
         yield connection.channel()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# How a difference is read from RabbitMQ's sentence is tried in memory too, with each.
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in ("quorum", "plain", "a limit") else pytest.mark.long) for kind in KINDS],
+)
 def test_a_queue_that_is_there_is_served_as_it_is_and_the_ready_line_says_what_it_is(
     broker: PrivateBroker, channel: Any, queue: str, kind: str
 ) -> None:
@@ -136,7 +140,7 @@ def test_a_quorum_queue_gives_each_worker_what_its_prefetch_says(
     channel.queue_delete(queue)
 
 
-@pytest.mark.parametrize("types", [("classic", "quorum"), ("quorum", "quorum")])
+@pytest.mark.parametrize("types", [("classic", "quorum"), pytest.param(("quorum", "quorum"), marks=pytest.mark.long)])
 def test_pools_that_declare_a_queue_in_the_same_moment_serve_the_same_one(
     broker: PrivateBroker, channel: Any, queue: str, types: tuple[str, str]
 ) -> None:

@@ -86,9 +86,9 @@ PROGRAM = """
     "ways",
     [
         pytest.param(["submit", "call", "result", "cancel", "cancel own", "look", "wait", "map"], id="all"),
-        pytest.param(["submit"], id="submit"),
-        pytest.param(["call"], id="call"),
-        pytest.param(["cancel", "cancel own", "look"], id="cancel"),
+        pytest.param(["submit"], id="submit", marks=pytest.mark.long),
+        pytest.param(["call"], id="call", marks=pytest.mark.long),
+        pytest.param(["cancel", "cancel own", "look"], id="cancel", marks=pytest.mark.long),
     ],
 )
 def test_a_handler_may_use_the_client_at_any_moment(

@@ -165,6 +165,7 @@ def test_a_step_of_a_sweep_that_fails_loses_nothing_that_was_measured(bench: Ben
     assert "a sweep is not complete: workers=99999" in output
 
 
+@pytest.mark.long
 def test_where_no_broker_answers_there_is_a_private_one_for_that_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,7 +229,10 @@ def test_a_node_whose_epmd_was_late_is_tried_again_on_the_port_it_is_to_have(
     open_and_close(BrokerUrl.parse(second.url))
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["told its port", "not told"])
+# One that is told its port, and tried again, is the one whose epmd was late.
+@pytest.mark.parametrize(
+    "told", [pytest.param(True, id="told its port", marks=pytest.mark.long), pytest.param(False, id="not told")]
+)
 def test_it_waits_for_the_port_it_had_which_a_killed_node_may_hold_a_moment_longer(
     second: PrivateBroker, *, told: bool
 ) -> None:

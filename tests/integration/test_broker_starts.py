@@ -129,6 +129,7 @@ def test_a_taken_port_is_said_before_anything_is_started(folder: Path) -> None:
             PrivateBroker(folder, port=port).start()
 
 
+@pytest.mark.long
 def test_a_temporary_broker_whose_port_was_taken_meanwhile_starts_on_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

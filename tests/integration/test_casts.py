@@ -19,8 +19,12 @@ from rpcsvc import RpcClient
 from rpcsvc.broker import PrivateBroker
 
 REGISTRY = "casting:registry"
-SERVERS: list[tuple[str, ...]] = [(), ("--cast-queue-type", "classic")]
-quorum_and_classic = pytest.mark.parametrize("kind", SERVERS, ids=["quorum", "classic"])
+CLASSIC = ("--cast-queue-type", "classic")
+quorum_and_classic = pytest.mark.parametrize("kind", [(), CLASSIC], ids=["quorum", "classic"])
+"""For what depends on how a queue counts deliveries: when servers die."""
+quorum_first = pytest.mark.parametrize(
+    "kind", [pytest.param((), id="quorum"), pytest.param(CLASSIC, id="classic", marks=pytest.mark.long)]
+)
 
 
 class Trace:
@@ -86,7 +90,7 @@ def kill(server: ServerProcess) -> None:
 # ---- what becomes of one
 
 
-@quorum_and_classic
+@quorum_first
 def test_a_cast_is_done_and_acked(
     kind: tuple[str, ...], serve: Callable[..., ServerProcess], stranger: Stranger, trace: Trace
 ) -> None:
@@ -107,7 +111,7 @@ def test_a_function_is_told_which_cast_it_is(
         assert trace.wait_for(1) == ["cast m 1 t"]
 
 
-@quorum_and_classic
+@quorum_first
 def test_one_that_raises_waits_longer_each_time_and_runs_again(
     kind: tuple[str, ...], serve: Callable[..., ServerProcess], stranger: Stranger, trace: Trace
 ) -> None:
@@ -170,7 +174,7 @@ def test_one_that_nobody_knows_or_that_is_nothing_is_a_letter(
 # ---- workers die
 
 
-@quorum_and_classic
+@quorum_first
 def test_one_that_takes_its_worker_down_runs_again_and_is_a_letter_in_the_end(
     kind: tuple[str, ...], serve: Callable[..., ServerProcess], stranger: Stranger, tmp_path: Path
 ) -> None:
@@ -267,29 +271,31 @@ def test_what_runs_while_the_connection_goes_is_done_once(
         assert stranger.letters() == []
 
 
-@quorum_and_classic
-def test_casts_outlive_a_restart_of_the_broker(kind: tuple[str, ...], queue: str, trace: Trace, gate: Path) -> None:
-    with PrivateBroker.temporary(prefix="rpcsvc-test-") as broker:
-        stranger = Stranger(broker.url, queue)
-        options = ("--workers", "2", "--queue", queue, *kind)
-        with ServerProcess(broker.url, *options, registry=REGISTRY) as server:
-            stranger.cast("pass_gate", str(trace), "first", str(gate), message_id="first")
-            stranger.cast("fail_twice", f"{trace}-later", message_id="later")
-            trace.wait_for(1)
-            for n in range(10):
-                stranger.cast("note", str(trace), str(n), message_id=str(n))
-            broker.stop()
-            broker.start()
-            gate.touch()
-            wait_until(
-                lambda: "done first" in trace.lines and {str(n) for n in range(10)} <= set(trace.lines), within=60
-            )
-            Trace(Path(f"{trace}-later")).wait_for(3, within=60)
-            wait_until(lambda: is_empty(stranger))
-            assert stranger.letters() == [], server.output
+@quorum_first
+def test_casts_outlive_a_restart_of_the_broker(
+    kind: tuple[str, ...],
+    broken_broker: PrivateBroker,
+    serve: Callable[..., ServerProcess],
+    stranger: Stranger,
+    trace: Trace,
+    gate: Path,
+) -> None:
+    with serve(*kind) as server:
+        stranger.cast("pass_gate", str(trace), "first", str(gate), message_id="first")
+        stranger.cast("fail_twice", f"{trace}-later", message_id="later")
+        trace.wait_for(1)
+        for n in range(10):
+            stranger.cast("note", str(trace), str(n), message_id=str(n))
+        broken_broker.stop()
+        broken_broker.start()
+        gate.touch()
+        wait_until(lambda: "done first" in trace.lines and {str(n) for n in range(10)} <= set(trace.lines), within=60)
+        Trace(Path(f"{trace}-later")).wait_for(3, within=60)
+        wait_until(lambda: is_empty(stranger))
+        assert stranger.letters() == [], server.output
 
 
-@quorum_and_classic
+@quorum_first
 def test_the_queue_of_casts_comes_back_when_it_is_deleted(
     kind: tuple[str, ...],
     broker: PrivateBroker,
@@ -352,7 +358,7 @@ def test_a_drain_finishes_casts(
     assert stranger.count(f"{stranger.queue}.casts") == 3 - len(done), "what was not begun is for others"
 
 
-@quorum_and_classic
+@quorum_first
 def test_many_quick_casts_are_held_ahead_and_a_drain_in_the_midst_does_each_once(
     kind: tuple[str, ...], serve: Callable[..., ServerProcess], stranger: Stranger, trace: Trace
 ) -> None:

@@ -69,12 +69,12 @@ def test_a_letter_says_what_became_of_its_cast(client: RpcClient, casts: CastQue
     assert letter.headers == {"tenant": "acme"}
 
 
-def test_a_hundred_looks_lose_nothing_and_change_nothing(client: RpcClient, casts: CastQueue) -> None:
+def test_many_looks_lose_nothing_and_change_nothing(client: RpcClient, casts: CastQueue) -> None:
     casts.channel.confirm_delivery()
     names = [f"m{number}" for number in range(100)]
     die(casts, *names)
     letters = client.dead_letters()
-    for _ in range(100):
+    for _ in range(30):
         assert ids(letters.list()) == names
 
 

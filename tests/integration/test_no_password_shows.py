@@ -206,7 +206,7 @@ def test_what_holds_no_secret_is_not_warned_of() -> None:
 
 def test_the_benchmark_says_nothing_of_it(url: str, pool: Program, tmp_path: Path) -> None:
     files = [tmp_path / "out.json", tmp_path / "out.html"]
-    words = ["--serve", "1", "--clients", "2", "--warm-up", "0.1", "--duration", "2"]
+    words = ["--serve", "1", "--clients", "2", "--warm-up", "0.1", "--duration", "0.5"]
     words += ["--json", str(files[0]), "--report", str(files[1])]
     with rpcsvc("-vv", "bench", "fib", "10", *words, url=url) as bench:
         seen: set[str] = set()
